@@ -1,0 +1,7 @@
+"""DDIM: denoising diffusion implicit models (Song, Meng & Ermon 2021), a way to sample a DDPM."""
+
+from __future__ import annotations
+
+from genbench.types import Variant
+
+ddim = Variant(trains="ddpm", sample={"sampler": "ddim", "steps": 50})

@@ -1,0 +1,48 @@
+"""genbench: generative models on equal footing. The public names, nothing else.
+
+Importing this package does not import torch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from genbench import registry
+from genbench.types import (
+    Batch,
+    Categorical,
+    Estimate,
+    Optimization,
+    Progress,
+    SampleSpec,
+    TensorSamples,
+    Turn,
+    Variant,
+)
+
+if TYPE_CHECKING:
+    from genbench.evaluation import Scores, evaluate
+
+__all__ = [
+    "Batch",
+    "Categorical",
+    "Estimate",
+    "Optimization",
+    "Progress",
+    "SampleSpec",
+    "Scores",
+    "TensorSamples",
+    "Turn",
+    "Variant",
+    "evaluate",
+    "registry",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """``evaluate`` and ``Scores`` need torch: they are imported when first asked for."""
+    if name in ("evaluate", "Scores"):
+        from genbench import evaluation
+
+        return getattr(evaluation, name)
+    raise AttributeError(f"module 'genbench' has no attribute {name!r}")

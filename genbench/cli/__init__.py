@@ -1,0 +1,258 @@
+"""The command line. A command imports what it needs when it runs, so that --help is quick."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from genbench.errors import GenbenchError, UsageError, did_you_mean
+
+FORMATS = ("markdown", "csv", "latex", "json", "html")
+_FOLDER = click.Path(path_type=Path)
+REGISTRIES = ("models", "datasets", "extractors", "metrics", "suites")
+
+
+class _Group(click.Group):
+    """Tells every mistake in one line, with its exit status and no traceback."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        if not standalone_mode:
+            return super().main(args, prog_name, complete_var, False, **extra)
+        try:
+            status = super().main(args, prog_name, complete_var, False, **extra)
+        except (GenbenchError, click.ClickException) as error:
+            message = error.format_message() if isinstance(error, click.ClickException) else error
+            click.echo(f"genbench: {' '.join(str(message).split())}", err=True)
+            sys.exit(error.exit_code)
+        except (KeyboardInterrupt, click.Abort):
+            click.echo("genbench: interrupted; the same command continues", err=True)
+            sys.exit(130)
+        sys.exit(status if isinstance(status, int) else 0)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if self.get_command(ctx, name) is None and not name.startswith("-"):
+            near = did_you_mean(name, self.list_commands(ctx))
+            raise UsageError(f"unknown command {name!r}{near}")
+        return super().resolve_command(ctx, args)
+
+
+def common(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that every command takes."""
+    command = click.option(
+        "--plugin",
+        "plugins",
+        multiple=True,
+        type=click.Path(path_type=Path),
+        help="A Python file that registers models, datasets, extractors or metrics.",
+    )(command)
+    return click.option(
+        "--data-dir",
+        type=click.Path(path_type=Path),
+        default=Path("data"),
+        show_default=True,
+        envvar="GENBENCH_DATA",
+        help="Where data sets lie, or are downloaded to.",
+    )(command)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="genbench")
+def main() -> None:
+    """Generative models on equal footing: fidelity, diversity, training stability and cost."""
+
+
+@main.command()
+@click.argument("suite_name", metavar="SUITE")
+@click.option("--out", type=click.Path(path_type=Path), help="Output folder [genbench-SUITE].")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key.")
+@click.option("--seeds", metavar="0,1", help="Seeds, in place of the suite's.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Runs side by side [cores / threads].")
+@click.option("--dry-run", is_flag=True, help="Print what would run, and stop.")
+@common
+def run(
+    suite_name: str,
+    out: Path | None,
+    overrides: tuple[str, ...],
+    seeds: str | None,
+    jobs: int | None,
+    dry_run: bool,
+    plugins: tuple[Path, ...],
+    data_dir: Path,
+) -> None:
+    """Train, sample, score and compare every entry of SUITE (a name or a TOML file)."""
+    _load(plugins)
+    from genbench.cli import suites
+
+    out = out or Path(f"genbench-{Path(suite_name).stem}")
+    sys.exit(
+        suites.run(suite_name, out, overrides, _seeds(seeds), jobs, dry_run, plugins, data_dir)
+    )
+
+
+@main.command()
+@click.argument("what", metavar="SUITE:ENTRY|MODEL")
+@click.argument("dataset", required=False)
+@click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="A model option.")
+@click.option("--images", type=click.IntRange(min=1), help="Budget in images seen.")
+@click.option("--seed", type=click.IntRange(min=0), help="Seed of the training.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Run folder.")
+@common
+def train(
+    what: str,
+    dataset: str | None,
+    options: tuple[str, ...],
+    images: int | None,
+    seed: int | None,
+    out: Path,
+    plugins: tuple[Path, ...],
+    data_dir: Path,
+) -> None:
+    """Train one entry of a suite, or one MODEL on one DATASET."""
+    _load(plugins)
+    from genbench.cli import single
+
+    single.train(what, dataset, options, images, seed, out, data_dir)
+
+
+@main.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--count", type=click.IntRange(min=1), default=64, show_default=True)
+@click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="A sampling option.")
+@click.option("--seed", type=click.IntRange(min=0), help="Seed [that of the training].")
+@click.option("--weights", type=click.Choice(["ema", "raw"]), default="ema", show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="An .npz file.")
+@common
+def sample(
+    folder: Path,
+    count: int,
+    options: tuple[str, ...],
+    seed: int | None,
+    weights: str,
+    out: Path,
+    plugins: tuple[Path, ...],
+    data_dir: Path,
+) -> None:
+    """Draw samples from the training in DIR."""
+    _load(plugins)
+    from genbench.cli import single
+
+    single.sample(folder, count, options, seed, weights, out, data_dir)
+
+
+@main.command()
+@click.argument("samples")
+@click.option("--against", "reference", required=True, metavar="REFERENCE")
+@click.option("--train", metavar="DATA", help="The generator's training set.")
+@click.option("--extractor", default="inception", show_default=True)
+@click.option("--metrics", metavar="A,B", help="Scores to compute [all image scores].")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="JSON on standard output.")
+@common
+def evaluate(
+    samples: str,
+    reference: str,
+    train: str | None,
+    extractor: str,
+    metrics: str | None,
+    seed: int,
+    as_json: bool,
+    plugins: tuple[Path, ...],
+    data_dir: Path,
+) -> None:
+    """Score SAMPLES: a file, a folder of pictures, or dataset:split."""
+    _load(plugins)
+    from genbench.cli import scoring
+
+    scoring.evaluate(samples, reference, train, extractor, metrics, seed, as_json, data_dir)
+
+
+@main.command()
+@click.argument("folders", metavar="DIR...", nargs=-1, required=True, type=_FOLDER)
+@click.option("--format", "form", type=click.Choice(FORMATS), default="markdown", show_default=True)
+def table(folders: tuple[Path, ...], form: str) -> None:
+    """Print the comparison tables of finished runs."""
+    from genbench.cli import looking
+
+    looking.table(folders, form)
+
+
+@main.command()
+@click.argument("folders", metavar="DIR...", nargs=-1, required=True, type=_FOLDER)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="An .html file.")
+def report(folders: tuple[Path, ...], out: Path) -> None:
+    """Write one self-contained HTML page about finished runs."""
+    from genbench.cli import looking
+
+    looking.report(folders, out)
+
+
+@main.command()
+@common
+def doctor(plugins: tuple[Path, ...], data_dir: Path) -> None:
+    """Say what is here, what is wrong, and how to mend it."""
+    _load(plugins)
+    from genbench.cli.doctor import doctor as examine
+
+    sys.exit(examine(data_dir))
+
+
+@main.command("list")
+@click.argument("kind", type=click.Choice(REGISTRIES))
+@click.option("--json", "as_json", is_flag=True, help="JSON on standard output.")
+@common
+def list_(kind: str, as_json: bool, plugins: tuple[Path, ...], data_dir: Path) -> None:
+    """What there is: models, datasets, extractors, metrics or suites."""
+    from genbench import registry
+
+    _load(plugins)
+    if kind == "suites":
+        from genbench.suite import names
+
+        rows = [{"name": name, "summary": title, "from": ""} for name, title in names().items()]
+    else:
+        group: registry.Registry = getattr(registry, kind)
+        rows = [
+            {"name": name, "summary": group.summary(name), "from": group.origin(name)}
+            for name in group.names()
+        ]
+    if as_json:
+        click.echo(json.dumps(rows, ensure_ascii=False))
+        return
+    width = max((len(row["name"]) for row in rows), default=0)
+    for row in rows:
+        click.echo(f"{row['name']:<{width}}  {row['summary']}")
+
+
+def _load(plugins: tuple[Path, ...]) -> None:
+    if plugins:
+        from genbench.registry import add_plugin_file
+
+        for plugin in plugins:
+            add_plugin_file(plugin)
+
+
+def _seeds(text: str | None) -> list[int] | None:
+    if text is None:
+        return None
+    try:
+        seeds = [int(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError(f"--seeds {text}: write whole numbers, as in --seeds 0,1,2") from None
+    if min(seeds) < 0 or len(set(seeds)) < len(seeds):
+        raise UsageError(f"--seeds {text}: seeds are different numbers from 0 up")
+    return seeds

@@ -1,0 +1,81 @@
+"""Progress on standard error: a bar a run on a terminal, a line an ended run elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from genbench.executors.local import Job, Show
+from genbench.types import Event
+
+console = Console(stderr=True)
+
+
+@contextmanager
+def screen(jobs: Sequence[Job]) -> Iterator[Show]:
+    """What ``executors.local.execute`` calls with each event."""
+    if not console.is_terminal:
+        yield _lines()
+        return
+    columns = (
+        SpinnerColumn(finished_text="[green]✓[/]"),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TextColumn("{task.fields[note]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        yield _Bars(progress, jobs)
+
+
+class _Bars:
+    """One bar a job; it starts over at each stage, and its note names the stage."""
+
+    def __init__(self, progress: Progress, jobs: Sequence[Job]) -> None:
+        self.progress = progress
+        self.tasks: dict[Job, TaskID] = {
+            job: progress.add_task(job.label, start=False, total=1, note="waiting") for job in jobs
+        }
+        self.stage: dict[Job, str] = {}
+
+    def __call__(self, job: Job, event: Event | None) -> None:
+        task = self.tasks[job]
+        if event is None:
+            self.progress.update(task, completed=1, total=1, note="done")
+            return
+        if self.stage.get(job) != event.stage:
+            self.stage[job] = event.stage
+            self.progress.reset(task, total=event.total)
+        self.progress.update(task, completed=event.done, total=event.total, note=self._note(event))
+
+    def _note(self, event: Event) -> str:
+        if event.stage != "train":
+            return event.stage
+        loss = "" if event.loss is None else f"loss {event.loss:.4f}"
+        rate = "" if event.rate is None else f"{event.rate:,.0f} images/s"
+        return f"train  {loss}  {rate}"
+
+
+def _lines() -> Show:
+    start = time.perf_counter()
+
+    def show(job: Job, event: Event | None) -> None:
+        if event is None:
+            console.print(f"[{time.perf_counter() - start:6.1f} s] {job.label}: done")
+
+    return show

@@ -1,0 +1,157 @@
+"""What the array in a file of samples means.
+
+Beside the samples a file may say what they are:
+
+- ``modality``: with it, the array is taken as ``(N, *shape)`` in the stored view, as it stands;
+- ``levels``: samples are integers ``0 … levels-1``; absent beside a modality, they are real;
+- ``labels``: ``(N,)`` integers; ``classes``: they are ``0 … classes-1`` (absent: as many as the
+  labels need).
+
+Without a modality, the array says itself what it holds:
+
+- reals ``(N, D)`` are points;
+- ``(N, C, H, W)``, ``(N, H, W, C)`` and ``(N, H, W)`` are images, the channel axis being the one of
+  length 1 or 3. Integers are levels, of 256 unless ``levels`` says otherwise; reals must lie in
+  [0, 1] and become the nearest level (ties to even).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from genbench.data.memory import in_memory
+from genbench.errors import DataError
+from genbench.types import Categorical, SampleSpec, TensorSamples
+
+Array: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
+
+_CHANNELS = (1, 3)
+_IMAGES = "(N, C, H, W), (N, H, W, C) or (N, H, W) with 1 or 3 channels"
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a file says."""
+
+    samples: Array
+    labels: Array | None = None
+    modality: str | None = None
+    levels: int | None = None
+    classes: int | None = None
+
+
+def interpret(path: Path, content: Content) -> TensorSamples:
+    """Samples by the rules above, with the id ``file:NAME@hash``.
+
+    Raises ``DataError`` where the array is empty, not of numbers, holds NaN or infinity, has levels
+    or labels out of range, or can be understood in two ways. ``path`` is for messages and the id.
+    """
+    array = _numbers(path, content.samples)
+    if content.levels is not None and not 2 <= content.levels <= 2**16:
+        raise DataError(f"{path}: levels must be 2 to 65536, not {content.levels}")
+    if content.modality is not None:
+        modality, levels = content.modality, content.levels
+        if modality == "image" and array.ndim != 4:
+            raise DataError(f"{path}: images of shape {array.shape}, not (N, C, H, W)")
+        data = _reals(path, array, modality) if levels is None else _levels(path, array, levels)
+    elif array.ndim == 2 and array.dtype.kind == "f":
+        modality, levels = "points", None
+        data = torch.from_numpy(array)
+    else:
+        modality, levels = "image", content.levels or 256
+        images = _channels_first(path, array)
+        data = _levels(path, _quantised(path, images, levels), levels)
+    condition, labels = {}, {}
+    if content.labels is not None:
+        labels["label"], count = _labels(path, content.labels, len(data), content.classes)
+        condition["label"] = Categorical(count)
+    spec = SampleSpec(modality, tuple(data.shape[1:]), levels, condition)
+    return in_memory("file", path.name, spec, data, labels)
+
+
+def _numbers(path: Path, array: Array) -> Array:
+    """The array as integers or finite float32, with at least one sample."""
+    if array.dtype.kind not in "iuf":
+        raise DataError(f"{path}: samples of type {array.dtype}, not integers or reals")
+    if array.ndim < 2:
+        raise DataError(f"{path}: an array of shape {array.shape} holds no batch of samples")
+    if array.size == 0:
+        raise DataError(f"{path}: zero samples: the array has the shape {array.shape}")
+    if array.dtype.kind != "f":
+        return array
+    with np.errstate(over="ignore"):  # what overflows is infinite, and refused below
+        array = np.ascontiguousarray(array, dtype=np.float32)
+    bad = int((~np.isfinite(array)).reshape(len(array), -1).any(axis=1).sum())
+    if bad:
+        raise DataError(f"{path}: {bad} of {len(array)} samples hold NaN or infinity")
+    return array
+
+
+def _reals(path: Path, array: Array, modality: str) -> Tensor:
+    if array.dtype.kind != "f":
+        raise DataError(f"{path}: samples of modality {modality!r} without levels must be reals")
+    return torch.from_numpy(array)
+
+
+def _levels(path: Path, array: Array, levels: int) -> Tensor:
+    """Integers 0 … levels-1, uint8 up to 256 levels, int32 above."""
+    if array.dtype.kind == "f":
+        raise DataError(f"{path}: samples with {levels} levels must be integers, not reals")
+    low, high = array.min(), array.max()
+    if low < 0 or high > levels - 1:
+        raise DataError(f"{path}: values run from {low} to {high}, not within 0…{levels - 1}")
+    dtype = np.uint8 if levels <= 256 else np.int32
+    return torch.from_numpy(np.ascontiguousarray(array, dtype=dtype))
+
+
+def _channels_first(path: Path, array: Array) -> Array:
+    """``(N, C, H, W)`` from any order of axes that can be meant in one way only."""
+    shape = array.shape
+    if array.ndim == 3:
+        # (3, H, W) and (H, W, 3) are more likely one picture than three, or pictures 3 wide.
+        if shape[0] in _CHANNELS or shape[2] in _CHANNELS:
+            raise DataError(f"{path}: shape {shape} may be one picture; save it as {_IMAGES}")
+        return array[:, None]
+    if array.ndim != 4:
+        raise DataError(f"{path}: shape {shape} is neither points (N, D) of reals nor {_IMAGES}")
+    first, last = shape[1] in _CHANNELS, shape[3] in _CHANNELS
+    if first and last:
+        raise DataError(f"{path}: shape {shape} is ambiguous: channels may come first or last")
+    if not (first or last):
+        raise DataError(f"{path}: shape {shape} has no axis of 1 or 3 channels; save {_IMAGES}")
+    return array if first else np.moveaxis(array, 3, 1)
+
+
+def _quantised(path: Path, images: Array, levels: int) -> Array:
+    if images.dtype.kind != "f":
+        return images
+    low, high = images.min(), images.max()
+    if low < 0 or high > 1:
+        if low >= -1 and high <= 1:
+            fix = "rescale them by (x + 1) / 2"
+        elif low >= 0 and high <= levels - 1:
+            fix = f"divide them by {levels - 1}"
+        else:
+            fix = f"rescale them, or save integers 0…{levels - 1}"
+        raise DataError(f"{path}: real images must lie in [0, 1], not {low:g} to {high:g}; {fix}")
+    quantised: Array = np.rint(images * (levels - 1)).astype(np.int32)
+    return quantised
+
+
+def _labels(path: Path, array: Array, count: int, classes: int | None) -> tuple[Tensor, int]:
+    """int64 ``(N,)`` and the number of classes."""
+    if array.dtype.kind not in "iu" or array.shape != (count,):
+        raise DataError(
+            f"{path}: labels must be {count} integers, not {array.dtype} of shape {array.shape}"
+        )
+    low, high = int(array.min()), int(array.max())
+    known = high + 1 if classes is None else classes
+    if low < 0 or high >= known:
+        raise DataError(f"{path}: labels run from {low} to {high}, not within 0…{known - 1}")
+    return torch.from_numpy(array.astype(np.int64)), known

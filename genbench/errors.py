@@ -1,0 +1,44 @@
+"""What can go wrong, as types. Each message is one line that a user can act on."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class GenbenchError(Exception):
+    """Something went wrong that is told in one line. ``exit_code`` is the command line's status."""
+
+    exit_code = 1
+
+
+class UsageError(GenbenchError):
+    """The user's mistake: an unknown name, a wrong option, a file that cannot be read."""
+
+    exit_code = 2
+
+
+class UnknownName(UsageError):
+    """A name that is not registered, with the nearest one that is."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        super().__init__(f"unknown {kind} {name!r}{did_you_mean(name, known)}")
+
+
+class DataError(UsageError):
+    """A data set or a sample file that cannot be used: names the file and the cause."""
+
+
+class NonFiniteSamples(GenbenchError):
+    """A sampler returned NaN or infinity: the run counts as diverged."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """``"; did you mean 'ddpm'?"``, or what there is to choose from when nothing is near."""
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=1)
+    if near:
+        return f"; did you mean {near[0]!r}?"
+    if known:
+        return f"; known: {', '.join(known)}"
+    return "; none is known"

@@ -1,0 +1,71 @@
+"""Memorization: the share of generated samples that are copies of training samples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
+
+from genbench.metrics.distances import euclidean, require_rows, row_slices
+from genbench.types import Estimate, Features
+
+RATIO = 1 / 3
+"""A copy is nearer to one training sample than this times its distance to any other."""
+
+SAME = 1e-5
+"""Training samples nearer to each other than this, relative to their norm, are one sample: float32
+features of one image differ by as much from batch to batch."""
+
+
+def memorized(generated: Tensor, train: Tensor) -> Tensor:
+    """Which rows of ``(N, D)`` are copies of rows of ``(T, D)``, T ≥ 2: ``(N,)`` bool.
+
+    A sample is memorized where its distance to the nearest training sample is under a third of that
+    to the second nearest (Yoon et al. 2023; Gu et al. 2023). A training sample that is stored twice
+    counts once: the second nearest is the nearest of those that differ from the nearest.
+    """
+    train = train.double()
+    parts = []
+    for rows in row_slices(len(generated), len(train)):
+        distance = euclidean(generated[rows], train)
+        nearest, index = distance.min(dim=1)
+        twin = euclidean(train[index], train) <= SAME * train[index].norm(dim=1, keepdim=True)
+        second = distance.masked_fill(twin, torch.inf).amin(dim=1)
+        parts.append(nearest < RATIO * second)
+    return torch.cat(parts)
+
+
+class Memorization(Metric):
+    """Share of generated samples that are copies of training samples, in [0, 1].
+
+    The share among unseen real samples is its floor, not 0: about (1/3)^d where the features are
+    spread over d dimensions, 1/9 for points of the plane. Needs 2 training samples.
+    """
+
+    needs: Set[str] = frozenset({"features"})
+    sides: Set[str] = frozenset({"train", "generated"})
+    outputs: Mapping[str, bool] = {"memorized": False}
+    version = 1
+    full_state_update = False
+
+    train_features: list[Tensor]
+    generated_features: list[Tensor]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("train_features", [], dist_reduce_fx="cat")
+        self.add_state("generated_features", [], dist_reduce_fx="cat")
+
+    def update(self, features: Features, side: str) -> None:
+        """Add ``features["features"]``, ``(B, D)``, of ``"train"`` or ``"generated"``."""
+        getattr(self, f"{side}_features").append(features["features"])
+
+    def compute(self) -> Mapping[str, Estimate]:
+        train = dim_zero_cat(self.train_features)
+        generated = dim_zero_cat(self.generated_features)
+        require_rows("memorized", "train", train, least=2)
+        share = memorized(generated, train).double().mean()
+        return {"memorized": Estimate(float(share))}

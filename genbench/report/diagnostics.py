@@ -1,0 +1,81 @@
+"""Losses and gradient norms of every seed, a pair of charts for each model that was trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+
+from genbench.errors import DataError
+from genbench.report.curves import Curve, history_curves
+from genbench.report.figures import series
+from genbench.results import Record
+from genbench.tables import Training, trainings
+
+QUANTITIES = {"loss": "loss", "gradient_norm": "gradient norm"}
+COLUMNS = ("images", "player", *QUANTITIES)
+
+
+@dataclass(frozen=True)
+class Family:
+    """The trainings of one model: those whose losses may be compared."""
+
+    model: str
+    players: Mapping[str, int]
+    """``entry · player`` → its series, 1-based as the style sheet counts."""
+    charts: Sequence[Markup]
+
+
+def families(records: Sequence[Record]) -> tuple[list[Family], list[str]]:
+    """The charts of each model, and a line for each history that cannot be shown."""
+    by_model: dict[str, list[Training]] = {}
+    for training in trainings(records):
+        by_model.setdefault(training.model, []).append(training)
+    missing: list[str] = []
+    made = [_family(model, trained, missing) for model, trained in by_model.items()]
+    return [family for family in made if family.charts], missing
+
+
+def _family(model: str, trained: Sequence[Training], missing: list[str]) -> Family:
+    players: dict[str, int] = {}
+    curves: dict[str, list[Curve]] = {quantity: [] for quantity in QUANTITIES}
+    for training in trained:
+        for record in training.records:
+            try:
+                frame = read_history(record)
+            except DataError as error:
+                missing.append(f"{training.label}, seed {record.seed}: {error}")
+                continue
+            for player, rows in frame.groupby("player", sort=False):
+                index = players.setdefault(f"{training.label} · {player}", len(players))
+                images = rows["images"].to_numpy(dtype=np.float64)
+                for quantity, drawn in curves.items():
+                    drawn.append(Curve(index, images, rows[quantity].to_numpy(dtype=np.float64)))
+    charts = [
+        history_curves(curves[quantity], words, f"{words} of {model} along training")
+        for quantity, words in QUANTITIES.items()
+    ]
+    keys = {label: series(index) + 1 for label, index in players.items()}
+    return Family(model, keys, [chart for chart in charts if chart])
+
+
+def read_history(record: Record) -> pd.DataFrame:
+    """The history of a run. Raises ``DataError`` that says what is missing."""
+    if "history" not in record.files:
+        raise DataError("no history stored")
+    path = Path(record.files["history"])
+    try:
+        frame = pd.read_csv(path)
+        absent = [name for name in COLUMNS if name not in frame.columns]
+        if absent:
+            raise DataError(f"{path.name} has no column {absent[0]!r}")
+        numbers = {name: pd.to_numeric(frame[name]) for name in ("images", *QUANTITIES)}
+    except FileNotFoundError:
+        raise DataError(f"{path.name}: no such file") from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path.name} cannot be read: {error}") from error
+    return frame.assign(**numbers)

@@ -1,0 +1,31 @@
+"use strict";
+// A click on a column's head sorts by it, a second one the other way round; the real row stays first.
+for (const table of document.querySelectorAll("table")) {
+  const heads = [...table.tHead.rows[0].cells];
+  heads.forEach((head, column) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.append(...head.childNodes);
+    head.append(button);
+    button.addEventListener("click", () => {
+      const up = head.getAttribute("aria-sort") !== "ascending";
+      for (const other of heads) other.removeAttribute("aria-sort");
+      head.setAttribute("aria-sort", up ? "ascending" : "descending");
+      sort(table.tBodies[0], column, up ? 1 : -1);
+    });
+  });
+}
+
+function sort(body, column, sign) {
+  const number = (row) => parseFloat(row.cells[column].dataset.value);
+  const compare = (a, b) => {
+    const real = b.classList.contains("real") - a.classList.contains("real");
+    if (real) return real;
+    if (column === 0) return sign * a.cells[0].textContent.localeCompare(b.cells[0].textContent);
+    const [x, y] = [number(a), number(b)];
+    // A cell without a number is last, whichever way.
+    if (isNaN(x) || isNaN(y)) return isNaN(x) - isNaN(y);
+    return sign * (x - y);
+  };
+  body.append(...[...body.rows].sort(compare));
+}

@@ -1,0 +1,89 @@
+"""What all jobs of one call share: where things lie, how they are scored, on what they run."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+
+from genbench import evaluation, suite
+from genbench.data import open_samples
+from genbench.evaluation import Scorer
+from genbench.training import loop
+from genbench.types import Samples
+
+
+@dataclass(frozen=True)
+class Host:
+    """On what runs compute, and where data sets lie."""
+
+    data_dir: Path
+    accelerator: str = "auto"
+    devices: int = 1
+
+    @property
+    def device(self) -> str:
+        cuda = self.accelerator in ("auto", "cuda", "gpu") and torch.cuda.is_available()
+        return "cuda" if cuda else "cpu"
+
+    @property
+    def device_name(self) -> str:
+        """The processor, as the records show it."""
+        if self.device == "cuda":
+            return torch.cuda.get_device_name()
+        return f"CPU ({platform.machine()})"
+
+    def fabric(self, precision: suite.Precision) -> Fabric:
+        return Fabric(accelerator=self.device, devices=self.devices, precision=precision)
+
+    def identity(self) -> dict[str, Any]:
+        """The host's share of a training's identity."""
+        return {
+            "torch": version("torch"),
+            "device": self.device,
+            "world": self.devices,
+            "loop": loop.VERSION,
+        }
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all jobs of one call share."""
+
+    name: str
+    """The suite's name, for the records."""
+    out: Path
+    host: Host
+    samples: int
+    score: suite.Score
+
+    def scorer(self, dataset: str) -> Scorer:
+        """The suite's scoring protocol for models trained on ``dataset``, kept a process."""
+        key = self.score.model_dump_json()
+        return _scorer(key, dataset, self.host.data_dir, self.host.device)
+
+
+@lru_cache(maxsize=8)
+def open_cached(reference: str, data_dir: Path) -> Samples:
+    """Data sets are read once a process."""
+    return open_samples(reference, data_dir)
+
+
+@lru_cache(maxsize=4)
+def _scorer(key: str, dataset: str, data_dir: Path, device: str) -> Scorer:
+    score = suite.Score.model_validate_json(key)
+    return evaluation.scorer(
+        reference=open_cached(score.reference, data_dir),
+        train=open_cached(dataset, data_dir),
+        extractor=score.extractor,
+        extractor_options=score.extractor_options,
+        outputs=score.metrics,
+        seed=score.seed,
+        device=device,
+    )

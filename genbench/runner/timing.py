@@ -1,0 +1,41 @@
+"""What sampling costs in seconds, measured while nothing else runs."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+from genbench import sampling, storage
+from genbench.runner.bench import Bench
+from genbench.runner.stages import quiet, run_folder, sampling_options, train
+from genbench.suite import Entry
+
+
+def seconds_per_sample(bench: Bench, entry: Entry) -> float:
+    """Wall-clock of one block over its size; to be called while nothing else runs."""
+    torch.set_num_threads(entry.training.threads)
+    trained = train(bench.host, entry.training, run_folder(bench, entry.training), quiet)
+    model = trained.model(trained.last, "ema")
+    what = f"model {entry.model!r}"
+    path = trained.folder / "timing" / f"{storage.fingerprint(dict(entry.sample))}.json"
+    card = storage.read_card(path)
+    if card is None:
+        fabric = bench.host.fabric(entry.training.precision)
+        options = sampling_options(model, what, entry.sample)
+        warm = sampling_options(model, what, entry.snapshot_sample or entry.sample)
+        for timed in (warm, options):
+            start = time.perf_counter()
+            sampling.draw(
+                fabric,
+                model,
+                trained.spec,
+                count=sampling.BLOCK,
+                seed=0,
+                options=timed,
+                report=quiet,
+            )
+            seconds = time.perf_counter() - start
+        card = {"seconds_per_sample": seconds / sampling.BLOCK}
+        storage.write_card(path, card)
+    return float(card["seconds_per_sample"])

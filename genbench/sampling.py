@@ -1,0 +1,155 @@
+"""Weights → samples, in fixed blocks, with the network evaluations counted.
+
+A block of 64 samples is the unit of randomness and of computation: it is reseeded from (seed,
+"sample", block) and always computed whole, so that the same samples come out for every number of
+devices and every count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import ceil
+from typing import Any, cast
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from genbench.errors import NonFiniteSamples
+from genbench.seeding import seed_all
+from genbench.types import Event, GenerativeModel, Report, SampleSpec
+
+VERSION = 1
+"""Raised whenever the same weights, options and seed would give other samples."""
+
+BLOCK = 64
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Samples and what they cost."""
+
+    data: Tensor
+    """``(count, *shape)`` in the stored view, on the CPU."""
+    nfe: float
+    """Network evaluations a sample."""
+    flops: float
+    """Of the networks, a sample."""
+    parameters: int
+    """Of the networks that were called."""
+
+
+@torch.no_grad()
+def draw(
+    fabric: Fabric,
+    model: GenerativeModel,
+    spec: SampleSpec,
+    *,
+    count: int,
+    seed: int,
+    options: Mapping[str, Any],
+    report: Report,
+) -> Drawn:
+    """``count`` samples of ``model`` (never a wrapped one), on all devices of ``fabric``.
+
+    Raises ``NonFiniteSamples`` when the sampler returns NaN or infinity.
+    """
+    model.to(fabric.device)
+    model.train(False)
+    blocks = ceil(count / BLOCK)
+    # Every device draws as many blocks as the others, so that they can be gathered.
+    rounds = ceil(blocks / fabric.world_size)
+    mine = []
+    with _counting(model) as counter:
+        for turn in range(rounds):
+            block = turn * fabric.world_size + fabric.global_rank
+            mine.append(_block(fabric, model, spec, seed, block, options))
+            done = min((turn + 1) * fabric.world_size * BLOCK, count)
+            report(Event("sample", done, count))
+    everyone = cast(Tensor, fabric.all_gather(torch.stack(mine)))
+    if fabric.world_size > 1:
+        everyone = everyone.transpose(0, 1)  # (rounds, world, BLOCK, *shape): in block order
+    x = everyone.reshape(-1, *spec.shape)[:count]
+    bad = int((~x.isfinite()).flatten(1).any(1).sum())
+    if bad:
+        raise NonFiniteSamples(f"{bad} of {count} samples are not finite")
+    drawn = rounds * BLOCK
+    return Drawn(
+        data=spec.decode(x).cpu(),
+        nfe=counter.rows / drawn,
+        flops=counter.flops / drawn,
+        parameters=sum(
+            p.numel()
+            for name, player in model.players.items()
+            if name in counter.called
+            for p in player.parameters()
+        ),
+    )
+
+
+def _block(
+    fabric: Fabric,
+    model: GenerativeModel,
+    spec: SampleSpec,
+    seed: int,
+    block: int,
+    options: Mapping[str, Any],
+) -> Tensor:
+    seed_all(seed, "sample", block)
+    # Drawn on the CPU: the same noise for every device.
+    noise = torch.randn(BLOCK, *model.noise_shape).to(fabric.device)
+    with fabric.autocast():
+        x = model.sample(noise, {}, **options)
+    if tuple(x.shape) != (BLOCK, *spec.shape):
+        raise ValueError(f"sample() returned {tuple(x.shape)}, not {(BLOCK, *spec.shape)}")
+    return x.float()
+
+
+class _Counter:
+    """Rows that went through the networks, and their FLOPs: counted once for each player and
+    input shape, since counting slows a call several times."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.flops = 0.0
+        self.called: set[str] = set()
+        self._known: dict[tuple[str, tuple[int, ...]], float] = {}
+        self._mode: FlopCounterMode | None = None
+
+    def before(self, name: str, inputs: tuple[Any, ...]) -> None:
+        if (name, tuple(inputs[0].shape)) not in self._known:
+            self._mode = FlopCounterMode(display=False)
+            self._mode.__enter__()  # type: ignore[no-untyped-call]
+
+    def after(self, name: str, inputs: tuple[Any, ...]) -> None:
+        shape = tuple(inputs[0].shape)
+        if self._mode is not None:
+            self._mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+            self._known[name, shape] = float(self._mode.get_total_flops())
+            self._mode = None
+        self.rows += shape[0]
+        self.flops += self._known[name, shape]
+        self.called.add(name)
+
+
+@contextmanager
+def _counting(model: GenerativeModel) -> Iterator[_Counter]:
+    counter = _Counter()
+    handles = []
+    for name, player in model.players.items():
+
+        def before(_: nn.Module, inputs: tuple[Any, ...], name: str = name) -> None:
+            counter.before(name, inputs)
+
+        def after(_: nn.Module, inputs: tuple[Any, ...], __: Any, name: str = name) -> None:
+            counter.after(name, inputs)
+
+        handles += [player.register_forward_pre_hook(before), player.register_forward_hook(after)]
+    try:
+        yield counter
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -1,0 +1,92 @@
+"""Numbers over seeds: what one entry came to when some of its runs may not have come to anything.
+
+A run without a result (diverged, failed) is ranked last, never left out: a mean over the survivors
+alone flatters the entry that diverges most.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+COLLAPSE_FRACTION = 0.25
+"""Of the real row's coverage: a run below it has lost most of the data, whatever its fidelity."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One output of one entry over its runs."""
+
+    n: int
+    """Runs started."""
+    k: int
+    """Runs that gave a finite value."""
+    mean: float | None
+    """Arithmetic mean; ``None`` unless every run gave a value."""
+    deviation: float | None
+    """Sample standard deviation, over n - 1; ``None`` where ``mean`` is, or n = 1."""
+    median: float | None
+    """With the runs that gave no value ranked last; ``None`` where it falls on such a run."""
+    spread: float | None
+    """Interquartile range, ranked as the median; ``None`` where a quartile falls on a run without a
+    value, or n = 1. It is the *dispersion across runs* of Chan et al. 2020, "Measuring the
+    Reliability of Reinforcement Learning Algorithms"."""
+
+
+def summarize(values: Sequence[float | None], higher_is_better: bool = False) -> Summary:
+    """Summary of one value a run; ``None`` or a non-finite value for a run that gave none.
+
+    ``higher_is_better`` says which end of the ranking is last.
+    """
+    finite = sorted(v for v in values if v is not None and math.isfinite(v))
+    n, k = len(values), len(finite)
+    missing: list[float | None] = [None] * (n - k)
+    ranked = [*missing, *finite] if higher_is_better else [*finite, *missing]
+    complete = 0 < n == k
+    lower, upper = quantile(ranked, 0.25), quantile(ranked, 0.75)
+    return Summary(
+        n=n,
+        k=k,
+        mean=math.fsum(finite) / n if complete else None,
+        deviation=_deviation(finite) if complete else None,
+        median=quantile(ranked, 0.5),
+        spread=None if n < 2 or lower is None or upper is None else upper - lower,
+    )
+
+
+def quantile(ranked: Sequence[float | None], q: float) -> float | None:
+    """The q-quantile (q in [0, 1]) of ranked values; ``None`` where it falls on a ``None``.
+
+    Linear interpolation between order statistics: definition 7 of Hyndman and Fan 1996, "Sample
+    Quantiles in Statistical Packages", numpy's default.
+    """
+    if not ranked:
+        return None
+    position = (len(ranked) - 1) * q
+    below = math.floor(position)
+    fraction = position - below
+    low = ranked[below]
+    if fraction == 0 or low is None:
+        return low
+    high = ranked[below + 1]
+    return None if high is None else low + fraction * (high - low)
+
+
+def collapsed(coverage: float | None, real: float | None) -> bool | None:
+    """Whether a run's final coverage is under a quarter of the real row's.
+
+    Coverage (Naeem et al. 2020, "Reliable Fidelity and Diversity Metrics for Generative Models",
+    section 3) is the share of reference samples with a generated one in their neighbourhood, in
+    [0, 1]. ``None`` where either is unknown.
+    """
+    if coverage is None or real is None:
+        return None
+    return coverage < COLLAPSE_FRACTION * real
+
+
+def _deviation(values: Sequence[float]) -> float | None:
+    if len(values) < 2:
+        return None
+    mean = math.fsum(values) / len(values)
+    return math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (len(values) - 1))

@@ -1,0 +1,164 @@
+"""Records → comparison tables: one for each scoring protocol, never a mixture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from genbench.results import Record
+from genbench.statistics import Summary, summarize
+from genbench.tables.cells import EMPTY, MISSING, Cell, cell, column_decimals, quantity
+from genbench.tables.columns import LOST, SPREAD, Column, comparison_columns
+from genbench.tables.entrants import Entrant, entrants, is_collapsed
+from genbench.tables.notes import SEEDS_FOR_BOLD, comparison_notes, outcomes
+from genbench.tables.protocols import Protocol, by_protocol, protocol_differences
+
+
+@dataclass(frozen=True)
+class Row:
+    """One entry of a table."""
+
+    label: str
+    cells: tuple[Cell, ...]
+    """One for each column."""
+    real: bool = False
+    """Whether it is the floor: the first row, and no contestant."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table, ready to be shown in any format."""
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...]
+    """What stands beneath it, a sentence or two each."""
+    outcomes: tuple[str, ...] = ()
+    """What diverged, collapsed, failed or was skipped, with the reason: beneath it as well."""
+    entrants: tuple[Entrant, ...] = ()
+    """The runs behind the rows of a comparison."""
+
+
+def comparison(records: Sequence[Record]) -> list[Table]:
+    """One table for each scoring protocol, in the order of the records."""
+    groups = by_protocol(records)
+    tables = [_table(protocol, members) for protocol, members in groups]
+    if len(tables) < 2:
+        return tables
+    first = groups[0][0]
+    return [
+        _set_apart(table, number, protocol_differences(first, protocol))
+        for number, (table, (protocol, _)) in enumerate(zip(tables, groups, strict=True), start=1)
+    ]
+
+
+def _set_apart(table: Table, number: int, differences: Sequence[str]) -> Table:
+    title = f"{table.title}, protocol {number}"
+    if not differences:
+        return replace(table, title=title)
+    note = f"Not comparable with protocol 1; there against here: {'; '.join(differences)}."
+    return replace(table, title=title, notes=(table.notes[0], note, *table.notes[1:]))
+
+
+def _table(protocol: Protocol, records: Sequence[Record]) -> Table:
+    rows = entrants(records)
+    columns = comparison_columns(records, protocol)
+    by_column = [_column_cells(column, rows) for column in columns]
+    suites = dict.fromkeys(record.suite for record in records)
+    datasets = dict.fromkeys(record.dataset for record in records)
+    return Table(
+        title=f"{', '.join(suites)} on {', '.join(datasets)}",
+        columns=tuple(columns),
+        rows=tuple(
+            Row(row.label, tuple(cells), row.real)
+            for row, cells in zip(rows, zip(*by_column, strict=True), strict=True)
+        ),
+        notes=tuple(comparison_notes(protocol, rows)),
+        outcomes=tuple(outcomes(rows)),
+        entrants=tuple(rows),
+    )
+
+
+def _column_cells(column: Column, rows: Sequence[Entrant]) -> list[Cell]:
+    if column.key == LOST:
+        real = next((row.records[0] for row in rows if row.real), None)
+        return [_lost(row, real) for row in rows]
+    summaries = [_summary(column, row) for row in rows]
+    shown = [_shown(column, summary) for summary in summaries]
+    decimals = column_decimals(column, [value for value in shown if value is not None])
+    best = _best(column, rows, summaries, decimals)
+    return [
+        _cell(column, row, summary, decimals, best)
+        for row, summary in zip(rows, summaries, strict=True)
+    ]
+
+
+def _summary(column: Column, row: Entrant) -> Summary:
+    if column.unconditional:
+        known = [column.read(record) for record in row.runs]
+        return summarize([value for value in known if value is not None])
+    values = [column.read(r) if r.status == "done" else None for r in row.runs]
+    return summarize(values, higher_is_better=column.better is True)
+
+
+def _shown(column: Column, summary: Summary) -> float | None:
+    return summary.spread if column.key == SPREAD else summary.median
+
+
+def _best(
+    column: Column, rows: Sequence[Entrant], summaries: Sequence[Summary], decimals: int
+) -> float | None:
+    """The best mean, rounded as it is shown; ``None`` where nothing may be called best."""
+    contest = [s for row, s in zip(rows, summaries, strict=True) if not row.real and s.k > 0]
+    means = [s.mean for s in contest if s.mean is not None]
+    if column.better is None or column.key == SPREAD or len(contest) < 2 or not means:
+        return None
+    if any(s.n < SEEDS_FOR_BOLD for s in contest):
+        return None
+    return round(max(means) if column.better else min(means), decimals)
+
+
+def _cell(
+    column: Column, row: Entrant, summary: Summary, decimals: int, best: float | None
+) -> Cell:
+    if row.real:
+        return _floor(column, row, summary, decimals)
+    if summary.k == 0:
+        return _nothing(row)
+    if column.key == SPREAD:
+        return _spread(column, summary, decimals)
+    bold = summary.mean is not None and round(summary.mean, decimals) == best
+    return replace(cell(column, summary, decimals), bold=bold)
+
+
+def _floor(column: Column, row: Entrant, summary: Summary, decimals: int) -> Cell:
+    if summary.k == 0 or column.key == SPREAD:
+        return EMPTY
+    over_draws = row.records[0].scores.get(column.key, {}).get("deviation")
+    return cell(column, replace(summary, deviation=over_draws), decimals)
+
+
+def _spread(column: Column, summary: Summary, decimals: int) -> Cell:
+    if summary.spread is not None:
+        return Cell(quantity(column, summary.spread, None, decimals), summary.spread)
+    return EMPTY if summary.n < 2 else Cell(f"{MISSING} ({summary.k} of {summary.n})")
+
+
+def _nothing(row: Entrant) -> Cell:
+    statuses = {record.status for record in row.runs}
+    if not statuses:
+        return Cell("skipped")
+    if statuses == {"failed"}:
+        return Cell("failed")
+    return EMPTY if statuses == {"done"} else Cell(f"{MISSING} (0 of {len(row.runs)})")
+
+
+def _lost(row: Entrant, real: Record | None) -> Cell:
+    if row.real:
+        return EMPTY
+    judged = [record for record in row.runs if record.status != "failed"]
+    if not judged:
+        return _nothing(row)
+    lost = sum(r.status == "diverged" or is_collapsed(r, real) for r in judged)
+    return Cell(f"{lost} of {len(judged)}", lost / len(judged))

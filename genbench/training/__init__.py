@@ -1,0 +1,1 @@
+"""The one training loop, its EMA, its checkpoints and its history."""

@@ -1,0 +1,293 @@
+"""The only training loop: stability is measured here, in the same place for every model."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from genbench import storage
+from genbench.seeding import seed_all
+from genbench.training import checkpoint, ema
+from genbench.training.batches import Order, flip, loader
+from genbench.training.history import History
+from genbench.types import Event, GenerativeModel, Progress, Report, Samples, Turn
+
+VERSION = 1
+"""Raised whenever the loop would train other weights from the same inputs."""
+
+COUNTED_STEPS = 16
+"""FLOPs are counted over the first steps: enough for lazy penalties of interval 2, 4, 8 and 16."""
+
+CHECKPOINT_SECONDS = 15.0
+CHECKPOINT_SHARE = 0.05
+"""A checkpoint at most that often, and never at more than that share of the time."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the loop needs to know of a training."""
+
+    steps: int
+    batch: int
+    """Images a step, over all devices."""
+    ema_halflife: float
+    """In images."""
+    augment: str
+    """``none`` or ``flip``."""
+    snapshots: int
+    """Equally spaced, after number 0 before the first step."""
+    seed: int
+
+    def snapshot_steps(self) -> list[int]:
+        """After how many steps the weights are kept, 0 included."""
+        return sorted({round(self.steps * k / self.snapshots) for k in range(self.snapshots + 1)})
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a training came to. ``status`` is ``done`` or ``diverged``."""
+
+    status: str
+    images: int
+    """Seen before the end, over all devices."""
+    first_nonfinite_step: int | None
+    snapshots: tuple[int, ...]
+    """The image counts at which weights were kept."""
+    seconds: float
+    """Wall-clock in the loop, snapshots and checkpoints included, over all resumes."""
+    flops: float
+    """Of the whole training on one device: those of the first steps, scaled."""
+    parameters: Mapping[str, int]
+    """By player."""
+
+
+def train(
+    fabric: Fabric,
+    build: Callable[[], GenerativeModel],
+    samples: Samples,
+    plan: Plan,
+    folder: Path,
+    report: Report,
+) -> Outcome:
+    """Train what ``build`` makes, or go on with the training that ``folder`` holds.
+
+    Leaves in ``folder`` the snapshots, ``history.csv`` and, last, ``training.json``; when that is
+    there, it is read and nothing is trained. After the first non-finite loss or gradient norm no
+    step is taken and the training ends as ``diverged``.
+    """
+    finished = outcome(folder)
+    if finished is not None:
+        return finished
+    return _Training(fabric, build, samples, plan, folder, report).run()
+
+
+def outcome(folder: Path) -> Outcome | None:
+    """How the training in ``folder`` ended; ``None`` while it has not."""
+    card = storage.read_card(folder / "training.json")
+    if card is None:
+        return None
+    return Outcome(**{**card, "snapshots": tuple(card["snapshots"])})
+
+
+class _Training:
+    """The state of one training: model, average, optimisers, history."""
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        build: Callable[[], GenerativeModel],
+        samples: Samples,
+        plan: Plan,
+        folder: Path,
+        report: Report,
+    ) -> None:
+        self.fabric, self.plan, self.folder, self.report = fabric, plan, folder, report
+        seed_all(plan.seed, "init")
+        self.model = build()
+        self.average = build()
+        self.average.load_state_dict(self.model.state_dict())
+        self.parameters = {
+            name: sum(p.numel() for p in player.parameters())
+            for name, player in self.model.players.items()
+        }
+        order = Order(len(samples), plan.batch, plan.seed)
+        self.load = loader(
+            samples,
+            order,
+            rank=fabric.global_rank,
+            world=fabric.world_size,
+            device=fabric.device,
+        )
+        self.history = History()
+        self.step = 0
+        self.seconds = 0.0
+        self.counted: list[float] = []
+        self.kept: list[int] = []
+        self._prepare(checkpoint.load_state(folder))
+        self._clock = time.perf_counter()
+        self._saved = self._clock
+        self._reported = self.step * plan.batch, self._clock
+        self._save_cost = 0.0
+
+    def _prepare(self, state: dict[str, Any] | None) -> None:
+        """Wrap the players for the devices, restoring a state first: a wrapper changes no name in
+        ``state_dict``, but does not load."""
+        if state is not None:
+            self.model.load_state_dict(state["model"])
+            self.average.load_state_dict(state["average"])
+        self.model.to(self.fabric.device)
+        self.average.to(self.fabric.device)
+        self.average.train(False)
+        self.model.train(True)
+        self.optimizers: dict[str, Any] = {}
+        for name in list(self.model.players):
+            player = self.model.players[name]
+            optimizer = self.model.optimization(name).optimizer(player.parameters())
+            if state is not None:
+                optimizer.load_state_dict(state["optimizers"][name])
+            wrapped, self.optimizers[name] = self.fabric.setup(player, optimizer)
+            self.model.players[name] = wrapped
+        if state is not None:
+            self.history = History(state["history"])
+            self.step, self.seconds = state["step"], state["seconds"]
+            self.counted, self.kept = state["counted"], state["kept"]
+
+    def run(self) -> Outcome:
+        plan = self.plan
+        snapshot_steps = set(plan.snapshot_steps())
+        if self.step == 0:
+            self._snapshot()
+        budget = plan.steps * plan.batch
+        first_nonfinite = None
+        while self.step < plan.steps:
+            progress = Progress(self.step, self.step * plan.batch, budget)
+            if not self._take_step(progress):
+                first_nonfinite = self.step
+                break
+            self.step += 1
+            if self.step in snapshot_steps:
+                self._snapshot()
+            self._tell(progress)
+            self._maybe_save()
+        return self._finish(first_nonfinite)
+
+    def _take_step(self, progress: Progress) -> bool:
+        """Every player's turn; ``False`` as soon as a loss or a gradient norm is not finite."""
+        plan = self.plan
+        seed_all(plan.seed, "train", self.step, self.fabric.global_rank)
+        batch = self.load(self.step)
+        if plan.augment == "flip":
+            batch = flip(batch)
+        counter = FlopCounterMode(display=False) if self.step < COUNTED_STEPS else None
+        with counter or nullcontext():
+            for turn in self.model.losses(batch, progress):
+                if not self._take_turn(turn, progress):
+                    return False
+        if counter is not None:
+            self.counted.append(float(counter.get_total_flops()))
+        ema.update(
+            self.average, self.model, ema.decay(plan.ema_halflife, plan.batch, progress.step)
+        )
+        return True
+
+    def _take_turn(self, turn: Turn, progress: Progress) -> bool:
+        player = self.model.players[turn.player]
+        optimizer = self.optimizers[turn.player]
+        how = self.model.optimization(turn.player)
+        learning_rate = how.learning_rate(progress)
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate
+        optimizer.zero_grad(set_to_none=True)
+        self.fabric.backward(turn.loss)
+        norms = self.fabric.clip_gradients(
+            player,
+            optimizer,
+            max_norm=math.inf if how.clip_norm is None else how.clip_norm,
+            error_if_nonfinite=False,
+        )
+        reduced = cast(Tensor, self.fabric.all_reduce(turn.loss.detach(), reduce_op="mean"))
+        # One transfer for both: on an accelerator every one is a wait.
+        loss, norm = torch.stack([reduced.float(), cast(Tensor, norms).float()]).tolist()
+        self.history.add(
+            progress,
+            turn.player,
+            loss=loss,
+            gradient_norm=norm,
+            learning_rate=learning_rate,
+            diagnostics={name: float(value) for name, value in turn.diagnostics.items()},
+        )
+        self.loss = loss
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            return False
+        optimizer.step()
+        return True
+
+    def _tell(self, progress: Progress) -> None:
+        now = time.perf_counter()
+        if now - self._reported[1] > 0.2:
+            images = self.step * self.plan.batch
+            rate = (images - self._reported[0]) / (now - self._reported[1])
+            self._reported = images, now
+            self.report(Event("train", images, progress.budget, self.loss, rate))
+
+    def _maybe_save(self) -> None:
+        """A checkpoint when one is due; rank 0 writes, and its clock decides for itself alone."""
+        if not self.fabric.is_global_zero:
+            return
+        now = time.perf_counter()
+        if now - self._saved < max(CHECKPOINT_SECONDS, self._save_cost / CHECKPOINT_SHARE):
+            return
+        checkpoint.save_state(
+            self.folder,
+            {
+                "model": self.model.state_dict(),
+                "average": self.average.state_dict(),
+                "optimizers": {name: o.state_dict() for name, o in self.optimizers.items()},
+                "history": self.history.rows,
+                "step": self.step,
+                "seconds": self._elapsed(),
+                "counted": self.counted,
+                "kept": self.kept,
+            },
+        )
+        self._saved = time.perf_counter()
+        self._save_cost = self._saved - now
+
+    def _snapshot(self) -> None:
+        images = self.step * self.plan.batch
+        self.kept.append(images)
+        if self.fabric.is_global_zero:
+            checkpoint.save_snapshot(self.folder, images, "ema", self.average.state_dict())
+            checkpoint.save_snapshot(self.folder, images, "raw", self.model.state_dict())
+
+    def _elapsed(self) -> float:
+        return self.seconds + time.perf_counter() - self._clock
+
+    def _finish(self, first_nonfinite: int | None) -> Outcome:
+        counted = self.counted
+        result = Outcome(
+            status="done" if first_nonfinite is None else "diverged",
+            images=self.step * self.plan.batch,
+            first_nonfinite_step=first_nonfinite,
+            snapshots=tuple(self.kept),
+            seconds=self._elapsed(),
+            flops=sum(counted) / len(counted) * self.step if counted else 0.0,
+            parameters=self.parameters,
+        )
+        if self.fabric.is_global_zero:
+            text = self.history.frame().to_csv(index=False)
+            storage.write_artefact(self.folder / "history.csv", text.encode(), {})
+            storage.write_card(self.folder / "training.json", asdict(result))
+            checkpoint.clear_state(self.folder)
+        self.fabric.barrier()
+        return result

@@ -1,0 +1,225 @@
+"""Folders of pictures: what is read, and every way in which one cannot be."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from genbench.data.folder import folder
+from genbench.errors import DataError, UsageError
+
+
+def noise(seed: int, *shape: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+def write(path: Path, pixels: np.ndarray) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def load(path: Path):
+    return folder(str(path), Path("unused"))
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(DataError) as caught:
+        load(path)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_grey_pictures_have_one_channel(tmp_path):
+    pixels = [noise(seed, 5, 7) for seed in range(3)]
+    for index, picture in enumerate(pixels):
+        write(tmp_path / f"{index}.png", picture)
+    samples = load(tmp_path)
+    assert (samples.spec.modality, samples.spec.shape, samples.spec.levels) == (
+        "image",
+        (1, 5, 7),
+        256,
+    )
+    assert samples.spec.condition == {}
+    batch = samples.take(torch.tensor([2, 0]))
+    assert batch.data.dtype == torch.uint8
+    assert torch.equal(batch.data, torch.from_numpy(np.stack([pixels[2], pixels[0]]))[:, None])
+
+
+def test_grey_beside_colour_becomes_colour(tmp_path):
+    grey, colour = noise(0, 4, 6), noise(1, 4, 6, 3)
+    write(tmp_path / "a.png", grey)
+    write(tmp_path / "b.png", colour)
+    data = load(tmp_path).take(torch.arange(2)).data
+    assert torch.equal(data[0], torch.from_numpy(grey).expand(3, 4, 6))
+    assert torch.equal(data[1], torch.from_numpy(colour).permute(2, 0, 1))
+
+
+@pytest.mark.parametrize("suffix", [".png", ".PNG", ".jpg", ".JPEG", ".bmp", ".webp"])
+def test_every_format_gives_the_pixels_that_were_saved(tmp_path, suffix):
+    # Flat blocks as large as JPEG's, whose cosine transforms are constants.
+    pixels = np.kron(noise(0, 3, 2, 3), np.ones((8, 8, 1), np.uint8))
+    Image.fromarray(pixels).save(tmp_path / f"a{suffix}", quality=100, subsampling=0, lossless=True)
+    data = load(tmp_path).take(torch.tensor([0])).data[0]
+    tolerance = 2 if suffix in (".jpg", ".JPEG") else 0  # its colour space is rounded
+    assert (data.int() - torch.from_numpy(pixels).permute(2, 0, 1).int()).abs().max() <= tolerance
+
+
+def test_found_recursively_in_the_order_of_relative_paths(tmp_path):
+    names = ["z.png", "b/a.png", "a/b/c.png", "a.png"]
+    for value, name in enumerate(names):
+        write(tmp_path / name, np.full((2, 2), value, np.uint8))
+    (tmp_path / "notes.txt").write_text("not a picture")
+    samples = load(tmp_path)
+    assert samples.take(torch.arange(4)).data[:, 0, 0, 0].tolist() == [3, 2, 1, 0]
+
+
+def test_the_id_follows_the_bytes_and_not_the_place(tmp_path):
+    for name in ("one/set", "other/set"):
+        for seed in range(2):
+            write(tmp_path / name / f"{seed}.png", noise(seed, 3, 3))
+    one = load(tmp_path / "one" / "set").id
+    assert one == load(tmp_path / "other" / "set").id
+    assert one.startswith("folder:set@")
+    write(tmp_path / "other" / "set" / "1.png", noise(7, 3, 3))
+    assert one != load(tmp_path / "other" / "set").id
+
+
+def test_nothing_but_paths_is_held(tmp_path):
+    path = write(tmp_path / "a.png", noise(0, 3, 3))
+    samples = load(tmp_path)
+    write(path, noise(1, 3, 3))
+    assert torch.equal(samples.take(torch.tensor([0])).data[0, 0], torch.from_numpy(noise(1, 3, 3)))
+
+
+@pytest.mark.timeout(20)
+def test_links_are_followed_and_loops_end(tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    write(elsewhere / "b.png", noise(0, 3, 3))
+    root = tmp_path / "root"
+    write(root / "a.png", noise(1, 3, 3))
+    (root / "linked").symlink_to(elsewhere)
+    (root / "loop").symlink_to(root)
+    (elsewhere / "back").symlink_to(root)
+    assert len(load(root)) == 2
+
+
+@pytest.mark.timeout(20)
+def test_files_that_are_no_files(tmp_path):
+    (tmp_path / "a.png").symlink_to(tmp_path / "a.png")
+    (tmp_path / "b.png").symlink_to(tmp_path / "gone.png")
+    os.mkfifo(tmp_path / "c.png")
+    message = refusal(tmp_path)
+    assert "a.png (Too many levels of symbolic links)" in message
+    assert "b.png (No such file or directory)" in message
+    assert "c.png (not a regular file)" in message
+
+
+def test_missing_path_and_folder(tmp_path):
+    with pytest.raises(UsageError, match="folder:PATH"):
+        folder("", tmp_path)
+    assert "no such folder" in refusal(tmp_path / "missing")
+    path = write(tmp_path / "a.png", noise(0, 3, 3))
+    assert f"{path}: not a folder" in refusal(path)
+
+
+def test_zero_images(tmp_path):
+    (tmp_path / "a.gif").write_bytes(b"GIF89a")
+    assert "zero images" in refusal(tmp_path)
+
+
+def test_mixed_sizes_name_the_first_two(tmp_path):
+    for name, size in [("a.png", 4), ("b.png", 4), ("c.png", 5), ("d.png", 6)]:
+        write(tmp_path / name, noise(0, size, 8))
+    assert refusal(tmp_path).endswith("mixed sizes: a.png is 8×4, c.png is 8×5")
+
+
+def save(mode: str, **options) -> Callable[[Path], None]:
+    return lambda path: Image.new(mode, (3, 3)).save(path, **options)
+
+
+def sixteen_bit_colour(path: Path) -> None:
+    """A PNG that Pillow cannot write: 16 bits a channel, RGB."""
+    import struct
+    import zlib
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        sum_ = zlib.crc32(kind + data)
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", sum_)
+
+    header = struct.pack(">IIBBBBB", 3, 3, 16, 2, 0, 0, 0)
+    data = zlib.compress((b"\0" + bytes(18)) * 3)
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+    )
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "cause"),
+    [
+        (lambda path: path.write_bytes(b""), "x.png", "empty file"),
+        (lambda path: path.write_bytes(b"hello"), "x.png", "not a PNG, JPEG, BMP or WebP picture"),
+        (save("RGB", format="EPS"), "x.jpg", "not a PNG, JPEG, BMP or WebP picture"),
+        (save("RGB", format="TIFF"), "x.png", "not a PNG, JPEG, BMP or WebP picture"),
+        (save("P"), "x.png", "mode P"),
+        (save("RGBA"), "x.png", "mode RGBA"),
+        (save("LA"), "x.png", "mode LA"),
+        (save("1"), "x.png", "mode 1"),
+        (save("I;16"), "x.png", "mode I;16"),
+        (save("CMYK"), "x.jpg", "mode CMYK"),
+        (save("RGB", transparency=(0, 0, 0)), "x.png", "RGB with transparency"),
+        (sixteen_bit_colour, "x.png", "16 bits a channel"),
+    ],
+)
+def test_unusable_pictures(tmp_path, make, name, cause):
+    write(tmp_path / "fine.png", noise(0, 3, 3))
+    make(tmp_path / name)
+    message = refusal(tmp_path)
+    assert f"{name} (" in message
+    assert cause in message
+    assert "fine.png" not in message
+
+
+@pytest.mark.parametrize("kept", [4, 20, 40, -30, -13])
+def test_a_truncated_png_is_named_when_the_folder_is_opened(tmp_path, kept):
+    path = write(tmp_path / "a.png", noise(0, 16, 16))
+    path.write_bytes(path.read_bytes()[:kept])
+    assert "a.png (" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".webp", ".bmp"])
+def test_a_truncated_picture_is_named_at_the_latest_when_it_is_taken(tmp_path, suffix):
+    path = write(tmp_path / f"a{suffix}", noise(0, 32, 32, 3))
+    path.write_bytes(path.read_bytes()[:-400])
+    with pytest.raises(DataError, match=rf"a\{suffix}"):
+        load(tmp_path).take(torch.tensor([0]))
+
+
+def test_all_bad_files_are_named_at_once_up_to_five(tmp_path):
+    for index in range(7):
+        (tmp_path / f"{index}.png").write_bytes(b"")
+    message = refusal(tmp_path)
+    assert [f"{index}.png" in message for index in range(7)] == [True] * 5 + [False] * 2
+    assert message.endswith("and 2 more")
+
+
+def test_a_picture_replaced_by_another_size(tmp_path):
+    path = write(tmp_path / "a.png", noise(0, 3, 3))
+    samples = load(tmp_path)
+    write(path, noise(0, 4, 4))
+    with pytest.raises(DataError, match=r"a\.png: changed its size"):
+        samples.take(torch.tensor([0]))
+
+
+def test_a_picture_that_vanishes(tmp_path):
+    path = write(tmp_path / "a.png", noise(0, 3, 3))
+    samples = load(tmp_path)
+    path.unlink()
+    with pytest.raises(DataError, match=r"a\.png: No such file"):
+        samples.take(torch.tensor([0]))

@@ -1,0 +1,109 @@
+"""Fréchet distance against torch-fidelity, scipy and closed forms."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.linalg
+import torch
+from torch import Tensor
+from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
+
+from genbench.errors import UsageError
+from genbench.metrics.frechet import FrechetDistance, frechet_distance
+
+
+def samples(count: int, dimension: int, seed: int, rank: int | None = None) -> Tensor:
+    """Correlated Gaussian rows with a spread-out spectrum, on a subspace of ``rank`` if given."""
+    stream = torch.Generator().manual_seed(seed)
+    normal = lambda *shape: torch.randn(*shape, generator=stream, dtype=torch.float64)  # noqa: E731
+    mix = normal(rank or dimension, dimension) * torch.logspace(0, -3, dimension).double()
+    return normal(count, rank or dimension) @ mix + normal(dimension)
+
+
+def score(reference: Tensor, generated: Tensor, batch: int = 64) -> float:
+    metric = FrechetDistance()
+    for side, rows in (("reference", reference), ("generated", generated)):
+        for part in rows.split(batch):
+            metric.update({"features": part}, side)
+    return metric.compute()["frechet_distance"].value
+
+
+def traces(*sets: Tensor) -> float:
+    return sum(float(torch.cov(x.T).trace()) for x in sets)
+
+
+CASES = {
+    "full rank": (samples(500, 24, 0), samples(400, 24, 1)),
+    "fewer samples than dimensions": (samples(40, 64, 2), samples(30, 64, 3)),
+    "one side on a subspace": (samples(300, 32, 4), samples(300, 32, 5, rank=7)),
+    "both on subspaces": (samples(300, 32, 6, rank=5), samples(300, 32, 7, rank=9)),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_equals_torch_fidelity(case: str) -> None:
+    x, y = CASES[case]
+    theirs = fid_statistics_to_metric(
+        fid_features_to_statistics(x), fid_features_to_statistics(y), verbose=False
+    )["frechet_inception_distance"]
+    assert abs(score(x, y) - theirs) < 1e-6 * traces(x, y)
+
+
+def test_equals_scipy_matrix_square_root() -> None:
+    x, y = CASES["full rank"]
+    sigma1, sigma2 = np.cov(x.T), np.cov(y.T)
+    root = scipy.linalg.sqrtm(sigma1 @ sigma2).real
+    shift = x.mean(0) - y.mean(0)
+    expected = float(shift @ shift) + np.trace(sigma1 + sigma2 - 2 * root)
+    assert abs(score(x, y) - expected) < 1e-6 * traces(x, y)
+
+
+def test_diagonal_gaussians_in_closed_form() -> None:
+    """|Δμ|² + Σ (σ₁ - σ₂)²."""
+    mu1, mu2 = torch.tensor([1.0, 2.0, 3.0]), torch.tensor([0.0, 2.0, 5.0])
+    sigma1, sigma2 = torch.tensor([1.0, 0.5, 0.0]), torch.tensor([3.0, 0.5, 2.0])
+    expected = (mu1 - mu2).square().sum() + (sigma1 - sigma2).square().sum()
+    value = frechet_distance(mu1, sigma1.square().diag(), mu2, sigma2.square().diag())
+    assert value == pytest.approx(float(expected), rel=1e-12)
+
+
+@pytest.mark.parametrize("start", [0, 5, 10], ids=["same", "overlapping", "orthogonal"])
+def test_low_rank_gaussians_in_closed_form(start: int) -> None:
+    """Commuting covariances of rank 10 in 300 dimensions, whose subspaces share 10, 5 or 0:
+    rounding must not add up over the directions where there is nothing."""
+    stream = torch.Generator().manual_seed(0)
+    basis, _ = torch.linalg.qr(torch.randn(300, 300, generator=stream, dtype=torch.float64))
+    sigma1, sigma2 = torch.zeros(2, 300, dtype=torch.float64)
+    sigma1[:10] = torch.rand(10, generator=stream).double() + 1
+    sigma2[start : start + 10] = torch.rand(10, generator=stream).double() + 1
+    covariance1, covariance2 = (basis * sigma.square() @ basis.T for sigma in (sigma1, sigma2))
+    value = frechet_distance(torch.zeros(300), covariance1, torch.zeros(300), covariance2)
+    assert value == pytest.approx(float((sigma1 - sigma2).square().sum()), rel=1e-11)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_identical_sets_are_at_distance_zero(case: str) -> None:
+    x, _ = CASES[case]
+    assert 0 <= score(x, x) < 1e-12 * traces(x, x)
+
+
+def test_far_means_do_not_cancel() -> None:
+    x, y = samples(300, 8, 8), samples(300, 8, 9)
+    assert score(x + 1e6, y + 1e6) == pytest.approx(score(x, y), rel=1e-6)
+
+
+def test_float32_features_are_summed_in_float64() -> None:
+    x, y = samples(300, 8, 10).float() + 100, samples(300, 8, 11).float() + 100
+    assert score(x, y) == pytest.approx(score(x.double(), y.double()), rel=1e-9)
+
+
+def test_batches_do_not_matter() -> None:
+    x, y = CASES["full rank"]
+    assert score(x, y, batch=1) == pytest.approx(score(x, y, batch=500), rel=1e-10)
+
+
+def test_one_sample_has_no_covariance() -> None:
+    x = torch.zeros(1, 3)
+    with pytest.raises(UsageError, match="at least 2 reference samples"):
+        score(x, x)

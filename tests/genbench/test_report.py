@@ -1,0 +1,314 @@
+from __future__ import annotations
+
+import base64
+import io
+import re
+from collections import Counter
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.numpy import load_file, save_file
+
+from genbench.errors import DataError
+from genbench.report import write_report
+from genbench.report.curves import windows
+from genbench.results import RECORDS, Record, read_records, write_records
+from genbench.tables import comparison
+
+HOSTILE = "<script>alert(1)</script> & $x_"
+VOID = {"meta", "img", "br", "hr", "link", "input"}
+
+
+class Page(HTMLParser):
+    """A page as a browser sees it: its tags balanced, its addresses and its texts."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: Counter[str] = Counter()
+        self.addresses: list[str] = []
+        self.identifiers: Counter[str] = Counter()
+        self.references: set[str] = set()
+        self.labels: list[str] = []
+        self.texts: dict[str, list[str]] = {}
+        self.images: list[bytes] = []
+        self.feed(source)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_startendtag(tag, attrs)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] += 1
+        for name, value in attrs:
+            assert value is not None
+            assert not name.startswith("on"), "no inline handlers"
+            if name in ("src", "href", "xlink:href", "srcset", "action"):
+                self.addresses.append(value)
+            if name == "id":
+                self.identifiers[value] += 1
+            if name in ("alt", "aria-label"):
+                self.labels.append(value)
+            self.references |= set(re.findall(r"url\(#([^)]*)\)", value))
+            if tag == "use" and name == "href":
+                self.references.add(value.removeprefix("#"))
+            if tag == "img" and name == "src":
+                self.images.append(base64.b64decode(value.removeprefix("data:image/png;base64,")))
+        if tag in ("img", "svg"):
+            assert {"alt", "aria-label"} & {name for name, _ in attrs}
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open, f"</{tag}> without <{tag}>"
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and data.strip():
+            self.texts.setdefault(self.open[-1], []).append(data.strip())
+
+
+@pytest.fixture(scope="module")
+def source(example_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    out = tmp_path_factory.mktemp("report") / "report.html"
+    write_report([example_folder], out)
+    return out.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def page(source: str) -> Page:
+    return Page(source)
+
+
+def test_the_page_is_one_file_that_asks_for_nothing(page: Page, source: str) -> None:
+    for address in page.addresses:
+        assert address.startswith(("data:image/png;base64,", "#"))
+    assert "http://" not in source
+    assert "https://" not in source
+    assert not {"link", "iframe", "object", "embed", "base"} & set(page.tags)
+    assert not re.search(r"@import|url\((?!#)", source)
+    assert page.tags["html"] == page.tags["title"] == page.tags["h1"] == 1
+
+
+def test_identifiers_are_unique_and_found(page: Page) -> None:
+    assert page.references
+    assert page.references <= set(page.identifiers)
+    assert set(page.identifiers.values()) == {1}
+
+
+def test_names_stay_text(page: Page, source: str) -> None:
+    assert page.tags["script"] == 1
+    assert "alert(1)" not in "".join(page.texts["script"])
+    assert HOSTILE in page.texts["th"]
+    assert "<b>" not in source.partition("out of memory")[2][:10]
+
+
+def test_every_figure_of_the_tables_is_there(page: Page, example_records: list[Record]) -> None:
+    cells = Counter(page.texts["td"] + page.texts.get("b", []))
+    (table,) = comparison(example_records)
+    wanted = Counter(cell.text for row in table.rows for cell in row.cells if cell.text)
+    assert not wanted - cells
+    notes = " ".join(page.texts["li"])
+    for note in table.notes + table.outcomes:
+        assert note in notes
+
+
+def test_what_was_run_and_what_failed_is_said(page: Page) -> None:
+    assert "genbench run quickstart" in page.texts["code"]
+    assert "80,000 images a training" in page.texts["dd"]
+    assert "0, 1" in page.texts["dd"]
+    said = " ".join(page.texts["li"])
+    assert "GAN, seed 1 diverged: non-finite loss" in said
+    assert "seeds 0 and 1 failed: RuntimeError: out of memory <b>." in said
+
+
+def test_a_grid_for_every_entry_beside_the_real_one(page: Page) -> None:
+    assert [label for label in page.labels if label.startswith("samples: ")] == [
+        f"samples: {entry}"
+        for entry in (
+            "real",
+            "DDPM",
+            "DDIM-10",
+            "DDIM-50",
+            "Score-SDE PC",
+            "Score-SDE ODE",
+            "GAN",
+        )
+    ]
+
+
+def test_grids_show_the_first_samples_as_they_are(page: Page, example_folder: Path) -> None:
+    stored = load_file(example_folder / "runs/real/reference.safetensors")["samples"]
+    sheet = np.asarray(Image.open(io.BytesIO(page.images[0])))
+    assert sheet.shape == (8 * 9 - 1, 8 * 9 - 1, 4)
+    tile = sheet[9:17, 18:26, 0]  # row 1, column 2: number 10
+    np.testing.assert_array_equal(tile, np.round(stored[10, 0] * (255 / 16)))
+
+
+def test_charts_of_planes_training_and_diagnostics(page: Page) -> None:
+    charts = [label for label in page.labels if "along training" in label or "against" in label]
+    assert len(charts) == 2 + 2 + 2 * 3  # planes, EMA and raw, loss and gradient of three models
+
+
+def test_the_page_is_small_and_always_the_same(
+    source: str, example_folder: Path, tmp_path: Path
+) -> None:
+    assert len(source.encode()) < 1_500_000
+    write_report([example_folder], tmp_path / "again.html")
+    assert (tmp_path / "again.html").read_text(encoding="utf-8") == source
+
+
+def test_missing_files_are_named(example_records: list[Record], tmp_path: Path) -> None:
+    write_records(tmp_path, example_records)
+    history = tmp_path / "runs/ddpm-seed0/history.csv"
+    history.parent.mkdir(parents=True)
+    history.write_text("step,images,loss\n0,0,1\n")
+    damaged = tmp_path / "runs/gan-seed0/samples/GAN.safetensors"
+    damaged.parent.mkdir(parents=True)
+    damaged.write_bytes(b"not a sample file")
+    write_report([tmp_path], tmp_path / "report.html")
+    page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
+    said = " ".join(page.texts["li"])
+    assert "DDPM, seed 0: history.csv has no column 'player'" in said
+    assert "DDPM, seed 1: history.csv: no such file" in said
+    captions = page.texts["span"]
+    assert "seed 0: DDPM.safetensors: no such file" in captions
+    assert any(text.startswith("seed 0: GAN.safetensors cannot be read") for text in captions)
+    assert page.tags["img"] == 0
+
+
+def points_records(records: list[Record]) -> list[Record]:
+    """Without the Fréchet distance, as another suite may choose."""
+    return [
+        replace(
+            record,
+            scores={k: v for k, v in record.scores.items() if k != "frechet_distance"},
+            snapshots=(),
+            files={k: v for k, v in record.files.items() if k == "samples"},
+        )
+        for record in records
+    ]
+
+
+def test_points_are_clouds(example_records: list[Record], tmp_path: Path) -> None:
+    records = points_records(example_records)
+    write_records(tmp_path, records)
+    for record in records:
+        if "samples" in record.files:
+            path = tmp_path / record.files["samples"]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            points = np.random.default_rng(0).normal(size=(300, 2)).astype(np.float32)
+            points[0] = np.nan
+            save_file({"samples": points}, path, metadata={"modality": "points", "levels": ""})
+    write_report([tmp_path], tmp_path / "report.html")
+    page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert page.tags["img"] == 0
+    assert len([label for label in page.labels if label.startswith("samples: ")]) == 7
+    assert "DDPM, seed 0: no history stored" in " ".join(page.texts["li"])
+
+
+@pytest.mark.parametrize(
+    ("samples", "modality", "levels", "side"),
+    [
+        (np.full((70, 3, 32, 32), 255, np.uint8), "image", "256", 7 * 33 - 1),
+        (np.full((5, 1, 300, 300), 1000, np.int32), "image", "1001", 2 * 65 - 1),
+        (np.full((2, 2, 4, 4), 1.0, np.float32), "image", "", 4),
+    ],
+)
+def test_grids_of_any_levels_and_sizes(
+    samples: np.ndarray,
+    modality: str,
+    levels: str,
+    side: int,
+    example_records: list[Record],
+    tmp_path: Path,
+) -> None:
+    real = example_records[0]
+    write_records(tmp_path, [real])
+    path = tmp_path / real.files["samples"]
+    path.parent.mkdir(parents=True)
+    save_file({"samples": samples}, path, metadata={"modality": modality, "levels": levels})
+    write_report([tmp_path], tmp_path / "report.html")
+    (image,) = Page((tmp_path / "report.html").read_text(encoding="utf-8")).images
+    sheet = np.asarray(Image.open(io.BytesIO(image)))
+    assert sheet.shape[:2] == (side, side)
+    # Every tile is at the top level, which is white.
+    assert set(sheet[0, 0]) == {255}
+
+
+@pytest.mark.parametrize(
+    ("shape", "modality", "reason"),
+    [
+        ((3, 1, 100), "audio", "no picture of samples of modality 'audio' and shape 1×100"),
+        ((3, 1), "points", "no picture of points with one coordinate"),
+    ],
+)
+def test_what_has_no_picture_says_so(
+    shape: tuple[int, ...],
+    modality: str,
+    reason: str,
+    example_records: list[Record],
+    tmp_path: Path,
+) -> None:
+    real = example_records[0]
+    write_records(tmp_path, [real])
+    path = tmp_path / real.files["samples"]
+    path.parent.mkdir(parents=True)
+    data = np.zeros(shape, np.float32)
+    save_file({"samples": data}, path, metadata={"modality": modality, "levels": ""})
+    write_report([tmp_path], tmp_path / "report.html")
+    page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert f"real samples: {reason}" in page.texts["span"]
+
+
+def test_several_folders_and_protocols_are_chapters(
+    example_records: list[Record], example_folder: Path, tmp_path: Path
+) -> None:
+    other = [
+        replace(record, protocol={**record.protocol, "samples": 100} if record.protocol else {})
+        for record in example_records
+    ]
+    write_records(tmp_path, other)
+    write_report([example_folder, tmp_path], tmp_path / "report.html")
+    page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert [text for text in page.texts["h2"] if "protocol" in text] == [
+        "quickstart on digits, protocol 1",
+        "quickstart on digits, protocol 2",
+    ]
+    assert "samples: 500 against 100" in " ".join(page.texts["li"])
+
+
+def test_only_failures_make_a_page_too(tmp_path: Path, example_records: list[Record]) -> None:
+    write_records(tmp_path, [r for r in example_records if r.status == "failed"])
+    write_report([tmp_path], tmp_path / "report.html")
+    page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert "out of memory <b>" in " ".join(page.texts["li"])
+
+
+def test_a_folder_without_records_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=RECORDS):
+        write_report([tmp_path], tmp_path / "report.html")
+
+
+def test_records_keep_their_files_relative(example_folder: Path) -> None:
+    for record in read_records(example_folder):
+        assert not any(path.startswith("/") for path in record.files.values())
+
+
+def test_windows_are_medians_between_their_extremes() -> None:
+    images = np.arange(1000, dtype=np.float64)
+    values = np.random.default_rng(0).normal(size=1000)
+    values[500] = np.nan
+    bins = windows(images, values)
+    assert len(bins.images) == 120
+    assert (bins.low <= bins.median).all()
+    assert (bins.median <= bins.high).all()
+    assert bins.high.max() == np.nanmax(values)
+    assert bins.low.min() == np.nanmin(values)
+    assert len(windows(images[:3], values[:3]).images) == 3
+    assert len(windows(images[:0], values[:0]).images) == 0

@@ -1,0 +1,95 @@
+"""Blocks: the same samples for every count, with what they cost."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from genbench import sampling
+from genbench.errors import NonFiniteSamples
+from genbench.types import Condition, SampleSpec
+
+SPEC = SampleSpec("image", (1, 2, 2), levels=17)
+
+
+class Iterated(nn.Module):
+    """Calls its network ``steps`` times, with fresh randomness at each."""
+
+    players: nn.ModuleDict
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.players = nn.ModuleDict({"used": nn.Linear(4, 4), "idle": nn.Linear(9, 9)})
+        self.noise_shape = (4,)
+
+    def sample(self, noise: Tensor, condition: Condition, *, steps: int = 3) -> Tensor:
+        x = noise
+        for _ in range(steps):
+            x = self.players["used"](x) + 0.1 * torch.randn_like(x)
+        return x.view(-1, 1, 2, 2)
+
+
+def draw(model: nn.Module, count: int, seed: int = 0, **options: int) -> sampling.Drawn:
+    return sampling.draw(
+        Fabric(accelerator="cpu", devices=1),
+        model,  # type: ignore[arg-type]
+        SPEC,
+        count=count,
+        seed=seed,
+        options=options,
+        report=lambda event: None,
+    )
+
+
+@pytest.fixture
+def model() -> Iterated:
+    torch.manual_seed(0)
+    return Iterated()
+
+
+def test_the_count_changes_no_sample(model: Iterated) -> None:
+    few, many = draw(model, 70).data, draw(model, 200).data
+    assert few.dtype == torch.uint8
+    assert few.shape == (70, 1, 2, 2)
+    assert torch.equal(few, many[:70])
+    assert not torch.equal(many[:64], many[64:128])
+
+
+def test_the_seed_decides_everything(model: Iterated) -> None:
+    torch.manual_seed(123)
+    once = draw(model, 64, seed=1).data
+    torch.manual_seed(456)
+    assert torch.equal(once, draw(model, 64, seed=1).data)
+    assert not torch.equal(once, draw(model, 64, seed=2).data)
+
+
+def test_evaluations_flops_and_parameters_are_counted(model: Iterated) -> None:
+    drawn = draw(model, 70, steps=5)
+    assert drawn.nfe == 5
+    assert drawn.flops == 5 * 2 * 4 * 4  # a multiplication and an addition for each weight
+    assert drawn.parameters == 4 * 4 + 4  # the idle network costs nothing here
+
+
+def test_samples_that_are_not_finite_are_refused(model: Iterated) -> None:
+    with torch.no_grad():
+        model.players["used"].bias.fill_(float("nan"))
+    with pytest.raises(NonFiniteSamples, match="70 of 70 samples are not finite"):
+        draw(model, 70)
+
+
+def test_a_wrong_shape_is_refused(model: Iterated) -> None:
+    model.sample = lambda noise, condition: noise  # type: ignore[method-assign]
+    with pytest.raises(ValueError, match=r"sample\(\) returned \(64, 4\), not \(64, 1, 2, 2\)"):
+        draw(model, 3)
+
+
+def test_decode_is_the_inverse_of_encode() -> None:
+    for levels in (2, 17, 256, 65536):
+        spec = SampleSpec("image", (1,), levels=levels)
+        stored = torch.arange(levels).view(-1, 1)
+        view = spec.encode(stored)
+        assert (view.min(), view.max()) == (-1, 1)
+        assert torch.equal(spec.decode(view).long(), stored)
+    assert SampleSpec("image", (1,)).decode(torch.tensor([[-9.0], [9.0]])).tolist() == [[0], [255]]

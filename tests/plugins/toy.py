@@ -1,0 +1,78 @@
+"""Small plugins for tests: a model that learns the mean, one that diverges, one that fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from genbench import registry
+from genbench.errors import UsageError
+from genbench.types import Batch, Condition, Optimization, Progress, SampleSpec, Turn
+
+
+class Shift(nn.Module):
+    """x ↦ x + b: as a generator it learns where the data lies."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(shape))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.bias
+
+
+class Toy(nn.Module):
+    players: nn.ModuleDict
+
+    def __init__(self, spec: SampleSpec, learning_rate: float, breaks_at: int | None) -> None:
+        super().__init__()
+        self.players = nn.ModuleDict({"mover": Shift(spec.shape)})
+        self.noise_shape = spec.shape
+        self.learning_rate = learning_rate
+        self.breaks_at = breaks_at
+
+    def optimization(self, player: str) -> Optimization:
+        return Optimization(partial(torch.optim.Adam, lr=1.0), lambda progress: self.learning_rate)
+
+    def losses(self, batch: Batch, progress: Progress) -> Iterator[Turn]:
+        noise = 0.1 * torch.randn_like(batch.data)
+        moved = self.players["mover"](noise)
+        loss = (moved.mean(0) - batch.data.mean(0)).square().mean()
+        if progress.step == self.breaks_at:
+            loss = loss * float("nan")
+        yield Turn("mover", loss, {"offset": moved.detach().mean()})
+
+    def sample(self, noise: Tensor, condition: Condition, *, scale: float = 0.1) -> Tensor:
+        moved: Tensor = self.players["mover"](scale * noise)
+        return moved
+
+
+def toy(spec: SampleSpec, *, learning_rate: float = 0.05, breaks_at: int | None = None) -> Toy:
+    """A distribution of fixed width that learns the data's mean."""
+    return Toy(spec, learning_rate, breaks_at)
+
+
+def faulty(spec: SampleSpec, *, where: str = "train") -> Toy:
+    """A model whose code fails in training or in sampling."""
+    if where == "fit":
+        raise UsageError(f"samples of shape {spec.shape} do not fit this model")
+
+    class Faulty(Toy):
+        def losses(self, batch: Batch, progress: Progress) -> Iterator[Turn]:
+            if where == "train":
+                raise ZeroDivisionError("a bug in training")
+            yield from super().losses(batch, progress)
+
+        def sample(self, noise: Tensor, condition: Condition) -> Tensor:
+            if where == "sample":
+                raise ZeroDivisionError("a bug in sampling")
+            return torch.full_like(noise, float("nan"))
+
+    return Faulty(spec, 0.05, None)
+
+
+registry.models.add("toy", toy)
+registry.models.add("faulty", faulty)
