@@ -39,7 +39,7 @@ class Diffusion(nn.Module):
     def optimization(self, player: str) -> Optimization:
         """Adam, a short linear warm-up, cosine decay to 0, gradients clipped to norm 1.
 
-        β₂ is 0.99 (Karras et al. 2024, table 6) rather than Adam's 0.999, whose average of a
+        β₂ is 0.99 (as in Karras et al. 2024, EDM2) rather than Adam's 0.999, whose average of a
         thousand steps is most of a short training.
         """
         return Optimization(

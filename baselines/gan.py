@@ -10,6 +10,7 @@ from functools import partial
 from typing import Literal
 
 import torch
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn.functional import relu, softplus
 
@@ -21,13 +22,13 @@ from genbench.types import Batch, Condition, Optimization, Progress, SampleSpec,
 def gan(
     spec: SampleSpec,
     *,
-    channels: int = 16,
-    latent: int = 16,
+    channels: PositiveInt = 16,
+    latent: PositiveInt = 16,
     loss: Literal["non-saturating", "hinge"] = "non-saturating",
-    r1: float = 1.0,
-    r1_interval: int = 4,
+    r1: NonNegativeFloat = 1.0,
+    r1_interval: PositiveInt = 4,
     spectral_norm: bool = False,
-    learning_rate: float = 3e-3,
+    learning_rate: PositiveFloat = 3e-3,
 ) -> Gan:
     """A convolutional ResNet GAN, unconditional; an MLP for points.
 
@@ -43,20 +44,11 @@ def gan(
         learning_rate: Of both players at the start; falls to 0 along half a cosine.
 
     Raises:
-        UsageError: A side that is not divisible by 4, or an option out of range.
+        UsageError: More than 3 sides, or one that is not divisible by 4.
     """
     _, *space = spec.shape
     if len(space) > 3 or any(side % 4 for side in space):
         raise UsageError(f"gan needs at most 3 sides, divisible by 4; the samples are {spec.shape}")
-    for name, value, valid, range_ in (
-        ("channels", channels, channels >= 1, "1 or more"),
-        ("latent", latent, latent >= 1, "1 or more"),
-        ("r1", r1, r1 >= 0, "0 or more"),
-        ("r1_interval", r1_interval, r1_interval >= 1, "1 or more"),
-        ("learning_rate", learning_rate, learning_rate > 0, "positive"),
-    ):
-        if not valid:
-            raise UsageError(f"model 'gan', option {name!r}: should be {range_}, got {value}")
     return Gan(
         discriminator(spec.shape, channels=channels, spectral_norm=spectral_norm),
         generator(spec.shape, channels=channels, latent=latent, bounded=spec.levels is not None),

@@ -128,8 +128,8 @@ class VE(_Continuous):
 def drift_and_diffusion(schedule: Schedule, t: Tensor) -> tuple[Tensor, Tensor]:
     """f(t) and g²(t) of dx = f x dt + g dw, the SDE whose marginals the schedule gives.
 
-    f = d log alpha/dt and g² = dsigma²/dt - 2 f sigma² (Särkkä & Solin 2019, eq. 6.2, solved for
-    the coefficients), for a schedule that is differentiable in t. Works in inference mode too.
+    f = d log alpha/dt and g² = dsigma²/dt - 2 f sigma² (Särkkä & Solin 2019, section 6.1, solved
+    for the coefficients), for a schedule that is differentiable in t; in inference mode too.
     """
     with torch.inference_mode(False), torch.enable_grad():
         t = t.clone().requires_grad_()
@@ -150,7 +150,7 @@ def _derivative(value: Tensor, t: Tensor) -> Tensor:
 def transition(schedule: Schedule, s: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
     """alpha_{t|s} and sigma²_{t|s} of x_t = alpha_{t|s} x_s + sigma_{t|s} ε, for s < t.
 
-    Kingma et al. 2021 ("Variational diffusion models"), eq. 23 and 24.
+    Kingma et al. 2021 ("Variational diffusion models"), appendix A.
     """
     (alpha_s, sigma_s), (alpha_t, sigma_t) = schedule(s), schedule(t)
     alpha_ts = alpha_t / alpha_s

@@ -10,7 +10,7 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -154,13 +154,21 @@ def hash_tensor(*tensors: Tensor) -> str:
 
 
 @contextmanager
-def lock(folder: Path) -> Iterator[None]:
-    """Hold ``folder`` for this process; a second one waits until it is free."""
-    from filelock import FileLock
+def lock(folder: Path, busy: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Hold ``folder`` for this process; where another one holds it, call ``busy`` and wait."""
+    from filelock import FileLock, Timeout
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / ".lock"):
-            yield
+        held = FileLock(folder / ".lock")
+        try:
+            held.acquire(timeout=0)
+        except Timeout:
+            busy()
+            held.acquire()
     except OSError as error:
         raise GenbenchError(f"cannot write in {folder}: {error.strerror or error}") from error
+    try:
+        yield
+    finally:
+        held.release()

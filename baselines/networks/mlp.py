@@ -4,30 +4,28 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from baselines.networks.time import TimeSignals
+from baselines.networks.layers import TimeSignals, zero
 
 
 class MLP(nn.Module):
     """``network(x, time)``: x ``(B, D)`` and time ``(B,)`` in [0, 1] → ``(B, D)``.
 
     ``blocks`` residual blocks of ``width``, each shifted by the time. The output starts at zero.
+    No normalisation before it: where x is nearly all noise the answer is x, whatever its size.
     """
 
     def __init__(self, features: int, *, width: int, blocks: int, dropout: float) -> None:
         super().__init__()
         self.stem = nn.Linear(features, width)
         self.blocks = nn.ModuleList(Block(width, dropout) for _ in range(blocks))
-        self.norm = nn.LayerNorm(width)
-        self.out = nn.Linear(width, features)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
+        self.out = zero(nn.Linear(width, features))
         self.signals = TimeSignals(width, [width] * blocks)
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         h: Tensor = self.stem(x)
         for block, shift in zip(self.blocks, self.signals(time), strict=True):
             h = block(h, shift)
-        out: Tensor = self.out(self.norm(h))
+        out: Tensor = self.out(h)
         return out
 
 

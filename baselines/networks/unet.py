@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from baselines.networks.time import TimeSignals
+from baselines.networks.layers import TimeSignals, zero
 from genbench.errors import UsageError
 
 Convolution: TypeAlias = type[nn.Conv1d] | type[nn.Conv2d] | type[nn.Conv3d]
@@ -31,6 +31,10 @@ class UNet(nn.Module):
 
     Level i has ``channels * multipliers[i]`` channels and half the sides of the level above, with
     ``blocks`` residual blocks on the way down and as many on the way up. The output starts at zero.
+
+    The last layer's output is added to x times a factor learned of the time: where x is nearly all
+    noise the answer is x itself, whose size the normalisations would forget (a learned c_skip of
+    Karras et al. 2022, eq. 7).
 
     Raises:
         UsageError: Not one to three sides, a side that cannot be halved so often, or channels that
@@ -78,10 +82,10 @@ class UNet(nn.Module):
         self.out = nn.Sequential(
             norm(channels), nn.SiLU(), zero(conv(channels, in_channels, 3, padding=1))
         )
-        # Again in the order of the walk; a block takes a scale and a shift.
+        # Again in the order of the walk; a block takes a scale and a shift, x a factor at the end.
         down = [2 * width for width in widths for _ in range(blocks)]
         dense = [hidden] if self.dense is not None else []
-        self.signals = TimeSignals(4 * channels, [*down, *dense, *reversed(down)])
+        self.signals = TimeSignals(4 * channels, [*down, *dense, *reversed(down), 1])
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         signals = iter(self.signals(time))
@@ -103,7 +107,7 @@ class UNet(nn.Module):
                 h = self.grow[level - 1](F.interpolate(h, scale_factor=2))
             h = block(torch.cat([h, skips.pop()], dim=1), next(signals))
         out: Tensor = self.out(h)
-        return out
+        return out + along(next(signals), x) * x
 
 
 class Block(nn.Module):
@@ -127,7 +131,7 @@ class Block(nn.Module):
         self.attention = Attention(width) if attention else nn.Identity()
 
     def forward(self, x: Tensor, signal: Tensor) -> Tensor:
-        scale, shift = signal.view(*signal.shape, *[1] * (x.ndim - 2)).chunk(2, dim=1)
+        scale, shift = along(signal, x).chunk(2, dim=1)
         h = torch.addcmul(shift, self.before(x), 1 + scale)
         out: Tensor = self.attention(self.skip(x) + self.after(h))
         return out
@@ -165,16 +169,14 @@ class Dense(nn.Module):
         return x + change.view(x.shape)
 
 
+def along(signal: Tensor, x: Tensor) -> Tensor:
+    """``signal`` ``(B, C)``, ready to scale x ``(B, C, *space)``."""
+    return signal.view(*signal.shape, *[1] * (x.ndim - 2))
+
+
 def norm(channels: int) -> nn.GroupNorm:
     """Groups of at least 4 channels, 32 groups at the most."""
     return nn.GroupNorm(math.gcd(32, channels // 4), channels)
-
-
-def zero(layer: nn.Module) -> nn.Module:
-    """``layer`` with all its parameters 0, so that a residual path starts as the identity."""
-    for parameter in layer.parameters():
-        nn.init.zeros_(parameter)
-    return layer
 
 
 def _check(space: Sequence[int], depth: int, channels: int) -> None:

@@ -58,7 +58,7 @@ def run(
     bench.scorer(content.dataset)  # what it does not know, it tells before anything is written
     groups = suite.trainings(content, seeds)
     _claim(out, name)
-    with storage.lock(out):
+    with storage.lock(out, busy=lambda: console.print(f"waiting: another genbench is at {out}")):
         found = {
             Job(_label(g), content.dataset, tuple(g)): runner.finished(bench, g) for g in groups
         }

@@ -5,11 +5,13 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.connection import wait as wait_for_any
 from pathlib import Path
 from queue import Empty
 from typing import Any
@@ -55,6 +57,7 @@ def execute(
     continues. An interrupt ends the processes at once: every file is whole or absent.
     """
     context = multiprocessing.get_context("spawn")
+    others = set(multiprocessing.active_children())
     events = context.Queue()
     done: dict[Job, list[Record]] = {}
     with _environment(threads):
@@ -77,7 +80,7 @@ def execute(
                 "command continues"
             ) from None
         except BaseException:
-            for process in list((pool._processes or {}).values()):
+            for process in set(multiprocessing.active_children()) - others:
                 process.terminate()
             raise
         finally:
@@ -92,9 +95,18 @@ def _start(events: Any, plugins: Sequence[Path]) -> None:
     """In each new process: the parent alone answers an interrupt."""
     global _events
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_die_with_the_parent, daemon=True).start()
     _events = events
     for plugin in plugins:
         registry.add_plugin_file(plugin)
+
+
+def _die_with_the_parent() -> None:
+    """A killed parent cannot end its workers, and two of them must not train one run."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait_for_any([parent.sentinel])
+    os._exit(1)
 
 
 def _work(bench: Bench, index: int, job: Job) -> list[Record]:

@@ -20,11 +20,20 @@ def decay(halflife: float, batch: int, step: int) -> float:
     return min(math.exp2(-batch / halflife), (1 + step) / (10 + step))
 
 
-@torch.no_grad()
-def update(average: GenerativeModel, model: GenerativeModel, decay: float) -> None:
-    """Move ``average``'s parameters towards ``model``'s and copy its buffers, in place."""
-    kept = list(average.parameters())
-    move = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
-    move(kept, list(model.parameters()), 1)
-    for ours, theirs in zip(average.buffers(), model.buffers(), strict=True):
-        ours.copy_(theirs)
+class Average:
+    """``average`` follows ``model``: its parameters by the moving average, its buffers by copies.
+
+    The two are walked once: on small networks the walk costs as much as the arithmetic.
+    """
+
+    def __init__(self, average: GenerativeModel, model: GenerativeModel) -> None:
+        self._parameters = list(average.parameters()), list(model.parameters())
+        self._buffers = list(zip(average.buffers(), model.buffers(), strict=True))
+
+    @torch.no_grad()
+    def update(self, decay: float) -> None:
+        """θ̄ ← decay θ̄ + (1 - decay) θ, in place."""
+        ours, theirs = self._parameters
+        get_ema_multi_avg_fn(decay)(ours, theirs, 1)  # type: ignore[no-untyped-call]
+        for kept, current in self._buffers:
+            kept.copy_(current)

@@ -130,6 +130,7 @@ class _Training:
         )
         self.history = History()
         self.step = 0
+        self.loss = math.nan
         self.seconds = 0.0
         self.counted: list[float] = []
         self.kept: list[int] = []
@@ -157,6 +158,7 @@ class _Training:
                 optimizer.load_state_dict(state["optimizers"][name])
             wrapped, self.optimizers[name] = self.fabric.setup(player, optimizer)
             self.model.players[name] = wrapped
+        self.ema = ema.Average(self.average, self.model)
         if state is not None:
             self.history = History(state["history"])
             self.step, self.seconds = state["step"], state["seconds"]
@@ -195,9 +197,7 @@ class _Training:
                     return False
         if counter is not None:
             self.counted.append(float(counter.get_total_flops()))
-        ema.update(
-            self.average, self.model, ema.decay(plan.ema_halflife, plan.batch, progress.step)
-        )
+        self.ema.update(ema.decay(plan.ema_halflife, plan.batch, progress.step))
         return True
 
     def _take_turn(self, turn: Turn, progress: Progress) -> bool:

@@ -142,6 +142,44 @@ def test_clipping_holds_every_sample_in_range() -> None:
     assert sample(model, noise, {"steps": 5, "clip_denoised": True}).abs().max() <= 1
 
 
+def times_seen(model: Any, sampling: dict[str, Any]) -> list[float]:
+    """At which times sampling evaluates a denoiser that says 0."""
+    seen: list[float] = []
+    model.denoiser = lambda **_: lambda x_t, t: seen.append(float(t)) or torch.zeros_like(x_t)
+    sample(model, torch.randn(2, 1, 8, 8), sampling)
+    return seen
+
+
+@pytest.mark.parametrize("sampler", ["ancestral", "ddim"])
+def test_spacing_of_ddpms_timesteps(sampler: str) -> None:
+    model = build("ddpm", DIGITS, {"timesteps": 100})
+    few = {"sampler": sampler, "steps": 5}
+    assert times_seen(model, few) == [100, 64, 36, 16, 4]
+    assert times_seen(model, few | {"spacing": "linear"}) == [100, 80, 60, 40, 20]
+    assert times_seen(model, {"sampler": sampler}) == list(range(100, 0, -1))
+
+
+def test_times_of_score_sde() -> None:
+    sampling = {"sampler": "euler-maruyama", "steps": 3}
+    middle = ((1 + 1e-3**0.5) / 2) ** 2
+    for sde in ("vp", "subvp"):
+        model = build("score-sde", DIGITS, {"sde": sde})
+        assert times_seen(model, sampling) == pytest.approx([1, middle, 1e-3])
+    model = build("score-sde", DIGITS, {"sde": "ve"})
+    assert times_seen(model, sampling) == pytest.approx([1, (1 + 1e-5) / 2, 1e-5])
+
+
+def test_eta_adds_noise_to_ddim() -> None:
+    model = build("ddpm", DIGITS, {"timesteps": 30})
+    noise = torch.randn(2, 1, 8, 8)
+    ddim = {"sampler": "ddim", "steps": 5}
+    still, noisy = (sample(model, noise, ddim | {"eta": eta}) for eta in (0.0, 1.0))
+    assert torch.equal(still, sample(model, noise, ddim))
+    assert not torch.allclose(still, noisy)
+    # The generator stands where it stood, and eq. 16 of DDIM with η = 1 is DDPM's posterior.
+    torch.testing.assert_close(noisy, sample(model, noise, {"steps": 5}), rtol=1e-3, atol=1e-3)
+
+
 def test_ve_starts_from_noise_of_its_own_scale() -> None:
     model = build("score-sde", DIGITS, {"sde": "ve", "sigma_max": 40.0})
     assert model.schedule == VE(0.01, 40.0)

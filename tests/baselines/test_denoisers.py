@@ -107,6 +107,11 @@ def test_one_time_serves_the_whole_batch() -> None:
     assert spy.time.tolist() == [0.5] * 4
 
 
+def test_a_network_of_half_precision_predicts_in_float32() -> None:
+    epsilon = predict_epsilon(lambda x, time: x.bfloat16(), VP(), torch.zeros(4, 2), VP().draw(4))
+    assert epsilon.dtype == torch.float32
+
+
 @pytest.mark.parametrize("clip", [False, True])
 def test_clipping_is_an_option(clip: bool) -> None:
     t = torch.tensor(1.0, dtype=torch.float64)

@@ -227,6 +227,31 @@ def test_langevin_keeps_and_restores_a_marginal(sde: str, dimensions: int, start
     assert abs(correct(CONTINUOUS[sde], 1.0, dimensions, start) - widened) < 0.04
 
 
+def test_langevin_step_of_vp_by_hand() -> None:
+    # Algorithm 5: ε = 2 (1 - β) (r |z| / |g|)², with 1 - β = exp(-∫ β dt) over the grid's step.
+    schedule = VP()
+    t, s = f64(0.5, 0.4)
+    x, z, g = torch.randn(3, 1, 40, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    sigma = schedule(t)[1]
+    corrector = Langevin(Script(schedule, -sigma * g), schedule, snr=0.2)
+    survival = math.exp(-(0.1 * 0.1 + 19.9 * (0.5**2 - 0.4**2) / 2))
+    step = 2 * survival * (0.2 * z.norm() / g.norm()) ** 2
+    expected = x + step * g + (2 * step).sqrt() * z
+    torch.testing.assert_close(corrector.step(x, t, s, lambda _: z), expected)
+
+
+def test_predictor_corrector_corrects_and_then_predicts() -> None:
+    schedule = VP()
+    denoise = PAIR.denoiser(schedule)
+    x, *noises = torch.randn(3, 5, 2, dtype=torch.float64).unbind()
+    t, s = f64(0.5, 0.4)
+    corrected = Langevin(denoise, schedule, 0.3).step(x, t, s, lambda _: noises[0])
+    expected = ReverseDiffusion(denoise, schedule).step(corrected, t, s, lambda _: noises[1])
+    draw = iter(noises)
+    result = PredictorCorrector(denoise, schedule, 0.3).step(x, t, s, lambda _: next(draw))
+    torch.testing.assert_close(result, expected)
+
+
 # --- Each sample by itself. ---
 
 

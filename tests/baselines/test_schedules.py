@@ -114,6 +114,21 @@ def test_times_are_drawn_uniformly(schedule: Schedule) -> None:
     assert (counts - 2000).abs().max() < 4.5 * 42
 
 
+@pytest.mark.parametrize("schedule", [VP(), LinearBetas(100)])
+def test_each_time_is_uniform_by_itself(schedule: Schedule) -> None:
+    torch.manual_seed(0)
+    share = torch.stack([schedule.draw(4) for _ in range(2000)]) / schedule.t_max
+    for place in share.float().unbind(1):
+        counts = torch.histc(place - 1e-4, 10, 0, 1)
+        # 200 a bin, give or take a standard deviation of 13.4.
+        assert (counts - 200).abs().max() < 4.5 * 13.4
+
+
+def test_times_of_a_batch_are_evenly_spread() -> None:
+    gaps = VP().draw(50).sort().values.diff()
+    torch.testing.assert_close(gaps, torch.full_like(gaps, 1 / 50), rtol=1e-4, atol=0)
+
+
 def test_every_timestep_is_drawn_and_never_0() -> None:
     torch.manual_seed(0)
     assert set(LinearBetas(30).draw(2000).tolist()) == set(range(1, 31))

@@ -1,4 +1,4 @@
-"""The time, as a network sees it."""
+"""Layers of the denoising networks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ class TimeSignals(nn.Module):
     """Time ``(B,)`` in [0, 1] → one signal ``(B, width)`` for each of ``widths``.
 
     Sines and cosines of 1,000 t at frequencies from 1 down to 1e-4 (Vaswani et al. 2017, section
-    3.5; Ho et al. 2020, appendix B), two layers, and one projection for all blocks of a network.
+    3.5; Ho et al. 2020, appendix B), two layers, and one projection for all blocks of a network,
+    which starts at zero.
     """
 
     def __init__(self, features: int, widths: Sequence[int]) -> None:
@@ -26,10 +27,17 @@ class TimeSignals(nn.Module):
             nn.SiLU(),
             nn.Linear(features, features),
             nn.SiLU(),
-            nn.Linear(features, sum(widths)),
+            zero(nn.Linear(features, sum(widths))),
         )
 
     def forward(self, time: Tensor) -> tuple[Tensor, ...]:
         angles = time[:, None] * self.frequencies
         signals: Tensor = self.layers(torch.cat([angles.sin(), angles.cos()], dim=1))
         return torch.split(signals, self.widths, dim=1)
+
+
+def zero(layer: nn.Module) -> nn.Module:
+    """``layer`` with all its parameters 0, so that a residual path starts as the identity."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return layer
