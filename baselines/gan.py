@@ -35,7 +35,7 @@ def gan(
     Args:
         spec: Any number of channels and 1 to 3 sides divisible by 4, or points. Labels are ignored.
         channels: Width at full size, doubled at each halving up to fourfold; an eighth of an MLP's.
-        latent: Dimensions of the generator's noise; for points, as few as they have.
+        latent: Dimensions of the generator's noise; for points, try as few as they have.
         loss: ``non-saturating`` (Goodfellow et al. 2014, section 3) or ``hinge`` (Lim & Ye 2017).
         r1: γ of the gradient penalty R1 (Mescheder et al. 2018, eq. 9); 0 for none.
         r1_interval: Steps from one penalty to the next, each weighted by as much (Karras et al.

@@ -124,6 +124,9 @@ class ReverseDiffusion:
 FEW = 32
 """Numbers in a sample under which its own norms are too unsteady to set a step size by."""
 
+TINY = 1e-12
+"""The least norm of a score: at 0 the step size would be infinite, and the step NaN."""
+
 
 @dataclass(frozen=True)
 class Langevin:
@@ -146,7 +149,8 @@ class Langevin:
         if score[0].numel() < FEW:
             _, ratio = self.schedule(t)
         else:
-            ratio = on(x_t, z.flatten(1).norm(dim=1) / score.flatten(1).norm(dim=1))
+            norm = score.flatten(1).norm(dim=1).clamp_min(TINY)
+            ratio = on(x_t, z.flatten(1).norm(dim=1) / norm)
         delta = 2 * (alpha_ts * self.snr * ratio) ** 2
         return x_t + delta * score + (2 * delta).sqrt() * z
 

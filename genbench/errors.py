@@ -33,6 +33,12 @@ class NonFiniteSamples(GenbenchError):
     """A sampler returned NaN or infinity: the run counts as diverged."""
 
 
+def one_line(error: BaseException) -> str:
+    """The reason for a row: our own errors as they are, a plugin's with their type."""
+    text = str(error) if isinstance(error, GenbenchError) else f"{type(error).__name__}: {error}"
+    return " ".join(text.split())
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """``"; did you mean 'ddpm'?"``, or what there is to choose from when nothing is near."""
     known = sorted(known)

@@ -11,7 +11,7 @@ import torch
 
 from genbench import registry
 from genbench.data import open_samples
-from genbench.errors import UnknownName, UsageError
+from genbench.errors import GenbenchError, UnknownName, UsageError
 from genbench.registry import check_options, schema
 from genbench.types import Estimate, FeatureExtractor, Features, Metric, Samples
 
@@ -67,6 +67,7 @@ class Scorer:
     """One scoring protocol, ready to score any number of sample sets. The features of the
     reference and of the training set are computed once and kept."""
 
+    extractor_name: str
     extractor: FeatureExtractor
     reference: Samples
     train: Samples | None
@@ -78,6 +79,7 @@ class Scorer:
     def protocol(self, count: int, outputs: Sequence[str] | None = None) -> dict[str, Any]:
         """What must agree before two numbers may share a column."""
         chosen = resolve(outputs or self.outputs, self.seed)
+        metrics = {name: _version(metric) for name, metric in chosen.items()}
         needs_train = any("train" in metric.sides for metric in chosen.values())
         spec = self.reference.spec
         return {
@@ -90,8 +92,19 @@ class Scorer:
             "modality": spec.modality,
             "shape": list(spec.shape),
             "levels": spec.levels,
-            "metrics": {name: getattr(metric, "version", 1) for name, metric in chosen.items()},
+            "metrics": metrics,
             "seed": self.seed,
+        }
+
+    def code(self) -> dict[str, str]:
+        """Hashes of the source of the plugins at work, which a version number may not follow.
+        genbench's own code is followed by ``VERSION`` and the metrics' versions."""
+        used = [(registry.metrics, name) for name in resolve(self.outputs, self.seed)]
+        used.append((registry.extractors, self.extractor_name))
+        return {
+            f"{group.kind} {name}": group.code(name)
+            for group, name in used
+            if not group.get(name).__module__.startswith("genbench.")
         }
 
     def __call__(self, samples: Samples, outputs: Sequence[str] | None = None) -> Scores:
@@ -130,8 +143,6 @@ class Scorer:
     def _obstacle(self, metric: Metric) -> str | None:
         if "train" in metric.sides and self.train is None:
             return "needs the generator's training set"
-        if len(self.reference) == 0:
-            return "the reference is empty"
         offered = next(self._features(self.reference, keep=True)).keys()
         missing = sorted(metric.needs - offered)
         if missing:
@@ -139,13 +150,11 @@ class Scorer:
         return None
 
     def _features(self, samples: Samples, *, keep: bool) -> Iterator[Features]:
-        if samples.id in self._kept:
-            yield from self._kept[samples.id]
-            return
         if not keep:
             yield from embed(samples, self.extractor, self.device)
             return
-        self._kept[samples.id] = list(embed(samples, self.extractor, self.device))
+        if samples.id not in self._kept:
+            self._kept[samples.id] = list(embed(samples, self.extractor, self.device))
         yield from self._kept[samples.id]
 
 
@@ -155,6 +164,11 @@ def embed(samples: Samples, extractor: FeatureExtractor, device: str) -> Iterato
     for start in range(0, len(samples), BATCH):
         batch = samples.take(torch.arange(start, min(start + BATCH, len(samples)))).to(device)
         features = dict(extractor(batch.data, samples.spec))
+        for name, value in features.items():
+            if not value.isfinite().all():
+                raise GenbenchError(
+                    f"{extractor.id} gives {name} of {samples.id} that are not finite"
+                )
         if "label" in batch.condition:
             features["labels"] = batch.condition["label"]
         yield features
@@ -173,13 +187,15 @@ def scorer(
     """A ``Scorer`` from names. Raises ``UsageError`` for unknown ones, or when the extractor
     cannot embed samples of the reference's kind."""
     resolve(outputs, seed)
+    if train is not None:
+        check_fit(train, reference)
     factory = registry.extractors.get(extractor)
     options = check_options(f"extractor {extractor!r}", factory, extractor_options or {})
     built: FeatureExtractor = factory(**options)
     reason = built.supports(reference.spec)
     if reason is not None:
         raise UsageError(f"extractor {extractor!r} cannot embed {reference.id}: {reason}")
-    return Scorer(built.to(device), reference, train, tuple(outputs), seed, device)
+    return Scorer(extractor, built.to(device), reference, train, tuple(outputs), seed, device)
 
 
 def resolve(outputs: Sequence[str], seed: int) -> dict[str, Metric]:
@@ -188,21 +204,40 @@ def resolve(outputs: Sequence[str], seed: int) -> dict[str, Metric]:
     Names are those of outputs, as in ``precision``. Raises
     ``UnknownName``.
     """
-    loaded = {name: registry.metrics.get(name) for name in registry.metrics.names()}
-    makers = {output: name for name, factory in loaded.items() for output in factory.outputs}
+    makers: dict[str, list[str]] = {}
+    for name in registry.metrics.names():
+        try:
+            factory = registry.metrics.get(name)
+        except GenbenchError:
+            continue  # a broken plugin costs its own outputs alone
+        for output in factory.outputs:
+            makers.setdefault(output, []).append(name)
     chosen: dict[str, Metric] = {}
     for output in outputs:
         if output not in makers:
             raise UnknownName("metric", output, makers)
-        name = makers[output]
+        name, *others = makers[output]
+        if others:
+            raise UsageError(f"{output!r} is computed by the metrics {name!r} and {others[0]!r}")
         if name not in chosen:
-            seeded = {"seed": seed} if "seed" in schema(loaded[name]) else {}
-            chosen[name] = loaded[name](**seeded)
+            factory = registry.metrics.get(name)
+            seeded = {"seed": seed} if "seed" in schema(factory) else {}
+            chosen[name] = factory(**seeded)
     return chosen
 
 
+def _version(metric: Metric) -> str:
+    """The metric's version, with the options that decide its numbers."""
+    options = {name: getattr(metric, name, None) for name in schema(type(metric)) if name != "seed"}
+    said = ", ".join(f"{name} {value}" for name, value in options.items())
+    return f"{getattr(metric, 'version', 1)}{f' ({said})' if said else ''}"
+
+
 def check_fit(samples: Samples, reference: Samples) -> None:
-    """Raises ``UsageError`` unless both are samples of one kind."""
+    """Raises ``UsageError`` unless both are samples of one kind, and there are some."""
+    for source in (samples, reference):
+        if len(source) == 0:
+            raise UsageError(f"{source.id} holds no samples")
     ours, theirs = samples.spec, reference.spec
     if (ours.modality, ours.shape, ours.levels) != (theirs.modality, theirs.shape, theirs.levels):
         raise UsageError(

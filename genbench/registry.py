@@ -85,7 +85,9 @@ class Registry:
             raise UsageError(f"{self.kind} {name!r} has no source file: put it in one")
         path = Path(top.__file__)
         sources = sorted(path.parent.rglob("*.py")) if path.name == "__init__.py" else [path]
-        return fingerprint([[p.name, p.read_text(encoding="utf-8")] for p in sources])
+        return fingerprint(
+            [[str(p.relative_to(path.parent)), p.read_text(encoding="utf-8")] for p in sources]
+        )
 
     def summary(self, name: str) -> str:
         """The first line of the docstring, read from the source without importing it."""
@@ -177,7 +179,8 @@ def check_options(
 def _json(value: Any) -> str:
     import json
 
-    return json.dumps(value)
+    # A TOML date has no JSON: as text it meets the same refusal as any other wrong type.
+    return json.dumps(value, default=str)
 
 
 def _owner(point: EntryPoint) -> str:

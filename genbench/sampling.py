@@ -7,7 +7,8 @@ devices and every count.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import ceil
@@ -90,6 +91,19 @@ def draw(
     )
 
 
+@torch.no_grad()
+def seconds_per_block(
+    fabric: Fabric, model: GenerativeModel, spec: SampleSpec, options: Mapping[str, Any]
+) -> float:
+    """Wall-clock of one block, with nothing counted and nothing else done; on one device."""
+    model.to(fabric.device)
+    model.train(False)
+    start = time.perf_counter()
+    # To the CPU, so that an accelerator's work is waited for.
+    _block(fabric, model, spec, 0, 0, options).cpu()
+    return time.perf_counter() - start
+
+
 def _block(
     fabric: Fabric,
     model: GenerativeModel,
@@ -119,12 +133,12 @@ class _Counter:
         self._known: dict[tuple[str, tuple[int, ...]], float] = {}
         self._mode: FlopCounterMode | None = None
 
-    def before(self, name: str, inputs: tuple[Any, ...]) -> None:
+    def before(self, name: str, inputs: Sequence[Any]) -> None:
         if (name, tuple(inputs[0].shape)) not in self._known:
             self._mode = FlopCounterMode(display=False)
             self._mode.__enter__()  # type: ignore[no-untyped-call]
 
-    def after(self, name: str, inputs: tuple[Any, ...]) -> None:
+    def after(self, name: str, inputs: Sequence[Any]) -> None:
         shape = tuple(inputs[0].shape)
         if self._mode is not None:
             self._mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]
@@ -141,13 +155,24 @@ def _counting(model: GenerativeModel) -> Iterator[_Counter]:
     handles = []
     for name, player in model.players.items():
 
-        def before(_: nn.Module, inputs: tuple[Any, ...], name: str = name) -> None:
-            counter.before(name, inputs)
+        def before(
+            _: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any], name: str = name
+        ) -> None:
+            counter.before(name, [*inputs, *named.values()])
 
-        def after(_: nn.Module, inputs: tuple[Any, ...], __: Any, name: str = name) -> None:
-            counter.after(name, inputs)
+        def after(
+            _: nn.Module,
+            inputs: tuple[Any, ...],
+            named: dict[str, Any],
+            __: Any,
+            name: str = name,
+        ) -> None:
+            counter.after(name, [*inputs, *named.values()])
 
-        handles += [player.register_forward_pre_hook(before), player.register_forward_hook(after)]
+        handles += [
+            player.register_forward_pre_hook(before, with_kwargs=True),
+            player.register_forward_hook(after, with_kwargs=True),
+        ]
     try:
         yield counter
     finally:

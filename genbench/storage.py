@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genbench.errors import GenbenchError
+from genbench.errors import GenbenchError, UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -151,6 +151,16 @@ def hash_tensor(*tensors: Tensor) -> str:
         digest.update(f"{array.dtype}{array.shape}".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()[:16]
+
+
+def require_own(folder: Path, marker: str) -> None:
+    """Raises ``UsageError`` unless ``folder`` is new, empty or holds our ``marker``."""
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file; name a folder")
+    if not folder.is_dir() or (folder / marker).exists():
+        return
+    if any(path.name != ".lock" for path in folder.iterdir()):
+        raise UsageError(f"{folder} belongs to something else: it holds files but no {marker}")
 
 
 @contextmanager

@@ -11,18 +11,26 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from genbench import registry
 from genbench.errors import DataError, UnknownName, UsageError, did_you_mean
 from genbench.storage import fingerprint
 from genbench.types import REAL, Variant
 
-Precision = Literal["32-true", "bf16-mixed", "bf16-true", "64-true"]
+Precision = Literal["32-true", "bf16-mixed"]
+"""``16-mixed`` is refused: its loss scaler overflows by design, which here means divergence."""
 PositiveInt = Annotated[int, Field(ge=1)]
+
+
+def _different(seeds: tuple[int, ...]) -> tuple[int, ...]:
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise ValueError("should be one or more different numbers")
+    return seeds
 
 
 class _Section(BaseModel):
@@ -87,7 +95,7 @@ class SuiteFile(_Section):
 
     title: str
     dataset: str
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], AfterValidator(_different)]
     images: PositiveInt
     """The budget of every training, in images seen; rounded up to whole batches."""
     samples: Annotated[int, Field(ge=2)]
@@ -162,13 +170,10 @@ def load(name: str, overrides: Sequence[str] = ()) -> SuiteFile:
 
 def names() -> dict[str, str]:
     """Every suite that a package offers → its title."""
-    found: dict[str, str] = {}
-    for package in registry.suites.names():
-        for file in files(registry.suites.point(package).value).iterdir():
-            if file.name.endswith(".toml"):
-                content = tomllib.loads(file.read_text(encoding="utf-8"))
-                found[file.name.removesuffix(".toml")] = str(content.get("title", ""))
-    return dict(sorted(found.items()))
+    return {
+        name: str(tomllib.loads(file.read_text(encoding="utf-8")).get("title", ""))
+        for name, file in _files().items()
+    }
 
 
 def parse(source: str, content: Mapping[str, Any]) -> SuiteFile:
@@ -231,6 +236,8 @@ def training_identity(
 def sampling_identity(
     *,
     training: str,
+    code: str,
+    host: Mapping[str, Any],
     images: int,
     weights: str,
     options: Mapping[str, Any],
@@ -238,10 +245,13 @@ def sampling_identity(
     count: int,
     version: int,
 ) -> str:
-    """What names a set of generated samples: the weights, the sampling options, seed and count."""
+    """What names a set of generated samples: the weights, the code and the host that sample them,
+    the sampling options, seed and count."""
     return fingerprint(
         {
             "training": training,
+            "code": code,
+            "host": dict(host),
             "images": images,
             "weights": weights,
             "options": dict(options),
@@ -252,10 +262,23 @@ def sampling_identity(
     )
 
 
-def scoring_identity(*, samples: str, protocol: Mapping[str, Any], seed: int, version: int) -> str:
-    """What names a set of scores: the samples and the scoring protocol."""
+def scoring_identity(
+    *,
+    samples: str,
+    protocol: Mapping[str, Any],
+    code: Mapping[str, str],
+    seed: int,
+    version: int,
+) -> str:
+    """What names a set of scores: the samples, the scoring protocol, the code of its plugins."""
     return fingerprint(
-        {"samples": samples, "protocol": dict(protocol), "seed": seed, "version": version}
+        {
+            "samples": samples,
+            "protocol": dict(protocol),
+            "code": dict(code),
+            "seed": seed,
+            "version": version,
+        }
     )
 
 
@@ -264,11 +287,20 @@ def _fields(training: Training) -> dict[str, Any]:
 
 
 def _built_in(name: str) -> str:
+    files_by_name = _files()
+    if name not in files_by_name:
+        raise UnknownName("suite", name, files_by_name)
+    return files_by_name[name].read_text(encoding="utf-8")
+
+
+def _files() -> dict[str, Traversable]:
+    """The suite files of every package that offers some."""
+    found: dict[str, Traversable] = {}
     for package in registry.suites.names():
-        file = files(registry.suites.point(package).value) / f"{name}.toml"
-        if file.is_file():
-            return file.read_text(encoding="utf-8")
-    raise UnknownName("suite", name, names())
+        for file in files(registry.suites.point(package).value).iterdir():
+            if file.name.endswith(".toml"):
+                found[file.name.removesuffix(".toml")] = file
+    return dict(sorted(found.items()))
 
 
 def _override(content: dict[str, Any], override: str) -> None:

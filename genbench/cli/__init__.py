@@ -32,6 +32,9 @@ class _Group(click.Group):
             return super().main(args, prog_name, complete_var, False, **extra)
         try:
             status = super().main(args, prog_name, complete_var, False, **extra)
+        except click.exceptions.NoArgsIsHelpError as error:
+            click.echo(error.format_message())
+            sys.exit(error.exit_code)
         except (GenbenchError, click.ClickException) as error:
             message = error.format_message() if isinstance(error, click.ClickException) else error
             click.echo(f"genbench: {' '.join(str(message).split())}", err=True)
@@ -70,6 +73,17 @@ def common(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
+def device_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Of the commands that compute."""
+    return click.option(
+        "--device",
+        type=click.Choice(["auto", "cpu", "cuda"]),
+        default="auto",
+        show_default=True,
+        help="What to compute on.",
+    )(command)
+
+
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="genbench")
 def main() -> None:
@@ -83,6 +97,7 @@ def main() -> None:
 @click.option("--seeds", metavar="0,1", help="Seeds, in place of the suite's.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Runs side by side [cores / threads].")
 @click.option("--dry-run", is_flag=True, help="Print what would run, and stop.")
+@device_option
 @common
 def run(
     suite_name: str,
@@ -91,6 +106,7 @@ def run(
     seeds: str | None,
     jobs: int | None,
     dry_run: bool,
+    device: str,
     plugins: tuple[Path, ...],
     data_dir: Path,
 ) -> None:
@@ -100,7 +116,9 @@ def run(
 
     out = out or Path(f"genbench-{Path(suite_name).stem}")
     sys.exit(
-        suites.run(suite_name, out, overrides, _seeds(seeds), jobs, dry_run, plugins, data_dir)
+        suites.run(
+            suite_name, out, overrides, _seeds(seeds), jobs, device, dry_run, plugins, data_dir
+        )
     )
 
 
@@ -111,6 +129,7 @@ def run(
 @click.option("--images", type=click.IntRange(min=1), help="Budget in images seen.")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of the training.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Run folder.")
+@device_option
 @common
 def train(
     what: str,
@@ -119,6 +138,7 @@ def train(
     images: int | None,
     seed: int | None,
     out: Path,
+    device: str,
     plugins: tuple[Path, ...],
     data_dir: Path,
 ) -> None:
@@ -126,7 +146,7 @@ def train(
     _load(plugins)
     from genbench.cli import single
 
-    single.train(what, dataset, options, images, seed, out, data_dir)
+    single.train(what, dataset, options, images, seed, out, device, data_dir)
 
 
 @main.command()
@@ -136,6 +156,7 @@ def train(
 @click.option("--seed", type=click.IntRange(min=0), help="Seed [that of the training].")
 @click.option("--weights", type=click.Choice(["ema", "raw"]), default="ema", show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="An .npz file.")
+@device_option
 @common
 def sample(
     folder: Path,
@@ -144,6 +165,7 @@ def sample(
     seed: int | None,
     weights: str,
     out: Path,
+    device: str,
     plugins: tuple[Path, ...],
     data_dir: Path,
 ) -> None:
@@ -151,7 +173,7 @@ def sample(
     _load(plugins)
     from genbench.cli import single
 
-    single.sample(folder, count, options, seed, weights, out, data_dir)
+    single.sample(folder, count, options, seed, weights, out, device, data_dir)
 
 
 @main.command()
@@ -162,6 +184,7 @@ def sample(
 @click.option("--metrics", metavar="A,B", help="Scores to compute [all image scores].")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="JSON on standard output.")
+@device_option
 @common
 def evaluate(
     samples: str,
@@ -171,6 +194,7 @@ def evaluate(
     metrics: str | None,
     seed: int,
     as_json: bool,
+    device: str,
     plugins: tuple[Path, ...],
     data_dir: Path,
 ) -> None:
@@ -178,7 +202,7 @@ def evaluate(
     _load(plugins)
     from genbench.cli import scoring
 
-    scoring.evaluate(samples, reference, train, extractor, metrics, seed, as_json, data_dir)
+    scoring.evaluate(samples, reference, train, extractor, metrics, seed, as_json, device, data_dir)
 
 
 @main.command()

@@ -67,7 +67,7 @@ def _torch() -> list[Finding]:
         import torch
     except Exception as error:
         return [Finding("torch", f"cannot be imported: {error}", "reinstall torch")]
-    found = [_matched_pair()]
+    found = [_matched_pair(torch.__version__)]
     if torch.cuda.is_available():
         names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
         found.append(Finding("devices", ", ".join(names)))
@@ -76,10 +76,11 @@ def _torch() -> list[Finding]:
     return found
 
 
-def _matched_pair() -> Finding:
+def _matched_pair(torch: str) -> Finding:
     """torchvision's compiled operators load only beside the torch that they were built for."""
-    pair = f"torch {version('torch')}, torchvision {version('torchvision')}"
+    pair = f"torch {torch} and torchvision"
     try:
+        pair = f"torch {torch}, torchvision {version('torchvision')}"
         import torchvision  # noqa: F401 - importing it is the check
     except Exception as error:
         reason = f"{pair} do not match: {type(error).__name__}: {error}"
@@ -97,14 +98,18 @@ def _data(data_dir: Path) -> list[Finding]:
     where = data_dir.resolve()
     if not where.exists():
         return [Finding("data", f"{where} (not there yet; data sets are downloaded to it)")]
+    if not where.is_dir():
+        return [Finding("data", f"{where} is a file", "name a folder with --data-dir")]
     if not os.access(where, os.W_OK):
         return [Finding("data", f"{where} cannot be written", "name another with --data-dir")]
     return [Finding("data", f"{where}: {', '.join(sorted(p.name for p in where.iterdir()))}")]
 
 
 def _weights() -> list[Finding]:
-    from genbench.extractors.inception import weights_path
-
+    try:
+        from genbench.extractors.inception import weights_path
+    except ImportError as error:
+        return [Finding("weights", f"cannot be looked for: {error}", "mend the packages above")]
     path = weights_path()
     state = "present" if path.is_file() else "not there; needed for the extractor 'inception' only"
     return [Finding("weights", f"{path} ({state})")]

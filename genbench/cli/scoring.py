@@ -12,6 +12,7 @@ from rich.table import Table
 
 from genbench import evaluation
 from genbench.evaluation import Scores
+from genbench.runner import choose_device
 
 
 def evaluate(
@@ -22,6 +23,7 @@ def evaluate(
     metrics: str | None,
     seed: int,
     as_json: bool,
+    device: str,
     data_dir: Path,
 ) -> None:
     """Print the scores and, with them, their protocol."""
@@ -34,6 +36,7 @@ def evaluate(
         metrics=names or evaluation.DEFAULT_METRICS,
         seed=seed,
         data_dir=data_dir,
+        device=choose_device(device),
     )
     if as_json:
         click.echo(json.dumps(asdict(scores), ensure_ascii=False))

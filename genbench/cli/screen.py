@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import (
@@ -17,8 +18,12 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from genbench.executors.local import Job, Show
 from genbench.types import Event
+
+if TYPE_CHECKING:
+    from genbench.executors.local import Job, Show
+
+ENDS = ("done", "diverged", "failed", "skipped")
 
 console = Console(stderr=True)
 
@@ -31,10 +36,10 @@ def screen(jobs: Sequence[Job]) -> Iterator[Show]:
         return
     columns = (
         SpinnerColumn(finished_text="[green]✓[/]"),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         TextColumn("{task.percentage:>3.0f}%"),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
@@ -53,11 +58,10 @@ class _Bars:
         }
         self.stage: dict[Job, str] = {}
 
-    def __call__(self, job: Job, event: Event | None) -> None:
+    def __call__(self, job: Job, event: Event) -> None:
         task = self.tasks[job]
-        if event is None:
-            self.progress.update(task, completed=1, total=1, note="done")
-            return
+        if self.stage.get(job) in ENDS:
+            return  # an event that was still under way
         if self.stage.get(job) != event.stage:
             self.stage[job] = event.stage
             self.progress.reset(task, total=event.total)
@@ -74,8 +78,9 @@ class _Bars:
 def _lines() -> Show:
     start = time.perf_counter()
 
-    def show(job: Job, event: Event | None) -> None:
-        if event is None:
-            console.print(f"[{time.perf_counter() - start:6.1f} s] {job.label}: done")
+    def show(job: Job, event: Event) -> None:
+        if event.stage in ENDS:
+            seconds = time.perf_counter() - start
+            console.print(f"{seconds:6.1f} s  {job.label}: {event.stage}", markup=False)
 
     return show

@@ -13,7 +13,7 @@ from genbench.cli.screen import console, screen
 from genbench.errors import UnknownName, UsageError
 from genbench.executors.local import Job
 from genbench.suite import Training
-from genbench.types import Variant
+from genbench.types import Event, Variant
 
 
 def train(
@@ -23,6 +23,7 @@ def train(
     images: int | None,
     seed: int | None,
     out: Path,
+    device: str,
     data_dir: Path,
 ) -> None:
     """Train an entry of a suite, or a model on a data set."""
@@ -34,11 +35,11 @@ def train(
     if seed is not None:
         training = replace(training, seed=seed)
     _prepare(training.threads)
-    host = runner.Host(data_dir)
+    host = runner.Host(data_dir, runner.choose_device(device))
     job = Job(training.label, training.dataset)
     with screen([job]) as show:
         trained = runner.train(host, training, out, lambda event: show(job, event))
-        show(job, None)
+        show(job, Event(trained.outcome.status, 1, 1))
     outcome = trained.outcome
     console.print(
         f"{outcome.status} after {outcome.images} images in {outcome.seconds:.0f} s; "
@@ -53,6 +54,7 @@ def sample(
     seed: int | None,
     weights: str,
     out: Path,
+    device: str,
     data_dir: Path,
 ) -> None:
     """Draw samples from a training into an ``.npz`` file."""
@@ -65,10 +67,11 @@ def sample(
     _prepare(trained.training.threads)
     if seed is not None:
         trained = replace(trained, training=replace(trained.training, seed=seed))
+    host = runner.Host(data_dir, runner.choose_device(device))
     job = Job(f"{trained.training.label}: {count} samples", trained.training.dataset)
     with screen([job]) as show:
         samples, cost = runner.draw(
-            runner.Host(data_dir),
+            host,
             trained,
             images=trained.last,
             weights=weights,
@@ -76,7 +79,7 @@ def sample(
             count=count,
             report=lambda event: show(job, event),
         )
-        show(job, None)
+        show(job, Event("done", 1, 1))
     save_npz(out, samples)
     console.print(f"{out}: {count} samples, {cost['nfe']:g} network evaluations each")
 
@@ -100,7 +103,8 @@ def _of_suite(what: str, options: Sequence[str]) -> Training:
     if not separator:
         raise UsageError(f"train {what}: write SUITE:ENTRY, or MODEL DATASET")
     content = suite.load(name)
-    entries = {e.name: e for group in suite.trainings(content) for e in group}
+    first = content.seeds[:1]
+    entries = {e.name: e for group in suite.trainings(content, first) for e in group}
     if entry not in entries:
         raise UnknownName(f"entry of {name}", entry, entries)
     training = entries[entry].training

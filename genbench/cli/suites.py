@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from genbench import storage, suite
 from genbench.cli.screen import console, screen
-from genbench.errors import UsageError
+from genbench.errors import UsageError, one_line
 from genbench.results import write_records
 from genbench.suite import Entry, SuiteFile
 from genbench.types import REAL
@@ -29,6 +29,7 @@ def run(
     overrides: Sequence[str],
     seeds: Sequence[int] | None,
     jobs: int | None,
+    device: str,
     dry_run: bool,
     plugins: Sequence[Path],
     data_dir: Path,
@@ -38,8 +39,6 @@ def run(
     content = suite.load(name, overrides)
     overridden = [section.train.threads or 1 for section in content.entries.values()]
     threads = max(content.train.threads, *overridden)
-    # Before torch starts work: a small net is fastest on one thread a process.
-    os.environ["OMP_NUM_THREADS"] = str(threads)
     if dry_run:
         _print_plan(content, seeds)
         return 0
@@ -51,13 +50,13 @@ def run(
     bench = runner.Bench(
         name=Path(name).stem,
         out=out,
-        host=runner.Host(data_dir),
+        host=runner.Host(data_dir, runner.choose_device(device)),
         samples=content.samples,
         score=content.score,
     )
-    bench.scorer(content.dataset)  # what it does not know, it tells before anything is written
     groups = suite.trainings(content, seeds)
-    _claim(out, name)
+    _check(bench, content, groups)
+    _claim(out, bench.name)
     with storage.lock(out, busy=lambda: console.print(f"waiting: another genbench is at {out}")):
         found = {
             Job(_label(g), content.dataset, tuple(g)): runner.finished(bench, g) for g in groups
@@ -67,33 +66,53 @@ def run(
         todo = [job for job, records in found.items() if records is None]
         _announce(groups, len(found) - len(todo))
         if todo:
-            workers = min(jobs or max(1, (os.cpu_count() or 1) // threads), len(todo))
+            workers = min(jobs or _side_by_side(bench.host.device, threads), len(todo))
             with screen(todo) as show:
                 found |= execute(
                     bench, todo, workers=workers, threads=threads, plugins=plugins, show=show
                 )
         records = [record for job in found for record in found[job] or []]
         records = _in_order(records, content)
+        write_records(out, records)  # what is known stands, whatever becomes of the timing
         records = _timed(bench, groups, records)
         write_records(out, records)
         storage.write_text(out / "table.md", tables.render(records, "markdown"))
         write_report([out], out / "report.html")
     tables.show(records)
     seconds = time.perf_counter() - started
-    console.print(f"{out}/report.html, table.md and records.jsonl written; {seconds:.0f} s in all")
+    written = f"{out}/report.html, table.md and records.jsonl written; {seconds:.0f} s in all"
+    console.print(written, markup=False)
     return int(any(record.status == "failed" for record in records))
 
 
+def _check(bench: Bench, content: SuiteFile, groups: Sequence[Sequence[Entry]]) -> None:
+    """What can be known to be wrong is told before anything is written."""
+    from genbench import evaluation, runner
+
+    bench.scorer(content.dataset)
+    evaluation.resolve(content.score.snapshots.metrics, content.score.seed)
+    for group in groups:
+        if group[0].training.seed == groups[0][0].training.seed:
+            runner.check_sampling(bench.host, group)
+
+
+def _side_by_side(device: str, threads: int) -> int:
+    """Runs at once: one on an accelerator, as many on a CPU as its cores allow."""
+    if device != "cpu":
+        return 1
+    allowed = getattr(os, "sched_getaffinity", None)
+    cores = len(allowed(0)) if allowed else os.cpu_count() or 1
+    return max(1, cores // threads)
+
+
 def _claim(out: Path, name: str) -> None:
-    """Mark ``out`` as ours. Raises ``UsageError`` when it belongs to something else."""
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"--out {out} is a file; name a folder")
-    marker = out / MARKER
-    if storage.read_card(marker) is not None:
-        return
-    if out.is_dir() and any(path.name != ".lock" for path in out.iterdir()):
-        raise UsageError(f"--out {out} belongs to something else: it holds files but no {MARKER}")
-    storage.write_card(marker, {"genbench": 1, "suite": name})
+    """Mark ``out`` as this suite's. Raises ``UsageError`` when it belongs to something else."""
+    storage.require_own(out, MARKER)
+    card = storage.read_card(out / MARKER)
+    if card is not None and card["suite"] != name:
+        raise UsageError(f"{out} belongs to the suite {card['suite']!r}; name another --out")
+    if card is None:
+        storage.write_card(out / MARKER, {"suite": name})
 
 
 def _label(group: Sequence[Entry]) -> str:
@@ -105,7 +124,8 @@ def _announce(groups: Sequence[Sequence[Entry]], finished: int) -> None:
     console.print(f"{len(groups)} trainings, {sum(map(len, groups))} entries to score")
     shared = {tuple(e.name for e in g): g[0].training.model for g in groups if len(g) > 1}
     for names, model in shared.items():
-        console.print(f"{', '.join(names)}: the same {model} weights, trained once")
+        said = f"{', '.join(names)}: the same {model} weights, trained once"
+        console.print(said, markup=False)
     if finished:
         console.print(f"{finished} jobs are finished already")
 
@@ -128,8 +148,12 @@ def _timed(
     for record in records:
         chosen = first.get(record.entry)
         if chosen is not None and record.scores and chosen.training.seed == record.seed:
-            seconds = runner.seconds_per_sample(bench, chosen)
-            record = replace(record, cost={**record.cost, "seconds_per_sample": seconds})
+            try:
+                seconds = runner.seconds_per_sample(bench, chosen)
+            except Exception as error:
+                console.print(f"{record.entry} was not timed: {one_line(error)}", markup=False)
+            else:
+                record = replace(record, cost={**record.cost, "seconds_per_sample": seconds})
         timed.append(record)
     return timed
 

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+IDX_COUNTS = {"train": 60_000, "test": 10_000}
+"""Pictures of MNIST's splits, and of Fashion-MNIST's."""
+
 CELEBA_CROP = 148
 CELEBA_SIDE = 64
 
@@ -40,7 +43,7 @@ def mnist(argument: str, data_dir: Path) -> Samples:
 
     Source: Y. LeCun et al., "Gradient-based learning applied to document recognition" (1998).
     Raises ``UsageError`` for another split, ``DataError`` where the files are missing and cannot be
-    downloaded, or are damaged.
+    downloaded, are damaged, or do not hold the whole split.
     """
     return _idx_images("mnist", "MNIST", argument, data_dir)
 
@@ -106,6 +109,8 @@ def celeba64(argument: str, data_dir: Path) -> Samples:
     Splits ``train`` (162,770), ``valid`` (19,867) and ``test`` (19,962) of the published partition,
     uint8 ``(3, 64, 64)`` a sample, unlabelled, read from the files as they are asked for. The id
     names the crop. Opening the set reads every file once, for its header and the content hash.
+    torchvision downloads it with ``gdown`` (``pip install gdown``); without that, put
+    ``list_eval_partition.txt`` and the unpacked ``img_align_celeba/`` into ``data_dir/celeba``.
 
     Source: Z. Liu et al., "Deep learning face attributes in the wild" (2015). Raises as ``mnist``
     does.
@@ -171,6 +176,10 @@ def _idx_images(name: str, kind: str, argument: str, data_dir: Path) -> Samples:
     images, labels = read_idx(found[0], 3), read_idx(found[1], 1)
     if images.shape[1:] != (28, 28):
         raise DataError(f"{found[0]}: images of {images.shape[1]}×{images.shape[2]}, not 28×28")
+    if len(images) != IDX_COUNTS[split]:
+        raise DataError(
+            f"{found[0]}: {len(images)} images; the split {split!r} has {IDX_COUNTS[split]}"
+        )
     if len(images) != len(labels):
         raise DataError(f"{found[1]}: {len(labels)} labels for {len(images)} images")
     if labels.max() > 9:

@@ -37,8 +37,11 @@ class Job:
     entries: tuple[Entry, ...] = ()
 
 
-Show = Callable[[Job, Event | None], None]
-"""Called with each event of a job, and with ``None`` when the job has ended."""
+Show = Callable[[Job, Event], None]
+"""Called with each event of a job; the last one's stage is ``ENDED`` or a worse status."""
+
+ENDED = "done"
+FAULTS = ("diverged", "failed", "skipped")
 
 
 def execute(
@@ -72,8 +75,11 @@ def execute(
                 for index, event in _drain(events):
                     show(jobs[index], event)
                 for future in ended:
-                    done[futures[future]] = future.result()
-                    show(futures[future], None)
+                    job, records = futures[future], future.result()
+                    done[job] = records
+                    ends = [record.status for record in records]
+                    stage = next((end for end in ends if end in FAULTS), ENDED)
+                    show(job, Event(stage, 1, 1))
         except BrokenProcessPool:
             raise GenbenchError(
                 "a worker process died (out of memory?); what was finished is kept, and the same "

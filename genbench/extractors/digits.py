@@ -9,6 +9,7 @@ from importlib.resources import files
 import torch
 from torch import Tensor, nn
 
+from genbench.extractors.precision import full_float32
 from genbench.storage import Damaged, unpack_tensors
 from genbench.types import Features, SampleSpec
 
@@ -74,7 +75,7 @@ class Digits:
     def __call__(self, stored: Tensor, spec: SampleSpec) -> Features:
         """``features``: ``(B, 64)``; ``logits``: ``(B, 10)``; both float32, any real value."""
         device = next(self._network.parameters()).device
-        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        with full_float32():
             features, logits = self._network(stored.to(device).float() / (LEVELS - 1))
         return {"features": features, "logits": logits}
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from genbench.errors import DataError
+from genbench.extractors.precision import full_float32
 from genbench.storage import pack_state, unpack_state
 from genbench.types import Features, SampleSpec
 
@@ -72,7 +73,7 @@ class Inception:
     def __call__(self, stored: Tensor, spec: SampleSpec) -> Features:
         """``features``: ``(B, 2048)`` float32 ≥ 0; ``logits``: ``(B, 1008)``."""
         device = next(self._network.parameters()).device
-        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        with full_float32():
             features, logits = self._network(stored.to(device))
         return {"features": features, "logits": logits}
 

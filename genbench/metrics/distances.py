@@ -24,7 +24,8 @@ def euclidean(x: Tensor, y: Tensor) -> Tensor:
     """Distances ``(N, M)``, float64, between the rows of ``(N, D)`` and ``(M, D)``.
 
     Summed over differences, not expanded into |x|² + |y|² - 2x·y: a copy is then at distance 0
-    exactly, equal pairs are at equal distances, and a strict ``<`` means what it says.
+    exactly, equal pairs are at equal distances, and a strict ``<`` means what it says. Called block
+    after block, it is better given float64, which it does not copy.
     """
     return torch.cdist(x.double(), y.double(), compute_mode="donot_use_mm_for_euclid_dist")
 

@@ -22,12 +22,16 @@ def frechet_distance(mu1: Tensor, sigma1: Tensor, mu2: Tensor, sigma2: Tensor) -
     near 0 carries the error ε, not √ε.
 
     ``mu``: ``(D,)``; ``sigma``: ``(D, D)``, symmetric positive semi-definite. Computed in float64.
+    Raises ``UsageError`` where one of them is not finite.
     """
+    if not all(bool(moment.isfinite().all()) for moment in (mu1, sigma1, mu2, sigma2)):
+        raise UsageError("frechet_distance needs finite features; some are NaN or infinite")
     factor1, factor2 = _factor(sigma1.double()), _factor(sigma2.double())
     cross = torch.linalg.svdvals(factor1.T @ factor2).sum()
     traces = sigma1.double().trace() + sigma2.double().trace()
     shift = (mu1.double() - mu2.double()).square().sum()
-    return max(0.0, float(shift + traces - 2 * cross))
+    # Not ``max(0.0, …)``, which would make 0 of a NaN.
+    return float((shift + traces - 2 * cross).clamp(min=0))
 
 
 def _factor(sigma: Tensor) -> Tensor:

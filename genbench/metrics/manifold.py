@@ -20,6 +20,7 @@ def neighbour_radii(x: Tensor, neighbours: int) -> Tensor:
 
     A copy of a row is another row. N > ``neighbours``.
     """
+    x = x.double()
     radii = [
         # The nearest of all is the row itself.
         euclidean(x[rows], x).kthvalue(neighbours + 1, dim=1).values
@@ -50,11 +51,13 @@ def manifold_scores(reference: Tensor, generated: Tensor, neighbours: int) -> di
     precision is the share of generated samples inside some reference ball, recall the share of
     reference samples inside some generated ball (Kynkäänniemi et al. 2019, eq. 1 and 2); density
     is 1/(kM) times the number of pairs (reference ball, generated sample inside), coverage the
-    share of reference balls with a generated sample inside (Naeem et al. 2020). All are in [0, 1]
-    but density, which is in [0, N/k] and about 1 for equal distributions.
+    share of reference balls with a generated sample inside (Naeem et al. 2020). The balls are open,
+    a strict <, as in prdc; Kynkäänniemi et al.'s eq. 1 has ≤. All are in [0, 1] but density, which
+    is in [0, N/k] and about 1 for equal distributions.
     """
     reference_radii = _kept_radii(reference, neighbours)
     generated_radii = neighbour_radii(generated, neighbours)
+    reference, generated = reference.double(), generated.double()
     balls_around_generated = torch.zeros_like(generated_radii, dtype=torch.int64)
     recalled = covered = 0
     for rows in row_slices(len(reference), len(generated)):

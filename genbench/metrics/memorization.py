@@ -24,16 +24,21 @@ def memorized(generated: Tensor, train: Tensor) -> Tensor:
     """Which rows of ``(N, D)`` are copies of rows of ``(T, D)``, T ≥ 2: ``(N,)`` bool.
 
     A sample is memorized where its distance to the nearest training sample is under a third of that
-    to the second nearest (Yoon et al. 2023; Gu et al. 2023). A training sample that is stored twice
-    counts once: the second nearest is the nearest of those that differ from the nearest.
+    to the second nearest (Yoon et al. 2023; Gu et al. 2023). They measure in the space of pixels;
+    here it is the extractor's space, and theirs with ``identity``. A training sample that is stored
+    twice counts once: the second nearest is the nearest of those that differ from the nearest.
     """
     train = train.double()
     parts = []
     for rows in row_slices(len(generated), len(train)):
         distance = euclidean(generated[rows], train)
-        nearest, index = distance.min(dim=1)
-        twin = euclidean(train[index], train) <= SAME * train[index].norm(dim=1, keepdim=True)
-        second = distance.masked_fill(twin, torch.inf).amin(dim=1)
+        (nearest, second), (index, other) = (found.T for found in distance.topk(2, largest=False))
+        same = SAME * train[index].norm(dim=1)
+        twinned = (train[index] - train[other]).norm(dim=1) <= same
+        if twinned.any():
+            twins = euclidean(train[index[twinned]], train) <= same[twinned, None]
+            second = second.clone()
+            second[twinned] = distance[twinned].masked_fill(twins, torch.inf).amin(dim=1)
         parts.append(nearest < RATIO * second)
     return torch.cat(parts)
 

@@ -1,12 +1,15 @@
 """Stability: histories of a training → numbers.
 
-Loss spikes and the gradient's tail depend on the unit of a loss: diagnostics, comparable within a
+Loss spikes and the gradient's tail depend on the kind of loss: diagnostics, comparable within a
 family of models. What is computed from distances along training is free of it and comparable across
-families. A number that is undefined for a history (no finite value, say) is ``None``.
+families, with one caution: a distance has a floor that training does not lower (the bias of few
+samples, a cheap sampler), and a ratio of distances over such a floor is pulled towards 1. A number
+that is undefined for a history (no finite value, say) is ``None``.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -30,10 +33,14 @@ def loss_spikes(loss: ArrayLike) -> int:
     """How often a loss, ``(steps,)``, jumps out of what was usual over the 100 steps before it.
 
     A step is out where its modified z-score 0.6745 (x - median)/MAD over the ``WINDOW`` steps
-    before it (Iglewicz & Hoaglin 1993) exceeds ``SPIKE``; steps out in a row are one spike, as
-    Chowdhery et al. 2022, section 5.1, count them. This is the spike score of OLMo et al. 2025 made
-    robust: a median and a MAD do not follow the spike itself. Above a constant window any rise is
-    out. The first 100 steps are not judged; non-finite losses are left out.
+    before it (Iglewicz & Hoaglin 1993) exceeds ``SPIKE``; steps out in a row are one spike.
+
+    The spike score of OLMo et al. 2025 is the share of steps that are at least seven standard
+    deviations, up or down, from the mean of the last 1,000. Here separate excursions are counted
+    and not the share of steps; only rises count; the window is 100; and a median and a MAD, unlike
+    a mean and a deviation, do not follow the spike itself. Skewed losses give some by themselves:
+    of independent exponential ones, over 3 steps in 1,000 are out. Above a constant window any rise
+    is out. The first 100 steps are not judged; non-finite losses are left out.
     """
     x = _finite(loss)
     if len(x) <= WINDOW:
@@ -71,23 +78,26 @@ def last_over_best(distances: ArrayLike) -> float | None:
     """The last of some distances along training over the least of them: in [1, ∞).
 
     1: training ended at its best; 2: twice as far from the data as it once was. Distances are not
-    negative, in the order of training, and lower is better; non-finite ones are left out.
+    negative, in the order of training, and lower is better. A non-finite one is no best; where it
+    is the last, this is ``None``.
     """
-    x = _finite(distances)
-    if len(x) == 0 or x.min() <= 0:
+    x = np.asarray(distances, dtype=np.float64)
+    if len(x) == 0 or not np.isfinite(x[-1]):
         return None
-    return float(x[-1] / x.min())
+    best = _finite(x).min()
+    return float(x[-1] / best) if best > 0 else None
 
 
 def longest_fall(distances: ArrayLike) -> float | None:
     """The largest relative worsening after a best so far: max over i ≤ j of d_j/d_i - 1, in [0, ∞).
 
-    The maximum drawdown, Chan et al. 2020's measure of the risk along one training, here relative,
-    since distances of different models differ in scale. 0: never a step back; 1: at some time twice
-    as far from the data as before. Distances as in ``last_over_best``.
+    The maximum of the drawdown, of which Chan et al. 2020 take the CVaR as the risk along one
+    training; here relative, since distances of different models differ in scale. 0: never a step
+    back; 1: at some time twice as far from the data as before. Distances as in ``last_over_best``;
+    where one is not finite the fall is without bound, and this is ``None``.
     """
-    x = _finite(distances)
-    if len(x) == 0 or x.min() <= 0:
+    x = np.asarray(distances, dtype=np.float64)
+    if len(x) == 0 or not np.isfinite(x).all() or x.min() <= 0:
         return None
     return float((x / np.minimum.accumulate(x)).max() - 1)
 
@@ -97,7 +107,8 @@ def summary(history: pd.DataFrame, snapshots: Sequence[Mapping[str, Any]]) -> di
 
     ``history``: a row a turn, with the columns ``step``, ``player``, ``loss``, ``gradient_norm``.
     ``snapshots``: ``{"images": n, "weights": "ema" | "raw", "scores": {"frechet_distance": d}}``;
-    an untrained one (0 images) is no best to fall from: left out unless it is the only one.
+    ``None`` for a distance that is not finite. Left out: one without the score, and the untrained
+    one (0 images), which is no best to fall from.
 
     Returns ``first_nonfinite_step`` (``None``: never); by player ``loss_spikes`` and
     ``gradient_tail``; by weights ``last_over_best`` and ``longest_fall`` of the Fréchet distance.
@@ -121,13 +132,12 @@ def summary(history: pd.DataFrame, snapshots: Sequence[Mapping[str, Any]]) -> di
 
 
 def _along_training(snapshots: Iterable[Mapping[str, Any]]) -> list[float]:
-    scored = sorted(
-        (s["images"], s["scores"]["frechet_distance"])
+    distances = {
+        s["images"]: s["scores"]["frechet_distance"]
         for s in snapshots
-        if s["scores"].get("frechet_distance") is not None
-    )
-    trained = [(images, distance) for images, distance in scored if images > 0]
-    return [distance for _, distance in trained or scored]
+        if s["images"] > 0 and "frechet_distance" in s["scores"]
+    }
+    return [math.nan if distance is None else distance for _, distance in sorted(distances.items())]
 
 
 def _finite(values: ArrayLike) -> NDArray[np.float64]:

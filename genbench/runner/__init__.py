@@ -10,15 +10,17 @@ Each stage is stored under its identity and done once. What a job leaves in the 
 
 from __future__ import annotations
 
-from genbench.runner.bench import Bench, Host
+from genbench.runner.bench import Bench, Host, choose_device
 from genbench.runner.jobs import finished, run_job
 from genbench.runner.real import finished_real, real_record
-from genbench.runner.stages import draw, open_trained, train
+from genbench.runner.stages import check_sampling, draw, open_trained, train
 from genbench.runner.timing import seconds_per_sample
 
 __all__ = [
     "Bench",
     "Host",
+    "check_sampling",
+    "choose_device",
     "draw",
     "finished",
     "finished_real",

@@ -14,6 +14,7 @@ from lightning_fabric import Fabric
 
 from genbench import evaluation, suite
 from genbench.data import open_samples
+from genbench.errors import UsageError
 from genbench.evaluation import Scorer
 from genbench.training import loop
 from genbench.types import Samples
@@ -24,19 +25,15 @@ class Host:
     """On what runs compute, and where data sets lie."""
 
     data_dir: Path
-    accelerator: str = "auto"
+    device: str
+    """``cpu`` or ``cuda``."""
     devices: int = 1
-
-    @property
-    def device(self) -> str:
-        cuda = self.accelerator in ("auto", "cuda", "gpu") and torch.cuda.is_available()
-        return "cuda" if cuda else "cpu"
 
     @property
     def device_name(self) -> str:
         """The processor, as the records show it."""
         if self.device == "cuda":
-            return torch.cuda.get_device_name()
+            return str(torch.cuda.get_device_name())
         return f"CPU ({platform.machine()})"
 
     def fabric(self, precision: suite.Precision) -> Fabric:
@@ -67,6 +64,16 @@ class Bench:
         """The suite's scoring protocol for models trained on ``dataset``, kept a process."""
         key = self.score.model_dump_json()
         return _scorer(key, dataset, self.host.data_dir, self.host.device)
+
+
+def choose_device(wanted: str) -> str:
+    """``auto`` → ``cuda`` where there is one, else ``cpu``. Raises ``UsageError`` for one that is
+    not there."""
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise UsageError("--device cuda: torch sees no CUDA device here; see genbench doctor")
+    return wanted
 
 
 @lru_cache(maxsize=8)

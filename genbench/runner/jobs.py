@@ -14,48 +14,55 @@ import pandas as pd
 import torch
 
 from genbench import evaluation, sampling, storage
-from genbench.errors import GenbenchError, NonFiniteSamples, UsageError
+from genbench.errors import GenbenchError, NonFiniteSamples, UsageError, one_line
 from genbench.metrics import stability
 from genbench.results import SCHEMA, Record
-from genbench.runner.bench import Bench
+from genbench.runner.bench import Bench, open_cached
 from genbench.runner.stages import (
     Trained,
+    builder,
     draw,
+    read_or_none,
     run_folder,
     scored,
+    snapshot_options,
     snapshot_scores,
     train,
     training_identity,
 )
 from genbench.suite import Entry
 from genbench.training import loop
-from genbench.types import Event, Report
+from genbench.types import Event, Report, TensorSamples
 
 
 def run_job(bench: Bench, entries: Sequence[Entry], report: Report) -> list[Record]:
     """Everything that hangs off one training: a record for each of ``entries``, which share it.
 
-    A fault costs the rows concerned: they are ``failed`` (or ``skipped`` when the model says that
-    it cannot fit the data) with the reason.
+    A fault costs the rows concerned: they are ``failed`` with the reason. A model that says when it
+    is built that it cannot fit the data is ``skipped``.
     """
     training = entries[0].training
     torch.set_num_threads(training.threads)
     try:
+        builder(training, open_cached(training.dataset, bench.host.data_dir).spec)()
+    except UsageError as error:
+        return [_without_scores(bench, entry, "skipped", error) for entry in entries]
+    except Exception as error:
+        return [_without_scores(bench, entry, "failed", error) for entry in entries]
+    try:
         trained = train(bench.host, training, run_folder(bench, training), report)
         curve = snapshot_scores(bench, trained, entries, report)
     except Exception as error:
-        return [_without_scores(bench, entry, error) for entry in entries]
+        return [_without_scores(bench, entry, "failed", error) for entry in entries]
     records = []
     for entry in entries:
         try:
             record = _record(bench, trained, entry, curve, report)
-        except NonFiniteSamples as error:
-            record = _without_scores(bench, entry, error)
-            record = replace(record, status="diverged", snapshots=curve)
         except Exception as error:
-            records.append(_without_scores(bench, entry, error))
+            status = "diverged" if isinstance(error, NonFiniteSamples) else "failed"
+            records.append(_without_scores(bench, entry, status, error))
             continue
-        storage.write_card(_record_path(bench, entry), asdict(record))
+        storage.write_card(_record_path(bench, entry, entries), asdict(record))
         records.append(record)
     return records
 
@@ -64,7 +71,7 @@ def finished(bench: Bench, entries: Sequence[Entry]) -> list[Record] | None:
     """The records of a job that needs no work, or ``None``."""
     records = []
     for entry in entries:
-        card = storage.read_card(_record_path(bench, entry))
+        card = read_or_none(_record_path(bench, entry, entries))
         if card is None:
             return None
         records.append(replace(Record(**card), suite=bench.name, entry=entry.name))
@@ -79,29 +86,22 @@ def _record(
     report: Report,
 ) -> Record:
     outcome = trained.outcome
-    samples, card = draw(
-        bench.host,
-        trained,
-        images=trained.last,
-        weights="ema",
-        options=entry.sample,
-        count=bench.samples,
-        report=report,
-    )
+    images, samples, card = _draw_last_good(bench, trained, entry, report)
+    broken = None if images == trained.last else "the sampler gave samples that are not finite"
     report(Event("score", 0, 1))
     identity, scores = scored(bench.scorer(entry.training.dataset), trained.folder, samples)
     path = trained.folder / "samples" / f"{card['identity']}.safetensors"
     history = trained.folder / "history.csv"
     return replace(
         _base(bench, entry),
-        status=outcome.status,
-        reason=_divergence(outcome),
+        status=outcome.status if broken is None else "diverged",
+        reason=_divergence(outcome, broken, images),
         scores={name: asdict(estimate) for name, estimate in scores.values.items()},
         better=scores.better,
         skipped_metrics=scores.skipped,
         protocol=scores.protocol,
         conditions=_conditions(bench, entry)
-        | {"weights": "ema", "snapshot": trained.last, "sample": card["options"]},
+        | {"weights": "ema", "snapshot": images, "sample": card["options"]},
         cost={
             "parameters": sum(outcome.parameters.values()),
             "sampling_parameters": card["parameters"],
@@ -125,6 +125,27 @@ def _record(
     )
 
 
+def _draw_last_good(
+    bench: Bench, trained: Trained, entry: Entry, report: Report
+) -> tuple[int, TensorSamples, dict[str, Any]]:
+    """Samples of the last snapshot whose sampler gives finite ones, and its image count."""
+    for images in reversed(trained.outcome.snapshots):
+        try:
+            samples, card = draw(
+                bench.host,
+                trained,
+                images=images,
+                weights="ema",
+                options=entry.sample,
+                count=bench.samples,
+                report=report,
+            )
+        except NonFiniteSamples:
+            continue
+        return images, samples, card
+    raise NonFiniteSamples("no snapshot, not even the untrained one, gives finite samples")
+
+
 def _base(bench: Bench, entry: Entry) -> Record:
     return Record(
         suite=bench.name,
@@ -134,6 +155,7 @@ def _base(bench: Bench, entry: Entry) -> Record:
         dataset=entry.training.dataset,
         seed=entry.training.seed,
         status="done",
+        protocol=bench.scorer(entry.training.dataset).protocol(bench.samples),
         conditions=_conditions(bench, entry),
     )
 
@@ -157,39 +179,35 @@ def _conditions(bench: Bench, entry: Entry) -> dict[str, Any]:
     }
 
 
-def _divergence(outcome: loop.Outcome) -> str | None:
-    if outcome.status == "done":
-        return None
-    return (
-        f"non-finite loss or gradient norm at step {outcome.first_nonfinite_step}; "
-        f"scored at {outcome.snapshots[-1]} images"
-    )
+def _divergence(outcome: loop.Outcome, broken: str | None, images: int) -> str | None:
+    if outcome.status == "diverged":
+        step = outcome.first_nonfinite_step
+        broken = f"a loss, a gradient norm or a weight was not finite at step {step}"
+    return None if broken is None else f"{broken}; scored at {images} images"
 
 
-def _without_scores(bench: Bench, entry: Entry, error: Exception) -> Record:
+def _without_scores(bench: Bench, entry: Entry, status: str, error: Exception) -> Record:
     """The row of an entry that has no scores: the reason in one line, and the traceback of a
     plugin's own fault beside its run."""
-    known = isinstance(error, GenbenchError)
-    reason = str(error) if known else f"{type(error).__name__}: {error}"
-    if not known:
+    if not isinstance(error, GenbenchError):
         text = "".join(traceback.format_exception(error))
         storage.write_text(run_folder(bench, entry.training) / "error.txt", text)
-    return replace(
-        _base(bench, entry),
-        status="skipped" if isinstance(error, UsageError) else "failed",
-        reason=" ".join(reason.split()),
-    )
+    return replace(_base(bench, entry), status=status, reason=one_line(error))
 
 
-def _record_path(bench: Bench, entry: Entry) -> Path:
+def _record_path(bench: Bench, entry: Entry, entries: Sequence[Entry]) -> Path:
+    """Named by all that decides the record, the entries that share the training included: they
+    decide how its snapshots were sampled."""
+    scorer = bench.scorer(entry.training.dataset)
     key = storage.fingerprint(
         {
             "training": training_identity(bench.host, entry.training),
             "model": entry.model,
             "sample": dict(entry.sample),
-            "snapshot_sample": dict(entry.snapshot_sample),
+            "snapshot_sample": dict(snapshot_options(entries)),
             "snapshots": bench.score.snapshots.model_dump(mode="json"),
-            "protocol": bench.scorer(entry.training.dataset).protocol(bench.samples),
+            "protocol": scorer.protocol(bench.samples),
+            "code": scorer.code(),
             "versions": [sampling.VERSION, evaluation.VERSION, SCHEMA],
         }
     )

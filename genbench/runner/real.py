@@ -9,14 +9,19 @@ from pathlib import Path
 import torch
 
 from genbench import evaluation, storage
+from genbench.errors import one_line
+from genbench.evaluation import Scorer
 from genbench.results import SCHEMA, Record
 from genbench.runner.bench import Bench
-from genbench.runner.stages import pack_samples, scored
+from genbench.runner.stages import pack_samples, read_or_none, scored
 from genbench.seeding import generator
 from genbench.types import REAL, Event, Report, Samples, TensorSamples
 
 REAL_DRAWS = 20
 """The real row is a mean over that many random draws."""
+
+SHOWN = 400
+"""Reference samples kept to be shown beside the generated ones."""
 
 
 def real_record(bench: Bench, dataset: str, report: Report) -> Record:
@@ -28,12 +33,6 @@ def real_record(bench: Bench, dataset: str, report: Report) -> Record:
     """
     scorer = bench.scorer(dataset)
     assert scorer.train is not None
-    outputs = bench.score.metrics
-    looks = {
-        output: "train" in metric.sides
-        for metric in evaluation.resolve(outputs, scorer.seed).values()
-        for output in metric.outputs
-    }
     base = Record(
         suite=bench.name,
         entry=REAL,
@@ -44,7 +43,20 @@ def real_record(bench: Bench, dataset: str, report: Report) -> Record:
         status="done",
         protocol=scorer.protocol(bench.samples),
     )
-    smallest = min(len(scorer.train), len(scorer.reference))
+    try:
+        return _measured(bench, scorer, scorer.train, base, report)
+    except Exception as error:
+        return replace(base, status="failed", reason=one_line(error))
+
+
+def _measured(bench: Bench, scorer: Scorer, train: Samples, base: Record, report: Report) -> Record:
+    outputs = bench.score.metrics
+    looks = {
+        output: "train" in metric.sides
+        for metric in evaluation.resolve(outputs, scorer.seed).values()
+        for output in metric.outputs
+    }
+    smallest = min(len(train), len(scorer.reference))
     if bench.samples > smallest:
         reason = f"{bench.samples} samples are asked for; the data set has {smallest} a side"
         return replace(base, status="skipped", reason=reason)
@@ -54,7 +66,7 @@ def real_record(bench: Bench, dataset: str, report: Report) -> Record:
     better: dict[str, bool] = {}
     for number in range(REAL_DRAWS):
         report(Event("score", number, REAL_DRAWS))
-        for source, wanted in ((scorer.train, False), (scorer.reference, True)):
+        for source, wanted in ((train, False), (scorer.reference, True)):
             chosen = [output for output in outputs if looks[output] is wanted]
             if not chosen:
                 continue
@@ -64,8 +76,9 @@ def real_record(bench: Bench, dataset: str, report: Report) -> Record:
                 draws.setdefault(name, []).append(estimate.value)
             skipped |= scores.skipped
             better |= scores.better
-    shown = scorer.reference.take(torch.arange(min(64, len(scorer.reference))))
-    path = folder / "reference.safetensors"
+    card = _real_path(bench, base.dataset)
+    path = card.with_suffix(".safetensors")
+    shown = scorer.reference.take(torch.arange(min(SHOWN, len(scorer.reference))))
     storage.write_bytes(path, pack_samples(shown.data, scorer.reference.spec))
     record = replace(
         base,
@@ -74,13 +87,13 @@ def real_record(bench: Bench, dataset: str, report: Report) -> Record:
         skipped_metrics=skipped,
         files={"samples": str(path.relative_to(bench.out))},
     )
-    storage.write_card(_real_path(bench, dataset), asdict(record))
+    storage.write_card(card, asdict(record))
     return record
 
 
 def finished_real(bench: Bench, dataset: str) -> list[Record] | None:
     """The real row, where it has been computed, or ``None``."""
-    card = storage.read_card(_real_path(bench, dataset))
+    card = read_or_none(_real_path(bench, dataset))
     return None if card is None else [replace(Record(**card), suite=bench.name)]
 
 

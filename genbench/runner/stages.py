@@ -61,24 +61,30 @@ def train(host: Host, training: Training, folder: Path, report: Report) -> Train
     data = open_cached(training.dataset, host.data_dir)
     identity = training_identity(host, training)
     build = builder(training, data.spec)
-    card = storage.read_card(folder / RUN)
-    if card is not None and card["identity"] != identity:
-        raise UsageError(f"{folder} holds another training ({card['label']}); name a new folder")
-    outcome = loop.outcome(folder)
-    if outcome is None:
-        plan = loop.Plan(
-            steps=training.steps,
-            batch=training.batch,
-            ema_halflife=training.ema_halflife,
-            augment=training.augment,
-            snapshots=training.snapshots,
-            seed=training.seed,
-        )
-        with storage.lock(folder):
+    build()  # what does not fit is told before anything is written
+    if training.augment == "flip" and data.spec.modality != "image":
+        raise UsageError(f"augment = 'flip' is for images, not for {data.spec.modality}")
+    plan = loop.Plan(
+        steps=training.steps,
+        batch=training.batch,
+        ema_halflife=training.ema_halflife,
+        augment=training.augment,
+        snapshots=training.snapshots,
+        seed=training.seed,
+    )
+    storage.require_own(folder, RUN)
+    with storage.lock(folder):
+        card = storage.read_card(folder / RUN)
+        if card is None:
             about = {"identity": identity, "label": training.label, "training": asdict(training)}
             storage.write_card(folder / RUN, about | {"spec": asdict(data.spec)})
-            fabric = host.fabric(training.precision)
-            outcome = loop.train(fabric, build, data, plan, folder, report)
+        elif card["identity"] != identity:
+            raise UsageError(
+                f"{folder} holds another training ({card['label']}), or one of another version of "
+                "its code; name a new folder"
+            )
+        fabric = host.fabric(training.precision)
+        outcome = loop.train(fabric, build, data, plan, folder, report)
     return Trained(identity, folder, outcome, training, data.spec, build)
 
 
@@ -121,6 +127,19 @@ def sampling_options(
     return registry.check_options(what, model.sample, options)
 
 
+def check_sampling(host: Host, entries: Sequence[Entry]) -> None:
+    """Raises ``UsageError`` for a sampling option that the model does not have, before anything is
+    trained. A model that cannot be built here is left to its own row."""
+    training = entries[0].training
+    try:
+        model = builder(training, open_cached(training.dataset, host.data_dir).spec)()
+    except Exception:
+        return
+    for entry in entries:
+        for options in (entry.sample, entry.snapshot_sample):
+            sampling_options(model, f"entry {entry.name!r}, model {entry.model!r}", options)
+
+
 def draw(
     host: Host,
     trained: Trained,
@@ -137,6 +156,8 @@ def draw(
     resolved = sampling_options(model, f"model {training.model!r}", options)
     identity = suite.sampling_identity(
         training=trained.identity,
+        code=registry.models.code(training.model),
+        host=host.identity(),
         images=images,
         weights=weights,
         options=resolved,
@@ -145,7 +166,7 @@ def draw(
         version=sampling.VERSION,
     )
     path = trained.folder / "samples" / f"{identity}.safetensors"
-    stored = _read_or_none(path)
+    stored = _artefact_or_none(path)
     if stored is None:
         drawn = sampling.draw(
             host.fabric(training.precision),
@@ -172,11 +193,12 @@ def scored(
     identity = suite.scoring_identity(
         samples=samples.id,
         protocol=scorer.protocol(len(samples), outputs),
+        code=scorer.code(),
         seed=scorer.seed,
         version=evaluation.VERSION,
     )
     path = folder / "scores" / f"{identity}.json"
-    card = storage.read_card(path)
+    card = read_or_none(path)
     if card is None:
         card = asdict(scorer(samples, outputs))
         storage.write_card(path, card)
@@ -184,18 +206,27 @@ def scored(
     return identity, Scores(values, card["skipped"], card["better"], card["protocol"])
 
 
+def snapshot_options(entries: Sequence[Entry]) -> Mapping[str, Any]:
+    """Of the entries that share a training, the first that gives cheap options decides."""
+    return next((e.snapshot_sample for e in entries if e.snapshot_sample), entries[0].sample)
+
+
 def snapshot_scores(
     bench: Bench, trained: Trained, entries: Sequence[Entry], report: Report
 ) -> list[dict[str, Any]]:
-    """Quality along training, EMA and raw: ``{"images", "weights", "scores"}`` a snapshot."""
+    """Quality along training, EMA and raw: ``{"images", "weights", "scores"}`` a snapshot.
+
+    Where a sampler gives NaN or infinity the scores are ``None``.
+    """
     plan = bench.score.snapshots
-    options = next((e.snapshot_sample for e in entries if e.snapshot_sample), entries[0].sample)
+    options = snapshot_options(entries)
     scorer = bench.scorer(trained.training.dataset)
     # Number 0 is the untrained model: scored only where nothing else is left.
     chosen = [images for images in trained.outcome.snapshots if images > 0] or [0]
     curve = []
     for done, (images, weights) in enumerate([(i, w) for i in chosen for w in ("ema", "raw")]):
         report(Event("snapshots", done, 2 * len(chosen)))
+        values: dict[str, float | None]
         try:
             samples, _ = draw(
                 bench.host,
@@ -206,10 +237,10 @@ def snapshot_scores(
                 count=plan.samples,
                 report=quiet,
             )
+            _, scores = scored(scorer, trained.folder, samples, plan.metrics)
+            values = {name: estimate.value for name, estimate in scores.values.items()}
         except NonFiniteSamples:
-            continue
-        _, scores = scored(scorer, trained.folder, samples, plan.metrics)
-        values = {name: estimate.value for name, estimate in scores.values.items()}
+            values = dict.fromkeys(plan.metrics)
         curve.append({"images": images, "weights": weights, "scores": values})
     return curve
 
@@ -226,8 +257,15 @@ def pack_samples(data: Tensor, spec: SampleSpec) -> bytes:
     return storage.pack_tensors({"samples": data}, metadata)
 
 
-def _read_or_none(path: Path) -> tuple[bytes, dict[str, Any]] | None:
-    """An artefact, or ``None`` where there is none or it is damaged: it is then made anew."""
+def read_or_none(path: Path) -> dict[str, Any] | None:
+    """A card, or ``None`` where there is none or it is damaged: its content is then made anew."""
+    try:
+        return storage.read_card(path)
+    except storage.Damaged:
+        return None
+
+
+def _artefact_or_none(path: Path) -> tuple[bytes, dict[str, Any]] | None:
     try:
         return storage.read_artefact(path)
     except storage.Damaged:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import torch
 
 from genbench import sampling, storage
@@ -25,17 +23,7 @@ def seconds_per_sample(bench: Bench, entry: Entry) -> float:
         options = sampling_options(model, what, entry.sample)
         warm = sampling_options(model, what, entry.snapshot_sample or entry.sample)
         for timed in (warm, options):
-            start = time.perf_counter()
-            sampling.draw(
-                fabric,
-                model,
-                trained.spec,
-                count=sampling.BLOCK,
-                seed=0,
-                options=timed,
-                report=quiet,
-            )
-            seconds = time.perf_counter() - start
+            seconds = sampling.seconds_per_block(fabric, model, trained.spec, timed)
         card = {"seconds_per_sample": seconds / sampling.BLOCK}
         storage.write_card(path, card)
     return float(card["seconds_per_sample"])

@@ -13,11 +13,13 @@ from genbench.types import GenerativeModel
 def decay(halflife: float, batch: int, step: int) -> float:
     """The weight that the average keeps at ``step`` (counted from 0).
 
-    A half-life in images makes the average the same for every batch size (Karras et al. 2020).
-    Early on it is min(decay, (1 + n) / (10 + n)), as in TensorFlow's moving averages, so that the
-    random initial weights do not linger in short trainings.
+    A half-life in images makes the average the same for every batch size (Karras et al. 2020). It
+    is corrected for its start as Adam's averages are (Kingma & Ba 2015, section 3), here as a
+    recursion: after every step the weights stand to each other as the half-life says, and the
+    random initial ones have none.
     """
-    return min(math.exp2(-batch / halflife), (1 + step) / (10 + step))
+    kept = math.exp2(-batch / halflife)
+    return kept * (1 - kept**step) / (1 - kept ** (step + 1))
 
 
 class Average:

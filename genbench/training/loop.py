@@ -178,6 +178,9 @@ class _Training:
                 break
             self.step += 1
             if self.step in snapshot_steps:
+                if not self._weights_are_finite():
+                    first_nonfinite = self.step - 1
+                    break
                 self._snapshot()
             self._tell(progress)
             self._maybe_save()
@@ -262,6 +265,10 @@ class _Training:
         )
         self._saved = time.perf_counter()
         self._save_cost = self._saved - now
+
+    def _weights_are_finite(self) -> bool:
+        """A finite gradient may still end in a step that is not."""
+        return all(bool(p.isfinite().all()) for p in self.model.parameters())
 
     def _snapshot(self) -> None:
         images = self.step * self.plan.batch

@@ -241,26 +241,21 @@ def test_spectral_norm_bounds_every_layer() -> None:
 
 
 def test_ring_is_learnt() -> None:
+    """Its modes, and not only its circle: of a uniform circle, 0.38 lies within 3σ of a centre."""
     angle = torch.arange(8) * (math.pi / 4)
     centres = torch.stack([angle.cos(), angle.sin()], 1)
 
     def batches() -> Iterator[Tensor]:
         while True:
-            yield centres[torch.randint(8, (64,))] + 0.01 * torch.randn(64, 2)
-
-    def distance_and_modes(model: Gan) -> tuple[float, int]:
-        samples = model.sample(torch.randn(1000, *model.noise_shape), {}).detach()
-        nearest = torch.cdist(samples, centres).min(1)
-        hit = nearest.indices[nearest.values < 0.3]
-        return nearest.values.mean().item(), len(hit.unique())
+            yield centres[torch.randint(8, (64,))] + 0.05 * torch.randn(64, 2)
 
     model = gan(POINTS, latent=2)
-    before, _ = distance_and_modes(model)
     train(model, batches(), steps=1500)
-    after, modes = distance_and_modes(model)
-    assert before > 0.35
-    assert after < 0.25
-    assert modes == 8
+    samples = model.sample(torch.randn(1000, *model.noise_shape), {}).detach()
+    distance, mode = torch.cdist(samples, centres).min(1)
+    close = distance < 3 * 0.05
+    assert close.float().mean() > 0.45
+    assert len(mode[close].unique()) == 8
 
 
 def test_mixed_precision_penalises_in_full_precision() -> None:

@@ -240,6 +240,15 @@ def test_langevin_step_of_vp_by_hand() -> None:
     torch.testing.assert_close(corrector.step(x, t, s, lambda _: z), expected)
 
 
+def test_langevin_step_at_a_score_of_zero_is_finite() -> None:
+    """Where x_t is its own denoised sample, as an untrained network may say."""
+    x = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    corrector = Langevin(lambda x_t, t: x_t, VE(0.01, 50.0))
+    assert (
+        corrector.step(x, torch.tensor(0.5), torch.tensor(0.4), torch.randn_like).isfinite().all()
+    )
+
+
 def test_predictor_corrector_corrects_and_then_predicts() -> None:
     schedule = VP()
     denoise = PAIR.denoiser(schedule)

@@ -141,7 +141,7 @@ def test_faults_cost_their_own_rows(toys: Path, tmp_path: Path) -> None:
     assert rows["Fails in training"].reason == "ZeroDivisionError: a bug in training"
     assert rows["Fails in sampling"].status == "failed"
     assert rows["Gives NaN"].status == "diverged"
-    assert "128 of 128 samples are not finite" in (rows["Gives NaN"].reason or "")
+    assert "not even the untrained one" in (rows["Gives NaN"].reason or "")
     assert rows["Does not fit"].status == "skipped"
     assert "do not fit this model" in (rows["Does not fit"].reason or "")
     table = (out / "table.md").read_text(encoding="utf-8")
@@ -192,6 +192,23 @@ def test_dry_run_writes_nothing(toys: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_a_folder_belongs_to_one_suite(toys: Path, tmp_path: Path) -> None:
+    out, other = tmp_path / "out", tmp_path / "other.toml"
+    other.write_text(SUITE, encoding="utf-8")
+    assert call("run", toys, "--out", out, "--seeds", "0", "--plugin", TOY).exit_code == 0
+    done = call("run", other, "--out", out, "--seeds", "0", "--plugin", TOY)
+    assert done.exit_code == 2
+    assert "belongs to the suite 'toys'" in done.stderr
+
+
+def test_names_are_never_read_as_markup(toys: Path, tmp_path: Path) -> None:
+    hostile = SUITE.replace('"Toy, wide"', '"Toy [/b] [red]"')
+    toys.write_text(hostile, encoding="utf-8")
+    done = call("run", toys, "--out", tmp_path / "out", "--seeds", "0", "--plugin", TOY)
+    assert done.exit_code == 0, done.output
+    assert "Toy [/b] [red]" in done.output
+
+
 @pytest.mark.parametrize("kind", ["models", "datasets", "extractors", "metrics", "suites"])
 def test_list(kind: str) -> None:
     plain, listed = call("list", kind), call("list", kind, "--json")
@@ -230,6 +247,30 @@ def test_doctor() -> None:
             "unknown extractor 'digit'; did you mean 'digits'?",
         ),
         (["run", "quickstart", "--out", "{tmp}"], "belongs to something else"),
+        (["run", "quickstart", "--device", "cuda", "--out", "{tmp}/o"], "no CUDA device here"),
+        (
+            ["run", "quickstart", "--set", "entries.DDIM-10.sample.stepz=3", "--out", "{tmp}/o"],
+            "entry 'DDIM-10', model 'ddim' has no option 'stepz'; did you mean 'steps'?",
+        ),
+        (
+            ["run", "quickstart", "--set", "score.snapshots.metrics=['frechet']"],
+            "unknown metric 'frechet'; did you mean 'frechet_distance'?",
+        ),
+        (
+            ["run", "quickstart", "--set", "score.reference=points-ring:test", "--out", "{tmp}/o"],
+            "does not fit",
+        ),
+        (["run", "quickstart", "--set", "seeds=[1,1]"], "should be one or more different numbers"),
+        (
+            ["train", "ddpm", "digits", "--option", "channels=15", "--out", "{tmp}/r"],
+            "channels must be a multiple of 4, got 15",
+        ),
+        (["train", "gan", "digits", "--out", "{tmp}"], "belongs to something else"),
+        (["train", "gan", "digits", "--option", "channels=2020-01-01", "--out", "{tmp}/r"], "got"),
+        (
+            "evaluate digits --against digits:test --train points-ring --extractor digits".split(),
+            "does not fit",
+        ),
         (["run", "quickstart", "--out", "{tmp}/occupied.txt"], "is a file; name a folder"),
         (["run", "quickstart", "--jobs", "0"], "--jobs"),
         (["train", "dpm", "digits", "--out", "{tmp}/r"], "unknown model 'dpm'; did you mean"),

@@ -52,6 +52,12 @@ LABELS_GZ = "train-labels-idx1-ubyte.gz"
 
 
 @pytest.fixture
+def six(monkeypatch) -> None:
+    """As if six pictures had been published."""
+    monkeypatch.setitem(vision.IDX_COUNTS, "train", 6)
+
+
+@pytest.fixture
 def tiny(tmp_path: Path) -> Path:
     """Six pictures laid out as MNIST's training half."""
     folder = tmp_path / "mnist"
@@ -116,6 +122,7 @@ def test_the_reader_agrees_with_torchvisions(shared_data, tmp_path):
 
 @pytest.mark.parametrize("place", ["mnist", "MNIST/raw"])
 @pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.usefixtures("six")
 def test_where_mnist_may_lie(tmp_path, place, packed):
     folder = tmp_path / place
     folder.mkdir(parents=True)
@@ -149,6 +156,7 @@ def test_where_mnist_may_lie(tmp_path, place, packed):
         (LABELS_GZ, gzip.compress(idx(LABELS + 1)), "label 10 is not in 0…9"),
     ],
 )
+@pytest.mark.usefixtures("six")
 def test_damaged_mnist_files(tiny, name, content, cause):
     path = tiny / "mnist" / name
     path.write_bytes(content)
@@ -157,6 +165,15 @@ def test_damaged_mnist_files(tiny, name, content, cause):
     assert str(path) in str(caught.value)
     assert cause in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("count", [5, 7])
+def test_a_part_of_mnist_is_not_mnist(tiny, monkeypatch, count):
+    monkeypatch.setitem(vision.IDX_COUNTS, "train", count)
+    with pytest.raises(DataError) as caught:
+        load("mnist", tiny)
+    path = tiny / "mnist" / IMAGES_GZ
+    assert str(caught.value) == f"{path}: 6 images; the split 'train' has {count}"
 
 
 def test_a_flipped_bit_in_the_compressed_pixels(tiny):

@@ -63,6 +63,27 @@ def test_features_are_the_spatial_mean_of_the_last_convolution(images: Tensor) -
     assert not seen["features"].requires_grad
 
 
+def test_matrix_products_are_in_full_precision_and_the_setting_is_put_back(
+    images: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    forward = DigitsNetwork.forward
+
+    def watched(self: DigitsNetwork, x: Tensor) -> tuple[Tensor, Tensor]:
+        seen.append((torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32))
+        return forward(self, x)
+
+    monkeypatch.setattr(DigitsNetwork, "forward", watched)
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+    try:
+        embed(images[:2])
+        assert seen == [("highest", False)]
+        assert torch.get_float32_matmul_precision() == "high"
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
 def test_it_reads_digits(images: Tensor) -> None:
     predicted = digits()(images, SPEC)["logits"].argmax(dim=1)
     accuracy = (predicted == torch.from_numpy(load_digits().target)).double().mean()

@@ -121,20 +121,46 @@ def test_snapshots_hold_the_average_and_the_raw_weights(tmp_path: Path) -> None:
 
 
 def test_the_average_is_the_recursion(tmp_path: Path) -> None:
-    """Against the definition: e ← d e + (1 - d) w over the raw weights of every step."""
+    """Against the definition: the raw weights after every step, each with half the share of those
+    a half-life later; the random initial ones have none."""
     fit(tmp_path, plan=plan(steps=6, snapshots=6))
-    expected = checkpoint.load_snapshot(tmp_path, 0, "raw")["players.a.0.weight"]
+    expected, shares = torch.zeros(8, 2), 0.0
     for step in range(6):
-        kept = min(0.5 ** (8 / 50), (1 + step) / (10 + step))
         weight = checkpoint.load_snapshot(tmp_path, (step + 1) * 8, "raw")["players.a.0.weight"]
-        expected = kept * expected + (1 - kept) * weight
+        share = 0.5 ** ((5 - step) * 8 / 50)
+        expected, shares = expected + share * weight, shares + share
+    expected = expected / shares
     average = checkpoint.load_snapshot(tmp_path, 48, "ema")["players.a.0.weight"]
     torch.testing.assert_close(average, expected)
 
 
 def test_decay_has_the_halflife() -> None:
     steps = 50_000 // 64
-    assert ema.decay(50_000, 64, 10**9) ** steps == pytest.approx(0.5, abs=1e-3)
+    assert ema.decay(50_000, 64, 10**6) ** steps == pytest.approx(0.5, abs=1e-3)
+    assert ema.decay(50_000, 64, 0) == 0
+
+
+def test_bf16_trains_and_resumes_like_any_other(tmp_path: Path) -> None:
+    fabric = Fabric(accelerator="cpu", devices=1, precision="bf16-mixed")
+    outcome = loop.train(fabric, Game, data(), plan(), tmp_path, quiet)
+    assert (outcome.status, outcome.images) == ("done", 240)
+    raw = checkpoint.load_snapshot(tmp_path, 240, "raw")
+    assert raw["players.a.0.weight"].dtype == torch.float32
+
+
+def test_weights_that_a_step_broke_are_not_kept(tmp_path: Path) -> None:
+    """A finite gradient and an infinite learning rate: the step itself is what breaks."""
+
+    class Leap(Game):
+        def optimization(self, player: str) -> Optimization:
+            return Optimization(torch.optim.SGD, lambda p: math.inf if p.step == 9 else 1e-3)
+
+    outcome = fit(tmp_path, Leap)
+    assert (outcome.status, outcome.first_nonfinite_step, outcome.snapshots) == (
+        "diverged",
+        9,
+        (0,),
+    )
 
 
 def test_the_first_nonfinite_loss_stops_it(tmp_path: Path) -> None:

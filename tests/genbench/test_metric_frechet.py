@@ -103,6 +103,24 @@ def test_batches_do_not_matter() -> None:
     assert score(x, y, batch=1) == pytest.approx(score(x, y, batch=500), rel=1e-10)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("place", ["mean", "covariance"])
+def test_what_is_not_finite_is_told_and_never_a_perfect_score(value: float, place: str) -> None:
+    mean, covariance = torch.zeros(3), torch.eye(3)
+    (mean if place == "mean" else covariance.view(-1))[0] = value
+    for first, second in (((0, 1), (2, 3)), ((2, 3), (0, 1))):
+        given = [mean, covariance, torch.zeros(3), torch.eye(3)]
+        with pytest.raises(UsageError, match="frechet_distance needs finite features"):
+            frechet_distance(*(given[i] for i in (*first, *second)))
+
+
+def test_a_feature_that_is_not_finite_is_told() -> None:
+    x, y = samples(20, 3, 12), samples(20, 3, 13)
+    y[4, 1] = float("nan")
+    with pytest.raises(UsageError, match="frechet_distance needs finite features"):
+        score(x, y)
+
+
 def test_one_sample_has_no_covariance() -> None:
     x = torch.zeros(1, 3)
     with pytest.raises(UsageError, match="at least 2 reference samples"):

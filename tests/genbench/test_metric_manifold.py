@@ -11,7 +11,7 @@ from prdc import compute_prdc
 from torch import Tensor
 
 from genbench.errors import UsageError
-from genbench.metrics import distances
+from genbench.metrics import distances, manifold
 from genbench.metrics.manifold import Manifold, manifold_scores
 
 
@@ -41,6 +41,15 @@ def test_blocks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     scores = manifold_scores(reference, generated, 5)
     monkeypatch.setattr(distances, "BLOCK_ENTRIES", 700)
     assert manifold_scores(reference, generated, 5) == scores
+
+
+def test_sets_are_cast_once_and_not_at_every_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    def cast(x: Tensor, y: Tensor) -> Tensor:
+        assert y.dtype == torch.float64
+        return distances.euclidean(x, y)
+
+    monkeypatch.setattr(manifold, "euclidean", cast)
+    manifold_scores(normal(30, 9), normal(20, 10), 3)
 
 
 def test_a_set_against_itself_in_any_order() -> None:

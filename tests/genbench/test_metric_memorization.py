@@ -8,7 +8,7 @@ from scipy.spatial import KDTree
 from torch import Tensor
 
 from genbench.errors import UsageError
-from genbench.metrics import distances
+from genbench.metrics import distances, memorization
 from genbench.metrics.memorization import Memorization, memorized
 
 
@@ -70,6 +70,33 @@ def test_a_training_sample_that_is_stored_twice_counts_once() -> None:
     copies = train[:30] + 1e-6 * normal(30, 8, 12)
     generated = torch.cat([copies, normal(70, 8, 13)])
     assert score(generated, doubled) == score(generated, train) == pytest.approx(0.3, abs=0.02)
+
+
+def test_distances_are_taken_once_but_for_rows_with_twins(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    entries = []
+
+    def counted(x: Tensor, y: Tensor) -> Tensor:
+        entries.append(len(x) * len(y))
+        return distances.euclidean(x, y)
+
+    monkeypatch.setattr(memorization, "euclidean", counted)
+    train = normal(50, 4, 14)
+    generated = normal(40, 4, 15)
+    memorized(generated, train)
+    assert sum(entries) == 40 * 50
+
+    entries.clear()
+    nearest = int(distances.euclidean(generated[:1], train).argmin())
+    doubled = torch.cat([train, train[nearest : nearest + 1]])
+    touched = int((distances.euclidean(generated, train).argmin(dim=1) == nearest).sum())
+    assert memorized(generated, doubled).equal(memorized(generated, train))
+    assert sum(entries) == 40 * 51 + touched * 51 + 40 * 50
+
+
+def test_three_copies_and_nothing_else() -> None:
+    assert memorized(torch.ones(2, 3), torch.zeros(3, 3)).tolist() == [True, True]
 
 
 def test_one_training_sample_has_no_second() -> None:

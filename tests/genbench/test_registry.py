@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Literal
@@ -112,19 +113,17 @@ def test_added_names_are_found_and_kept_apart(models: Registry) -> None:
 
 
 def test_code_hash_follows_the_source(tmp_path: Path, models: Registry) -> None:
-    script = tmp_path / "mine.py"
-    hashes = set()
-    for line in ("x = 1", "x = 2"):
+    """The same file name in three folders: the content decides, not where it lies."""
+    hashes = []
+    for number, line in enumerate(("x = 1", "x = 2", "x = 1")):
+        script = tmp_path / str(number) / "mine.py"
+        script.parent.mkdir()
         script.write_text(f"def build(spec): ...\n{line}\n", encoding="utf-8")
+        registry.add_plugin_file(script)
         fresh = Registry("model")
-        namespace = tmp_path / f"plugin{len(hashes)}.py"
-        namespace.write_text(script.read_text(encoding="utf-8"), encoding="utf-8")
-        registry.add_plugin_file(namespace)
-        import sys
-
-        fresh.add("mine", sys.modules[f"genbench_plugin_{namespace.stem}"].build)
-        hashes.add(fresh.code("mine"))
-    assert len(hashes) == 2
+        fresh.add("mine", sys.modules["genbench_plugin_mine"].build)
+        hashes.append(fresh.code("mine"))
+    assert hashes[0] == hashes[2] != hashes[1]
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,15 @@ def test_first_steps_and_nonfinite_losses_are_not_judged() -> None:
     assert loss_spikes([]) == 0
 
 
+def test_a_skewed_loss_has_spikes_by_itself() -> None:
+    """Exponential: P(x > median + 7 MAD / 0.6745), more for being estimated from 100 steps."""
+    mad = math.asinh(0.5)  # of e^-x: P(ln 2 - m < x < ln 2 + m) = sinh m = 1/2
+    expected = 0.5 * math.exp(-7 * mad / 0.6745)
+    assert expected == pytest.approx(0.0034, abs=1e-4)
+    spikes = loss_spikes(np.random.default_rng(0).exponential(size=50_000))
+    assert expected < spikes / 50_000 < 2 * expected
+
+
 def test_chunks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     loss = noise(600)
     loss[[250, 251, 252, 400]] += 5
@@ -99,12 +108,19 @@ def test_gradient_tail_leaves_out_what_is_not_finite() -> None:
         # A rise over several snapshots counts whole.
         ([4.0, 5.0, 6.0, 8.0], 2.0, 1.0),
         ([3.0], 1.0, 0.0),
-        ([4.0, NAN, INF, 5.0], 1.25, 0.25),
     ],
 )
 def test_distances_along_training(distances: list[float], over_best: float, fall: float) -> None:
     assert last_over_best(distances) == pytest.approx(over_best)
     assert longest_fall(distances) == pytest.approx(fall)
+
+
+@pytest.mark.parametrize("value", [NAN, INF])
+def test_a_distance_that_is_not_finite_is_a_fall_without_bound(value: float) -> None:
+    assert last_over_best([4.0, 2.0, value, 5.0]) == 2.5
+    assert longest_fall([4.0, 2.0, value, 5.0]) is None
+    assert last_over_best([4.0, 2.0, value]) is None
+    assert longest_fall([4.0, 2.0, value]) is None
 
 
 @pytest.mark.parametrize("distances", [[], [NAN], [1.0, 0.0, 2.0]])
@@ -144,14 +160,15 @@ def test_summary_of_a_game() -> None:
         snapshot(0, "raw", 9.0),
         snapshot(100, "raw", 8.0),
         snapshot(200, "raw", 4.0),
-        snapshot(300, "raw", None),
+        snapshot(300, "raw", 5.0),
+        {"images": 400, "weights": "raw", "scores": {}},  # not scored
     ]
     assert summary(turns(200), snapshots) == {
         "first_nonfinite_step": None,
         "loss_spikes": {"discriminator": 0, "generator": 1},
         "gradient_tail": {"discriminator": 1.0, "generator": 10.0},
-        "last_over_best": {"ema": 1.5, "raw": 1.0},
-        "longest_fall": {"ema": 0.5, "raw": 0.0},
+        "last_over_best": {"ema": 1.5, "raw": 1.25},
+        "longest_fall": {"ema": 0.5, "raw": 0.25},
     }
 
 
@@ -160,10 +177,16 @@ def test_summary_of_a_game() -> None:
 def test_summary_of_a_divergence(column: str, value: float) -> None:
     history = turns(30)
     history.loc[history.index[-1], column] = value
-    result = summary(history, [snapshot(0, "ema", 5.0), snapshot(0, "raw", 6.0)])
+    snapshots = [
+        snapshot(0, "ema", 5.0),  # never trained far enough for another
+        *(snapshot(images, "raw", d) for images, d in ((0, 6.0), (10, 3.0), (20, None))),
+        *(snapshot(images, "last", d) for images, d in ((0, 6.0), (10, 3.0), (20, INF))),
+        *(snapshot(images, "back", d) for images, d in ((10, 3.0), (20, None), (30, 6.0))),
+    ]
+    result = summary(history, snapshots)
     assert result["first_nonfinite_step"] == 29
-    assert result["last_over_best"] == {"ema": 1.0, "raw": 1.0}
-    assert result["longest_fall"] == {"ema": 0.0, "raw": 0.0}
+    assert result["last_over_best"] == {"ema": None, "raw": None, "last": None, "back": 2.0}
+    assert result["longest_fall"] == {"ema": None, "raw": None, "last": None, "back": None}
     json.dumps(result, allow_nan=False)
 
 

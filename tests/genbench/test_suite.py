@@ -68,7 +68,8 @@ def test_the_budget_is_rounded_up_to_whole_batches(content: dict[str, Any]) -> N
     ("change", "message"),
     [
         ({"sedes": [0]}, "unknown key 'sedes'; did you mean 'seeds'?"),
-        ({"seeds": []}, "seeds: tuple should have at least 1 item"),
+        ({"seeds": []}, "seeds: value error, should be one or more different numbers"),
+        ({"seeds": [3, 3]}, "seeds: value error, should be one or more different numbers"),
         ({"seeds": [-1]}, "seeds.0: input should be greater than or equal to 0, got -1"),
         ({"images": "many"}, "images: input should be a valid integer, got 'many'"),
         ({"images": 0}, "images: input should be greater than or equal to 1, got 0"),
@@ -189,7 +190,7 @@ def test_a_training_identity_sees_every_field(content: dict[str, Any]) -> None:
         "batch": 63,
         "ema_halflife": 1.0,
         "augment": "flip",
-        "precision": "64-true",
+        "precision": "bf16-mixed",
         "threads": 2,
         "snapshots": 5,
         "seed": 9,
@@ -207,19 +208,37 @@ def test_a_training_identity_sees_every_field(content: dict[str, Any]) -> None:
 
 def test_sampling_and_scoring_identities_see_every_field() -> None:
     sampling: dict[str, Any] = {
-        "training": "t", "images": 1, "weights": "ema", "options": {"steps": 1}, "seed": 0,
-        "count": 5, "version": 1,
-    }  # fmt: skip
+        "training": "t",
+        "code": "c",
+        "host": {"device": "cpu"},
+        "images": 1,
+        "weights": "ema",
+        "options": {"steps": 1},
+        "seed": 0,
+        "count": 5,
+        "version": 1,
+    }
     other: dict[str, Any] = {
-        "training": "u", "images": 2, "weights": "raw", "options": {"steps": 2}, "seed": 1,
-        "count": 6, "version": 2,
-    }  # fmt: skip
+        "training": "u",
+        "code": "d",
+        "host": {"device": "cuda"},
+        "images": 2,
+        "weights": "raw",
+        "options": {"steps": 2},
+        "seed": 1,
+        "count": 6,
+        "version": 2,
+    }
     identities = {suite.sampling_identity(**sampling)}
     for name in sampling:
         identities.add(suite.sampling_identity(**(copy.copy(sampling) | {name: other[name]})))
     assert len(identities) == 1 + len(sampling)
-    scoring: dict[str, Any] = {"samples": "s", "protocol": {"a": 1}, "seed": 0, "version": 1}
-    changed: dict[str, Any] = {"samples": "t", "protocol": {"a": 2}, "seed": 1, "version": 2}
+    scoring: dict[str, Any] = {
+        "samples": "s", "protocol": {"a": 1}, "code": {"m": "1"}, "seed": 0, "version": 1,
+    }  # fmt: skip
+    changed: dict[str, Any] = {
+        "samples": "t", "protocol": {"a": 2}, "code": {"m": "2"}, "seed": 1, "version": 2,
+    }  # fmt: skip
     identities = {suite.scoring_identity(**scoring)}
     for name in scoring:
         identities.add(suite.scoring_identity(**(scoring | {name: changed[name]})))
