@@ -268,7 +268,10 @@ def test_doctor() -> None:
         (["train", "gan", "digits", "--out", "{tmp}"], "belongs to something else"),
         (["train", "gan", "digits", "--option", "channels=2020-01-01", "--out", "{tmp}/r"], "got"),
         (
-            "evaluate digits --against digits:test --train points-ring --extractor digits".split(),
+            [
+                *("evaluate", "digits", "--against", "digits:test"),
+                *("--train", "points-ring", "--extractor", "digits"),
+            ],
             "does not fit",
         ),
         (["run", "quickstart", "--out", "{tmp}/occupied.txt"], "is a file; name a folder"),
