@@ -104,7 +104,7 @@ class Scorer:
         return {
             f"{group.kind} {name}": group.code(name)
             for group, name in used
-            if not group.get(name).__module__.startswith("genbench.")
+            if not group.is_ours(name)
         }
 
     def __call__(self, samples: Samples, outputs: Sequence[str] | None = None) -> Scores:

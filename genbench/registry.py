@@ -77,17 +77,18 @@ class Registry:
 
     def code(self, name: str) -> str:
         """A hash of the plugin's source: every Python file of its top-level package, or its script.
+        Nothing is imported for it.
 
         Raises ``UsageError`` where there is no source to hash, as at an interactive prompt."""
-        module = inspect.getmodule(self.get(name))
-        top = sys.modules.get(module.__name__.partition(".")[0]) if module else None
-        if top is None or top.__file__ is None:
-            raise UsageError(f"{self.kind} {name!r} has no source file: put it in one")
-        path = Path(top.__file__)
-        sources = sorted(path.parent.rglob("*.py")) if path.name == "__init__.py" else [path]
-        return fingerprint(
-            [[str(p.relative_to(path.parent)), p.read_text(encoding="utf-8")] for p in sources]
-        )
+        if name in self._added:
+            module = getattr(self._added[name], "__module__", "")
+        else:
+            module = self.point(name).module
+        return source_hash(module.partition(".")[0], f"{self.kind} {name!r}")
+
+    def is_ours(self, name: str) -> bool:
+        """Whether a name is one of genbench's own, not a plugin's."""
+        return name not in self._added and self.point(name).module.startswith("genbench.")
 
     def summary(self, name: str) -> str:
         """The first line of the docstring, read from the source without importing it."""
@@ -114,6 +115,25 @@ datasets = Registry("dataset")
 extractors = Registry("extractor")
 metrics = Registry("metric")
 suites = Registry("suite")
+
+
+def source_hash(package: str, what: str) -> str:
+    """A hash of every Python file of a top-level package, or of a single module.
+
+    Raises ``UsageError``, naming ``what``, where there is none."""
+    loaded = sys.modules.get(package)
+    if loaded is not None:
+        origin = getattr(loaded, "__file__", None)
+    else:
+        spec = importlib.util.find_spec(package)
+        origin = spec.origin if spec else None
+    if origin is None:
+        raise UsageError(f"{what} has no source file: put it in one")
+    path = Path(origin)
+    sources = sorted(path.parent.rglob("*.py")) if path.name == "__init__.py" else [path]
+    return fingerprint(
+        [[str(p.relative_to(path.parent)), p.read_text(encoding="utf-8")] for p in sources]
+    )
 
 
 def add_plugin_file(path: Path) -> None:

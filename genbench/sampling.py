@@ -12,16 +12,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import ceil
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from genbench.errors import NonFiniteSamples
 from genbench.seeding import seed_all
 from genbench.types import Event, GenerativeModel, Report, SampleSpec
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 VERSION = 1
 """Raised whenever the same weights, options and seed would give other samples."""

@@ -54,4 +54,4 @@ def _show(scores: Scores) -> None:
     console.print(table)
     console.print("\nprotocol", style="bold")
     for key, value in scores.protocol.items():
-        console.print(f"  {key}: {value}", highlight=False, markup=False)
+        console.print(f"  {key}: {value}", highlight=False, markup=False, soft_wrap=True)

@@ -81,6 +81,8 @@ def _lines() -> Show:
     def show(job: Job, event: Event) -> None:
         if event.stage in ENDS:
             seconds = time.perf_counter() - start
-            console.print(f"{seconds:6.1f} s  {job.label}: {event.stage}", markup=False)
+            console.print(
+                f"{seconds:6.1f} s  {job.label}: {event.stage}", markup=False, soft_wrap=True
+            )
 
     return show

@@ -43,7 +43,9 @@ def train(
     outcome = trained.outcome
     console.print(
         f"{outcome.status} after {outcome.images} images in {outcome.seconds:.0f} s; "
-        f"sample it with: genbench sample {out} --out samples.npz"
+        f"sample it with: genbench sample {out} --out samples.npz",
+        markup=False,
+        soft_wrap=True,
     )
 
 
@@ -81,7 +83,8 @@ def sample(
         )
         show(job, Event("done", 1, 1))
     save_npz(out, samples)
-    console.print(f"{out}: {count} samples, {cost['nfe']:g} network evaluations each")
+    done = f"{out}: {count} samples, {cost['nfe']:g} network evaluations each"
+    console.print(done, markup=False, soft_wrap=True)
 
 
 def parse_options(options: Sequence[str]) -> dict[str, Any]:

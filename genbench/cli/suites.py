@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from genbench import storage, suite
 from genbench.cli.screen import console, screen
-from genbench.errors import UsageError, one_line
-from genbench.results import write_records
+from genbench.errors import DataError, UsageError, one_line
+from genbench.results import RECORDS, read_records, write_records
 from genbench.suite import Entry, SuiteFile
 from genbench.types import REAL
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from genbench.runner import Bench
 
 MARKER = "genbench.json"
+TABLE = "table.md"
+REPORT = "report.html"
 
 
 def run(
@@ -45,7 +47,6 @@ def run(
 
     from genbench import runner, tables
     from genbench.executors.local import Job, execute
-    from genbench.report import write_report
 
     bench = runner.Bench(
         name=Path(name).stem,
@@ -55,7 +56,9 @@ def run(
         score=content.score,
     )
     groups = suite.trainings(content, seeds)
-    _check(bench, content, groups)
+    storage.require_own(out, MARKER)
+    if any(runner.finished(bench, group) is None for group in groups):
+        _check(bench, content, groups)
     _claim(out, bench.name)
     with storage.lock(out, busy=lambda: console.print(f"waiting: another genbench is at {out}")):
         found = {
@@ -73,16 +76,31 @@ def run(
                 )
         records = [record for job in found for record in found[job] or []]
         records = _in_order(records, content)
-        write_records(out, records)  # what is known stands, whatever becomes of the timing
+        before = _stored(out)
+        if todo:
+            write_records(out, records)  # what is known stands, whatever becomes of the timing
         records = _timed(bench, groups, records)
-        write_records(out, records)
-        storage.write_text(out / "table.md", tables.render(records, "markdown"))
-        write_report([out], out / "report.html")
+        if records != before:
+            from genbench.report import write_report
+
+            storage.write_text(out / TABLE, tables.render(records, "markdown"))
+            write_records(out, records)
+            write_report([out], out / REPORT)
     tables.show(records)
     seconds = time.perf_counter() - started
-    written = f"{out}/report.html, table.md and records.jsonl written; {seconds:.0f} s in all"
-    console.print(written, markup=False)
+    where = f"{out / REPORT}, {TABLE} and {RECORDS}: {seconds:.0f} s in all"
+    console.print(where, markup=False, soft_wrap=True)
     return int(any(record.status == "failed" for record in records))
+
+
+def _stored(out: Path) -> list[Record] | None:
+    """The records that the page and the table in ``out`` show, where all three are there."""
+    if not all((out / name).is_file() for name in (TABLE, REPORT, RECORDS)):
+        return None
+    try:
+        return read_records(out)
+    except DataError:
+        return None
 
 
 def _check(bench: Bench, content: SuiteFile, groups: Sequence[Sequence[Entry]]) -> None:
@@ -125,7 +143,7 @@ def _announce(groups: Sequence[Sequence[Entry]], finished: int) -> None:
     shared = {tuple(e.name for e in g): g[0].training.model for g in groups if len(g) > 1}
     for names, model in shared.items():
         said = f"{', '.join(names)}: the same {model} weights, trained once"
-        console.print(said, markup=False)
+        console.print(said, markup=False, soft_wrap=True)
     if finished:
         console.print(f"{finished} jobs are finished already")
 
@@ -151,7 +169,9 @@ def _timed(
             try:
                 seconds = runner.seconds_per_sample(bench, chosen)
             except Exception as error:
-                console.print(f"{record.entry} was not timed: {one_line(error)}", markup=False)
+                console.print(
+                    f"{record.entry} was not timed: {one_line(error)}", markup=False, soft_wrap=True
+                )
             else:
                 record = replace(record, cost={**record.cost, "seconds_per_sample": seconds})
         timed.append(record)

@@ -7,17 +7,19 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning_fabric import Fabric
 
-from genbench import evaluation, suite
+from genbench import evaluation, registry, storage, suite
 from genbench.data import open_samples
 from genbench.errors import UsageError
 from genbench.evaluation import Scorer
 from genbench.training import loop
 from genbench.types import Samples
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,9 @@ class Host:
         return f"CPU ({platform.machine()})"
 
     def fabric(self, precision: suite.Precision) -> Fabric:
+        # Imported where something computes: a run that finds everything done is quick.
+        from lightning_fabric import Fabric
+
         return Fabric(accelerator=self.device, devices=self.devices, precision=precision)
 
     def identity(self) -> dict[str, Any]:
@@ -64,6 +69,27 @@ class Bench:
         """The suite's scoring protocol for models trained on ``dataset``, kept a process."""
         key = self.score.model_dump_json()
         return _scorer(key, dataset, self.host.data_dir, self.host.device)
+
+    def key(self, dataset: str) -> str:
+        """Names all that decides a score but the samples, without loading a metric: a finished run
+        is found at once. A change of genbench's own source makes another key; the scores behind it
+        are then read from where each is stored under its exact protocol."""
+        plugins = {
+            f"{group.kind} {name}": group.code(name)
+            for group in (registry.metrics, registry.extractors)
+            for name in group.names()
+            if not group.is_ours(name)
+        }
+        return storage.fingerprint(
+            {
+                "score": self.score.model_dump(mode="json"),
+                "samples": self.samples,
+                "train": open_cached(dataset, self.host.data_dir).id,
+                "reference": open_cached(self.score.reference, self.host.data_dir).id,
+                "genbench": registry.source_hash("genbench", "genbench"),
+                "plugins": plugins,
+            }
+        )
 
 
 def choose_device(wanted: str) -> str:

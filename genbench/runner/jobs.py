@@ -13,10 +13,10 @@ from typing import Any
 import pandas as pd
 import torch
 
-from genbench import evaluation, sampling, storage
+from genbench import storage
 from genbench.errors import GenbenchError, NonFiniteSamples, UsageError, one_line
 from genbench.metrics import stability
-from genbench.results import SCHEMA, Record
+from genbench.results import Record
 from genbench.runner.bench import Bench, open_cached
 from genbench.runner.stages import (
     Trained,
@@ -198,17 +198,13 @@ def _without_scores(bench: Bench, entry: Entry, status: str, error: Exception) -
 def _record_path(bench: Bench, entry: Entry, entries: Sequence[Entry]) -> Path:
     """Named by all that decides the record, the entries that share the training included: they
     decide how its snapshots were sampled."""
-    scorer = bench.scorer(entry.training.dataset)
     key = storage.fingerprint(
         {
             "training": training_identity(bench.host, entry.training),
             "model": entry.model,
             "sample": dict(entry.sample),
             "snapshot_sample": dict(snapshot_options(entries)),
-            "snapshots": bench.score.snapshots.model_dump(mode="json"),
-            "protocol": scorer.protocol(bench.samples),
-            "code": scorer.code(),
-            "versions": [sampling.VERSION, evaluation.VERSION, SCHEMA],
+            "bench": bench.key(entry.training.dataset),
         }
     )
     return run_folder(bench, entry.training) / "records" / f"{key}.json"

@@ -11,7 +11,7 @@ import torch
 from genbench import evaluation, storage
 from genbench.errors import one_line
 from genbench.evaluation import Scorer
-from genbench.results import SCHEMA, Record
+from genbench.results import Record
 from genbench.runner.bench import Bench
 from genbench.runner.stages import pack_samples, read_or_none, scored
 from genbench.seeding import generator
@@ -98,9 +98,7 @@ def finished_real(bench: Bench, dataset: str) -> list[Record] | None:
 
 
 def _real_path(bench: Bench, dataset: str) -> Path:
-    protocol = bench.scorer(dataset).protocol(bench.samples)
-    key = storage.fingerprint([protocol, dataset, REAL_DRAWS, evaluation.VERSION, SCHEMA])
-    return bench.out / "runs" / REAL / f"{key}.json"
+    return bench.out / "runs" / REAL / f"{bench.key(dataset)}.json"
 
 
 def _subset(source: Samples, count: int, number: int) -> TensorSamples:

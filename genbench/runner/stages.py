@@ -83,8 +83,10 @@ def train(host: Host, training: Training, folder: Path, report: Report) -> Train
                 f"{folder} holds another training ({card['label']}), or one of another version of "
                 "its code; name a new folder"
             )
-        fabric = host.fabric(training.precision)
-        outcome = loop.train(fabric, build, data, plan, folder, report)
+        outcome = loop.outcome(folder)
+        if outcome is None:
+            fabric = host.fabric(training.precision)
+            outcome = loop.train(fabric, build, data, plan, folder, report)
     return Trained(identity, folder, outcome, training, data.spec, build)
 
 

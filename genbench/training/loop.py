@@ -8,10 +8,9 @@ from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -21,6 +20,9 @@ from genbench.training import checkpoint, ema
 from genbench.training.batches import Order, flip, loader
 from genbench.training.history import History
 from genbench.types import Event, GenerativeModel, Progress, Report, Samples, Turn
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 VERSION = 1
 """Raised whenever the loop would train other weights from the same inputs."""
@@ -85,10 +87,7 @@ def train(
     there, it is read and nothing is trained. After the first non-finite loss or gradient norm no
     step is taken and the training ends as ``diverged``.
     """
-    finished = outcome(folder)
-    if finished is not None:
-        return finished
-    return _Training(fabric, build, samples, plan, folder, report).run()
+    return outcome(folder) or _Training(fabric, build, samples, plan, folder, report).run()
 
 
 def outcome(folder: Path) -> Outcome | None:
