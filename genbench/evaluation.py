@@ -201,21 +201,23 @@ def scorer(
 def resolve(outputs: Sequence[str], seed: int) -> dict[str, Metric]:
     """Fresh metrics that compute all of ``outputs``, by registered name.
 
-    Names are those of outputs, as in ``precision``. Raises
-    ``UnknownName``.
+    Names are those of outputs, as in ``precision``. Raises ``UnknownName``; ``UsageError`` when two
+    metrics compute one output; and, where an output is missing, what kept a plugin from loading.
     """
     makers: dict[str, list[str]] = {}
+    broken: list[GenbenchError] = []
     for name in registry.metrics.names():
         try:
             factory = registry.metrics.get(name)
-        except GenbenchError:
-            continue  # a broken plugin costs its own outputs alone
+        except GenbenchError as error:
+            broken.append(error)  # it costs its own outputs alone, which nobody may want
+            continue
         for output in factory.outputs:
             makers.setdefault(output, []).append(name)
     chosen: dict[str, Metric] = {}
     for output in outputs:
         if output not in makers:
-            raise UnknownName("metric", output, makers)
+            raise broken[0] if broken else UnknownName("metric", output, makers)
         name, *others = makers[output]
         if others:
             raise UsageError(f"{output!r} is computed by the metrics {name!r} and {others[0]!r}")

@@ -56,7 +56,7 @@ class Registry:
         except Exception as error:
             raise PluginError(
                 f"{self.kind} {name!r} ({point.value}) cannot be loaded: "
-                f"{type(error).__name__}: {error}"
+                f"{type(error).__name__}: {error}; genbench doctor looks for the cause"
             ) from error
 
     def point(self, name: str) -> EntryPoint:

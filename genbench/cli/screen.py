@@ -14,7 +14,6 @@ from rich.progress import (
     SpinnerColumn,
     TaskID,
     TextColumn,
-    TimeElapsedColumn,
     TimeRemainingColumn,
 )
 
@@ -40,16 +39,14 @@ def screen(jobs: Sequence[Job]) -> Iterator[Show]:
         BarColumn(bar_width=24),
         TextColumn("{task.percentage:>3.0f}%"),
         TextColumn("{task.fields[note]}", markup=False),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
+        TimeRemainingColumn(compact=True),
     )
     with Progress(*columns, console=console) as progress:
         yield _Bars(progress, jobs)
 
 
 class _Bars:
-    """One bar a job; it starts over at each stage, and its note names the stage."""
+    """One bar a job; it starts over at each stage, which its note names, with the time left."""
 
     def __init__(self, progress: Progress, jobs: Sequence[Job]) -> None:
         self.progress = progress
@@ -57,11 +54,18 @@ class _Bars:
             job: progress.add_task(job.label, start=False, total=1, note="waiting") for job in jobs
         }
         self.stage: dict[Job, str] = {}
+        self.began: dict[Job, float] = {}
 
     def __call__(self, job: Job, event: Event) -> None:
         task = self.tasks[job]
         if self.stage.get(job) in ENDS:
             return  # an event that was still under way
+        began = self.began.setdefault(job, time.perf_counter())
+        if event.stage in ENDS:
+            self.stage[job] = event.stage
+            note = f"{event.stage} in {time.perf_counter() - began:.0f} s"
+            self.progress.update(task, completed=1, total=1, note=note)
+            return
         if self.stage.get(job) != event.stage:
             self.stage[job] = event.stage
             self.progress.reset(task, total=event.total)

@@ -74,23 +74,29 @@ def run(
                 found |= execute(
                     bench, todo, workers=workers, threads=threads, plugins=plugins, show=show
                 )
-        records = [record for job in found for record in found[job] or []]
-        records = _in_order(records, content)
+        records = _in_order([r for rows in found.values() for r in rows or []], content)
         before = _stored(out)
         if todo:
             write_records(out, records)  # what is known stands, whatever becomes of the timing
         records = _timed(bench, groups, records)
         if records != before:
-            from genbench.report import write_report
-
-            storage.write_text(out / TABLE, tables.render(records, "markdown"))
-            write_records(out, records)
-            write_report([out], out / REPORT)
+            _write(out, records)
     tables.show(records)
     seconds = time.perf_counter() - started
     where = f"{out / REPORT}, {TABLE} and {RECORDS}: {seconds:.0f} s in all"
     console.print(where, markup=False, soft_wrap=True)
     return int(any(record.status == "failed" for record in records))
+
+
+def _write(out: Path, records: Sequence[Record]) -> None:
+    """What the folder is for; the report, by which ``_stored`` knows a whole set, comes last."""
+    from genbench import tables
+    from genbench.report import write_report
+
+    (out / REPORT).unlink(missing_ok=True)
+    write_records(out, records)
+    storage.write_text(out / TABLE, tables.render(records, "markdown"))
+    write_report([out], out / REPORT)
 
 
 def _stored(out: Path) -> list[Record] | None:
