@@ -17,7 +17,6 @@ from queue import Empty
 from typing import Any
 
 from genbench import registry, runner
-from genbench.errors import GenbenchError
 from genbench.results import Record
 from genbench.runner import Bench
 from genbench.suite import Entry
@@ -55,43 +54,59 @@ def execute(
 ) -> dict[Job, list[Record]]:
     """Run ``jobs``, ``workers`` at a time, and return each one's records.
 
-    Processes are started fresh, so that their thread counts are set before torch starts work.
-    Raises ``GenbenchError`` when a process dies; what was finished stands, and the same call
-    continues. An interrupt ends the processes at once: every file is whole or absent.
+    Processes are started fresh, so that their thread counts are set before torch starts work. When
+    one of them dies (out of memory, a crash outside Python), what was under way is run again, a job
+    at a time, and goes on from its last checkpoint; a job that dies alone is ``failed``. An
+    interrupt ends the processes at once: every file is whole or absent.
     """
+    done: dict[Job, list[Record]] = {}
+    with _environment(threads):
+        try:
+            _run(bench, jobs, workers, plugins, show, done)
+        except BrokenProcessPool:
+            for job in [job for job in jobs if job not in done]:
+                try:
+                    _run(bench, [job], 1, plugins, show, done)
+                except BrokenProcessPool:
+                    reason = "its process died (out of memory, or a crash outside Python)"
+                    done[job] = runner.lost(bench, job.dataset, job.entries, reason)
+                    show(job, Event("failed", 1, 1))
+    return {job: done[job] for job in jobs}
+
+
+def _run(
+    bench: Bench,
+    jobs: Sequence[Job],
+    workers: int,
+    plugins: Sequence[Path],
+    show: Show,
+    done: dict[Job, list[Record]],
+) -> None:
+    """Run ``jobs`` in one pool, adding to ``done`` what ends. Raises ``BrokenProcessPool``."""
     context = multiprocessing.get_context("spawn")
     others = set(multiprocessing.active_children())
     events = context.Queue()
-    done: dict[Job, list[Record]] = {}
-    with _environment(threads):
-        pool = ProcessPoolExecutor(
-            workers, context, initializer=_start, initargs=(events, tuple(plugins))
-        )
-        futures = {pool.submit(_work, bench, i, job): job for i, job in enumerate(jobs)}
-        try:
-            waiting: set[Future[list[Record]]] = set(futures)
-            while waiting:
-                ended, waiting = wait(waiting, timeout=0.1, return_when=FIRST_COMPLETED)
-                for index, event in _drain(events):
-                    show(jobs[index], event)
-                for future in ended:
-                    job, records = futures[future], future.result()
-                    done[job] = records
-                    ends = [record.status for record in records]
-                    stage = next((end for end in ends if end in FAULTS), ENDED)
-                    show(job, Event(stage, 1, 1))
-        except BrokenProcessPool:
-            raise GenbenchError(
-                "a worker process died (out of memory?); what was finished is kept, and the same "
-                "command continues"
-            ) from None
-        except BaseException:
-            for process in set(multiprocessing.active_children()) - others:
-                process.terminate()
-            raise
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-    return {job: done[job] for job in jobs}
+    pool = ProcessPoolExecutor(
+        workers, context, initializer=_start, initargs=(events, tuple(plugins))
+    )
+    futures = {pool.submit(_work, bench, i, job): job for i, job in enumerate(jobs)}
+    try:
+        waiting: set[Future[list[Record]]] = set(futures)
+        while waiting:
+            ended, waiting = wait(waiting, timeout=0.1, return_when=FIRST_COMPLETED)
+            for index, event in _drain(events):
+                show(jobs[index], event)
+            for future in ended:
+                job = futures[future]
+                done[job] = future.result()
+                ends = [record.status for record in done[job]]
+                show(job, Event(next((end for end in ends if end in FAULTS), ENDED), 1, 1))
+    except BaseException:
+        for process in set(multiprocessing.active_children()) - others:
+            process.terminate()
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 _events: Any = None

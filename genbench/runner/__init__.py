@@ -11,7 +11,7 @@ Each stage is stored under its identity and done once. What a job leaves in the 
 from __future__ import annotations
 
 from genbench.runner.bench import Bench, Host, choose_device
-from genbench.runner.jobs import finished, run_job
+from genbench.runner.jobs import finished, lost, run_job
 from genbench.runner.real import finished_real, real_record
 from genbench.runner.stages import check_sampling, draw, open_trained, train
 from genbench.runner.timing import seconds_per_sample
@@ -24,6 +24,7 @@ __all__ = [
     "draw",
     "finished",
     "finished_real",
+    "lost",
     "open_trained",
     "real_record",
     "run_job",

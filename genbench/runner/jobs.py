@@ -18,6 +18,7 @@ from genbench.errors import GenbenchError, NonFiniteSamples, UsageError, one_lin
 from genbench.metrics import stability
 from genbench.results import Record
 from genbench.runner.bench import Bench, open_cached
+from genbench.runner.real import real_base
 from genbench.runner.stages import (
     Trained,
     builder,
@@ -65,6 +66,14 @@ def run_job(bench: Bench, entries: Sequence[Entry], report: Report) -> list[Reco
         storage.write_card(_record_path(bench, entry, entries), asdict(record))
         records.append(record)
     return records
+
+
+def lost(bench: Bench, dataset: str, entries: Sequence[Entry], reason: str) -> list[Record]:
+    """The records of a job whose process died: of ``entries``, or of the real row without any."""
+    if not entries:
+        return [replace(real_base(bench, dataset), status="failed", reason=reason)]
+    error = GenbenchError(reason)
+    return [_without_scores(bench, entry, "failed", error) for entry in entries]
 
 
 def finished(bench: Bench, entries: Sequence[Entry]) -> list[Record] | None:

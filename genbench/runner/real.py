@@ -33,7 +33,16 @@ def real_record(bench: Bench, dataset: str, report: Report) -> Record:
     """
     scorer = bench.scorer(dataset)
     assert scorer.train is not None
-    base = Record(
+    base = real_base(bench, dataset)
+    try:
+        return _measured(bench, scorer, scorer.train, base, report)
+    except Exception as error:
+        return replace(base, status="failed", reason=one_line(error))
+
+
+def real_base(bench: Bench, dataset: str) -> Record:
+    """The real row before it is scored."""
+    return Record(
         suite=bench.name,
         entry=REAL,
         model=REAL,
@@ -41,12 +50,8 @@ def real_record(bench: Bench, dataset: str, report: Report) -> Record:
         dataset=dataset,
         seed=None,
         status="done",
-        protocol=scorer.protocol(bench.samples),
+        protocol=bench.scorer(dataset).protocol(bench.samples),
     )
-    try:
-        return _measured(bench, scorer, scorer.train, base, report)
-    except Exception as error:
-        return replace(base, status="failed", reason=one_line(error))
 
 
 def _measured(bench: Bench, scorer: Scorer, train: Samples, base: Record, report: Report) -> Record:

@@ -149,6 +149,26 @@ def test_faults_cost_their_own_rows(toys: Path, tmp_path: Path) -> None:
         assert entry in table
 
 
+def test_a_process_that_dies_costs_its_own_rows(toys: Path, tmp_path: Path) -> None:
+    dies = """
+[entries.Dies]
+model = "faulty"
+options = { where = "die" }
+"""
+    toys.write_text(SUITE + dies, encoding="utf-8")
+    out = tmp_path / "out"
+    done = call("run", toys, "--out", out, "--seeds", "0", "--plugin", TOY)
+    assert done.exit_code == 1
+    rows = {r.entry: r for r in read_records(out)}
+    assert {name: row.status for name, row in rows.items()} == {
+        "real": "done",
+        "Toy": "done",
+        "Toy, wide": "done",
+        "Dies": "failed",
+    }
+    assert "its process died" in (rows["Dies"].reason or "")
+
+
 def test_train_sample_evaluate_table_report(toys: Path, tmp_path: Path) -> None:
     run, file = tmp_path / "run", tmp_path / "samples.npz"
     trained = call("train", f"{toys}:Toy", "--images", "320", "--out", run)

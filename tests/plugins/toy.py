@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from functools import partial
 
@@ -62,6 +63,8 @@ def faulty(spec: SampleSpec, *, where: str = "train") -> Toy:
 
     class Faulty(Toy):
         def losses(self, batch: Batch, progress: Progress) -> Iterator[Turn]:
+            if where == "die":
+                os._exit(9)
             if where == "train":
                 raise ZeroDivisionError("a bug in training")
             yield from super().losses(batch, progress)
