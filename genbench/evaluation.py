@@ -96,10 +96,10 @@ class Scorer:
             "seed": self.seed,
         }
 
-    def code(self) -> dict[str, str]:
+    def code(self, outputs: Sequence[str] | None = None) -> dict[str, str]:
         """Hashes of the source of the plugins at work, which a version number may not follow.
         genbench's own code is followed by ``VERSION`` and the metrics' versions."""
-        used = [(registry.metrics, name) for name in resolve(self.outputs, self.seed)]
+        used = [(registry.metrics, name) for name in resolve(outputs or self.outputs, self.seed)]
         used.append((registry.extractors, self.extractor_name))
         return {
             f"{group.kind} {name}": group.code(name)

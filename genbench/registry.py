@@ -76,15 +76,13 @@ class Registry:
         return _owner(self.point(name))
 
     def code(self, name: str) -> str:
-        """A hash of the plugin's source: every Python file of its top-level package, or its script.
-        Nothing is imported for it.
-
-        Raises ``UsageError`` where there is no source to hash, as at an interactive prompt."""
+        """``source_hash`` of the plugin. Raises ``UsageError`` where there is no source to hash, as
+        at an interactive prompt."""
         if name in self._added:
             module = getattr(self._added[name], "__module__", "")
         else:
             module = self.point(name).module
-        return source_hash(module.partition(".")[0], f"{self.kind} {name!r}")
+        return source_hash(module, f"{self.kind} {name!r}")
 
     def is_ours(self, name: str) -> bool:
         """Whether a name is one of genbench's own, not a plugin's."""
@@ -117,16 +115,12 @@ metrics = Registry("metric")
 suites = Registry("suite")
 
 
-def source_hash(package: str, what: str) -> str:
-    """A hash of every Python file of a top-level package, or of a single module.
+def source_hash(module: str, what: str) -> str:
+    """A hash of every Python file of a module's top-level package; of the module's own file, or
+    package, where there is none (a script, or a namespace that others share).
 
-    Raises ``UsageError``, naming ``what``, where there is none."""
-    loaded = sys.modules.get(package)
-    if loaded is not None:
-        origin = getattr(loaded, "__file__", None)
-    else:
-        spec = importlib.util.find_spec(package)
-        origin = spec.origin if spec else None
+    Raises ``UsageError``, naming ``what``, where neither has a source file."""
+    origin = _origin(module.partition(".")[0]) or _origin(module)
     if origin is None:
         raise UsageError(f"{what} has no source file: put it in one")
     path = Path(origin)
@@ -134,6 +128,15 @@ def source_hash(package: str, what: str) -> str:
     return fingerprint(
         [[str(p.relative_to(path.parent)), p.read_text(encoding="utf-8")] for p in sources]
     )
+
+
+def _origin(module: str) -> str | None:
+    """The file of a module, loaded or not."""
+    loaded = sys.modules.get(module)
+    if loaded is not None:
+        return getattr(loaded, "__file__", None)
+    spec = importlib.util.find_spec(module) if module else None
+    return spec.origin if spec else None
 
 
 def add_plugin_file(path: Path) -> None:

@@ -287,6 +287,9 @@ class Event:
 
 Report: TypeAlias = Callable[[Event], None]
 
+ENDINGS = ("done", "diverged", "failed", "skipped")
+"""How a run ends: a record's status, and the stage of a job's last event."""
+
 
 @dataclass(frozen=True)
 class Variant:

@@ -17,12 +17,10 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from genbench.types import Event
+from genbench.types import ENDINGS, Event
 
 if TYPE_CHECKING:
     from genbench.executors.local import Job, Show
-
-ENDS = ("done", "diverged", "failed", "skipped")
 
 console = Console(stderr=True)
 
@@ -58,10 +56,10 @@ class _Bars:
 
     def __call__(self, job: Job, event: Event) -> None:
         task = self.tasks[job]
-        if self.stage.get(job) in ENDS:
+        if self.stage.get(job) in ENDINGS:
             return  # an event that was still under way
         began = self.began.setdefault(job, time.perf_counter())
-        if event.stage in ENDS:
+        if event.stage in ENDINGS:
             self.stage[job] = event.stage
             note = f"{event.stage} in {time.perf_counter() - began:.0f} s"
             self.progress.update(task, completed=1, total=1, note=note)
@@ -83,7 +81,7 @@ def _lines() -> Show:
     start = time.perf_counter()
 
     def show(job: Job, event: Event) -> None:
-        if event.stage in ENDS:
+        if event.stage in ENDINGS:
             seconds = time.perf_counter() - start
             console.print(
                 f"{seconds:6.1f} s  {job.label}: {event.stage}", markup=False, soft_wrap=True

@@ -37,10 +37,7 @@ class Job:
 
 
 Show = Callable[[Job, Event], None]
-"""Called with each event of a job; the last one's stage is ``ENDED`` or a worse status."""
-
-ENDED = "done"
-FAULTS = ("diverged", "failed", "skipped")
+"""Called with each event of a job; the last one's stage is one of ``ENDINGS``."""
 
 
 def execute(
@@ -99,8 +96,8 @@ def _run(
             for future in ended:
                 job = futures[future]
                 done[job] = future.result()
-                ends = [record.status for record in done[job]]
-                show(job, Event(next((end for end in ends if end in FAULTS), ENDED), 1, 1))
+                worst = next((r.status for r in done[job] if r.status != "done"), "done")
+                show(job, Event(worst, 1, 1))
     except BaseException:
         for process in set(multiprocessing.active_children()) - others:
             process.terminate()

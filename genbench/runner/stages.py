@@ -195,7 +195,7 @@ def scored(
     identity = suite.scoring_identity(
         samples=samples.id,
         protocol=scorer.protocol(len(samples), outputs),
-        code=scorer.code(),
+        code=scorer.code(outputs),
         seed=scorer.seed,
         version=evaluation.VERSION,
     )

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 import torch
 
 import genbench
-from genbench import evaluation
+from genbench import evaluation, registry
 from genbench.data import open_samples
 from genbench.errors import UsageError
+from genbench.metrics.vendi import VendiScore
 from genbench.types import SampleSpec, TensorSamples
 
 
@@ -85,6 +87,22 @@ def test_kept_features_change_nothing(halves: tuple[TensorSamples, TensorSamples
     few = TensorSamples(train.spec, "few", train.data[:200])
     assert scorer(few).values != first.values
     assert scorer(few, ["frechet_distance"]).protocol["metrics"].keys() == {"frechet_distance"}
+
+
+def test_the_code_of_a_plugin_metric_counts_where_it_is_used(
+    halves: tuple[TensorSamples, TensorSamples], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the suite asks for it along training alone."""
+
+    class Mine(VendiScore):
+        outputs: Mapping[str, bool] = {"mine": True}
+
+    monkeypatch.setitem(registry.metrics._added, "mine", Mine)
+    scorer = evaluation.scorer(
+        reference=halves[1], train=None, extractor="digits", outputs=["frechet_distance"]
+    )
+    assert scorer.code() == {}
+    assert scorer.code(["mine"]).keys() == {"metric mine"}
 
 
 @pytest.mark.parametrize(

@@ -140,7 +140,7 @@ def test_decay_has_the_halflife() -> None:
     assert ema.decay(50_000, 64, 0) == 0
 
 
-def test_bf16_trains_and_resumes_like_any_other(tmp_path: Path) -> None:
+def test_bf16_mixed_trains_and_keeps_full_precision_weights(tmp_path: Path) -> None:
     fabric = Fabric(accelerator="cpu", devices=1, precision="bf16-mixed")
     outcome = loop.train(fabric, Game, data(), plan(), tmp_path, quiet)
     assert (outcome.status, outcome.images) == ("done", 240)
