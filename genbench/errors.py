@@ -24,6 +24,9 @@ class UnknownName(UsageError):
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         super().__init__(f"unknown {kind} {name!r}{did_you_mean(name, known)}")
 
+    def __reduce__(self) -> tuple[type[UsageError], tuple[str]]:
+        return UsageError, (str(self),)  # to another process, as the message that it is
+
 
 class DataError(UsageError):
     """A data set or a sample file that cannot be used: names the file and the cause."""
@@ -31,6 +34,10 @@ class DataError(UsageError):
 
 class NonFiniteSamples(GenbenchError):
     """A sampler returned NaN or infinity: the run counts as diverged."""
+
+
+FAULTS = (Exception, SystemExit)
+"""What the code of a plugin may raise without ending anybody else's run."""
 
 
 def one_line(error: BaseException) -> str:

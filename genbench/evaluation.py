@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+import torchmetrics
+from torch import Tensor, nn
 
 from genbench import registry
 from genbench.data import open_samples
-from genbench.errors import GenbenchError, UnknownName, UsageError
-from genbench.registry import check_options, schema
+from genbench.errors import FAULTS, GenbenchError, UnknownName, UsageError, one_line
+from genbench.ranks import ALONE, Ranks
+from genbench.registry import PluginError, blaming, check_options, schema
 from genbench.types import Estimate, FeatureExtractor, Features, Metric, Samples
 
 if TYPE_CHECKING:
@@ -46,6 +50,8 @@ class Scores:
     better: Mapping[str, bool]
     """By output name: whether higher is better."""
     protocol: Mapping[str, Any]
+    faults: Sequence[str] = ()
+    """Those of ``skipped`` that a fault of their metric has cost: scored again, they may be there."""
 
     def to_frame(self) -> pd.DataFrame:
         """Columns ``metric, value, low, high``."""
@@ -107,8 +113,14 @@ class Scorer:
             if not group.is_ours(name)
         }
 
-    def __call__(self, samples: Samples, outputs: Sequence[str] | None = None) -> Scores:
-        """The scores of ``samples``. Raises ``UsageError`` when they do not fit the reference."""
+    def __call__(
+        self, samples: Samples, outputs: Sequence[str] | None = None, ranks: Ranks = ALONE
+    ) -> Scores:
+        """The scores of ``samples``; all ranks embed, and rank 0 computes.
+
+        A metric that raises costs its own outputs: they are skipped, with the reason. Raises
+        ``UsageError`` when the samples do not fit the reference.
+        """
         check_fit(samples, self.reference)
         outputs = tuple(outputs or self.outputs)
         chosen = resolve(outputs, self.seed)
@@ -116,62 +128,114 @@ class Scorer:
         skipped: dict[str, str] = {}
         running: dict[str, Metric] = {}
         for name, metric in chosen.items():
-            reason = self._obstacle(metric)
+            reason = self._obstacle(metric, ranks)
             if reason is None:
-                running[name] = metric.to(self.device)
+                running[name] = _unsynced(metric.to(self.device))
             else:
                 skipped |= {output: reason for output in metric.outputs if output in outputs}
-        for side, source in sides.items():
-            takers = [metric for metric in running.values() if side in metric.sides]
-            if takers and source is not None:
-                for features in self._features(source, keep=side != "generated"):
-                    for metric in takers:
-                        metric.update(features, side)
-        values: dict[str, Estimate] = {}
-        better: dict[str, bool] = {}
-        for metric in running.values():
-            better |= {name: up for name, up in metric.outputs.items() if name in outputs}
-            computed = metric.compute()
-            values |= {name: computed[name] for name in metric.outputs if name in outputs}
+        looked = set().union(*(metric.sides for metric in running.values()))
+        features = {
+            side: self._features(source, ranks, keep=side != "generated")
+            for side, source in sides.items()
+            if side in looked and source is not None
+        }
+
+        def compute() -> tuple[dict[str, Estimate], dict[str, str], list[str]]:
+            values: dict[str, Estimate] = {}
+            refused: dict[str, str] = {}
+            faults: list[str] = []
+            for name, metric in running.items():
+                wanted = [output for output in metric.outputs if output in outputs]
+                try:
+                    for side in features:
+                        for batch in features[side] if side in metric.sides else ():
+                            metric.update(batch, side)
+                    computed = metric.compute()
+                    values |= {output: computed[output] for output in wanted}
+                except (MemoryError, torch.OutOfMemoryError):
+                    raise  # of this machine, not of the metric
+                except UsageError as error:  # too few samples, say
+                    refused |= dict.fromkeys(wanted, str(error))
+                except FAULTS as error:
+                    refused |= dict.fromkeys(wanted, f"{name} failed: {one_line(error)}")
+                    faults += wanted
+            return values, refused, faults
+
+        values, refused, faults = ranks.first(compute)
+        better = {name: up for metric in running.values() for name, up in metric.outputs.items()}
         return Scores(
             values={name: values[name] for name in outputs if name in values},
-            skipped=skipped,
-            better=better,
+            skipped=skipped | refused,
+            better={name: up for name, up in better.items() if name in values},
             protocol=self.protocol(len(samples), outputs),
+            faults=faults,
         )
 
-    def _obstacle(self, metric: Metric) -> str | None:
+    @torch.no_grad()
+    def rehearse(self) -> None:
+        """Take and embed one sample of each set: a fault is told before anything is trained. Raises
+        ``GenbenchError``."""
+        for samples in (self.reference, self.train):
+            if samples is not None:
+                _embed_batch(samples, self.extractor, self.device, torch.arange(1))
+
+    def _obstacle(self, metric: Metric, ranks: Ranks) -> str | None:
         if "train" in metric.sides and self.train is None:
             return "needs the generator's training set"
-        offered = next(self._features(self.reference, keep=True)).keys()
+        offered = self._features(self.reference, ranks, keep=True)[0].keys()
         missing = sorted(metric.needs - offered)
         if missing:
             return f"needs {' and '.join(missing)}, which {self.extractor.id} does not give here"
         return None
 
-    def _features(self, samples: Samples, *, keep: bool) -> Iterator[Features]:
-        if not keep:
-            yield from embed(samples, self.extractor, self.device)
-            return
-        if samples.id not in self._kept:
-            self._kept[samples.id] = list(embed(samples, self.extractor, self.device))
-        yield from self._kept[samples.id]
+    def _features(self, samples: Samples, ranks: Ranks, *, keep: bool) -> list[Features]:
+        if samples.id in self._kept:
+            return self._kept[samples.id]
+        features = list(embed(samples, self.extractor, self.device, ranks))
+        if keep:
+            self._kept[samples.id] = features
+        return features
 
 
 @torch.no_grad()
-def embed(samples: Samples, extractor: FeatureExtractor, device: str) -> Iterator[Features]:
-    """The features of all samples, batch by batch; ``labels`` added where the samples have any."""
-    for start in range(0, len(samples), BATCH):
-        batch = samples.take(torch.arange(start, min(start + BATCH, len(samples)))).to(device)
+def embed(
+    samples: Samples, extractor: FeatureExtractor, device: str, ranks: Ranks = ALONE
+) -> Iterator[Features]:
+    """The features of all samples, batch by batch, the same for any number of ranks, which take the
+    batches in turns; ``labels`` added where the samples have any."""
+    batches = ceil(len(samples) / BATCH)
+    for turn in range(0, batches, ranks.world):
+        # Where nothing is left for a rank, the last batch is made once more and not looked at.
+        mine = min(turn + ranks.rank, batches - 1)
+        indices = torch.arange(mine * BATCH, min((mine + 1) * BATCH, len(samples)))
+        features = _embed_batch(samples, extractor, device, indices)
+        everyone = {name: list(ranks.rows(value, BATCH)) for name, value in features.items()}
+        for number in range(turn, min(turn + ranks.world, batches)):
+            rows = min(BATCH, len(samples) - number * BATCH)
+            yield {name: parts[number - turn][:rows] for name, parts in everyone.items()}
+
+
+def _embed_batch(
+    samples: Samples, extractor: FeatureExtractor, device: str, indices: Tensor
+) -> dict[str, Tensor]:
+    with blaming(f"data set {samples.id} failed"):
+        batch = samples.take(indices).to(device)
+    with blaming(f"extractor {extractor.id} failed"):
         features = dict(extractor(batch.data, samples.spec))
-        for name, value in features.items():
-            if not value.isfinite().all():
-                raise GenbenchError(
-                    f"{extractor.id} gives {name} of {samples.id} that are not finite"
-                )
-        if "label" in batch.condition:
-            features["labels"] = batch.condition["label"]
-        yield features
+    for name, value in features.items():
+        if not value.isfinite().all():
+            raise GenbenchError(f"{extractor.id} gives {name} of {samples.id} that are not finite")
+    if "label" in batch.condition:
+        features["labels"] = batch.condition["label"]
+    return features
+
+
+def _unsynced(metric: Metric) -> Metric:
+    """Rank 0 has all features: what torchmetrics would gather from the others is not there."""
+    for module in metric.modules() if isinstance(metric, nn.Module) else ():
+        if isinstance(module, torchmetrics.Metric):
+            module.distributed_available_fn = lambda: False
+    return metric
 
 
 def scorer(
@@ -191,11 +255,13 @@ def scorer(
         check_fit(train, reference)
     factory = registry.extractors.get(extractor)
     options = check_options(f"extractor {extractor!r}", factory, extractor_options or {})
-    built: FeatureExtractor = factory(**options)
-    reason = built.supports(reference.spec)
-    if reason is not None:
-        raise UsageError(f"extractor {extractor!r} cannot embed {reference.id}: {reason}")
-    return Scorer(extractor, built.to(device), reference, train, tuple(outputs), seed, device)
+    built: FeatureExtractor = registry.extractors.make(extractor, **options)
+    with blaming(f"extractor {extractor!r} failed"):
+        reason = built.supports(reference.spec)
+        if reason is not None:
+            raise UsageError(f"extractor {extractor!r} cannot embed {reference.id}: {reason}")
+        placed = built.to(device)
+    return Scorer(extractor, placed, reference, train, tuple(outputs), seed, device)
 
 
 def resolve(outputs: Sequence[str], seed: int) -> dict[str, Metric]:
@@ -208,23 +274,25 @@ def resolve(outputs: Sequence[str], seed: int) -> dict[str, Metric]:
     broken: list[GenbenchError] = []
     for name in registry.metrics.names():
         try:
-            factory = registry.metrics.get(name)
+            with blaming(f"metric {name!r} failed"):
+                offered = list(registry.metrics.get(name).outputs)
         except GenbenchError as error:
             broken.append(error)  # it costs its own outputs alone, which nobody may want
             continue
-        for output in factory.outputs:
+        for output in offered:
             makers.setdefault(output, []).append(name)
     chosen: dict[str, Metric] = {}
     for output in outputs:
         if output not in makers:
-            raise broken[0] if broken else UnknownName("metric", output, makers)
+            unknown = UnknownName("metric", output, makers)
+            raise PluginError("; ".join(map(str, [unknown, *broken]))) if broken else unknown
         name, *others = makers[output]
         if others:
             raise UsageError(f"{output!r} is computed by the metrics {name!r} and {others[0]!r}")
         if name not in chosen:
             factory = registry.metrics.get(name)
             seeded = {"seed": seed} if "seed" in schema(factory) else {}
-            chosen[name] = factory(**seeded)
+            chosen[name] = registry.metrics.make(name, **seeded)
     return chosen
 
 
@@ -258,12 +326,14 @@ def evaluate(
     seed: int = 0,
     data_dir: str | Path = "data",
     device: str = "cpu",
+    ranks: Ranks = ALONE,
 ) -> Scores:
     """Score anybody's samples against a reference.
 
     ``samples``, ``reference`` and ``train`` are ``dataset:split``, a file, a folder of pictures or
     ``Samples``. Metrics that need the training set are skipped, with the reason, without it.
-    Raises ``UsageError`` where something is unknown or does not fit.
+    ``ranks``: the processes that share the work, where there are several. Raises ``UsageError``
+    where something is unknown or does not fit.
     """
 
     def opened(source: str | Path | Samples) -> Samples:
@@ -281,7 +351,7 @@ def evaluate(
         seed=seed,
         device=device,
     )
-    return score(generated)
+    return score(generated, ranks=ranks)
 
 
 def _describe(samples: Samples) -> str:

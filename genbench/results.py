@@ -1,7 +1,8 @@
-"""Record: one tidy row for one entry and seed; and the store that keeps them."""
+"""Record: one tidy row for one entry and seed; and the output folder that keeps them."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -9,13 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genbench.errors import DataError
-from genbench.storage import write_text
+from genbench.storage import Damaged, fingerprint, read_card, write_card, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA = 1
 RECORDS = "records.jsonl"
+MARKER = "genbench.json"
+"""Says whose an output folder is and, once they are written, the checksums of its files."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,8 @@ class Record:
     """By output name: whether higher is better."""
     skipped_metrics: Mapping[str, str] = field(default_factory=dict)
     """By output name: why there is no score."""
+    faults: Sequence[str] = ()
+    """Output names, final or along training, that a fault of their metric has cost."""
     protocol: Mapping[str, Any] = field(default_factory=dict)
     """The scoring protocol: ``extractor``, ``reference``, ``train``, ``samples``, ``shape``,
     ``levels``, ``resize``, ``metrics`` (name → version). Equal protocols may share a column."""
@@ -73,32 +78,80 @@ class Record:
 
 
 def write_records(folder: Path, records: Iterable[Record]) -> None:
-    """Replace ``records.jsonl`` in ``folder``."""
-    lines = [json.dumps(asdict(record), ensure_ascii=False) for record in records]
-    write_text(folder / RECORDS, "".join(line + "\n" for line in lines))
+    """Replace ``records.jsonl`` in ``folder``: a JSON object a line, with its own checksum."""
+    write_text(folder / RECORDS, "".join(_line(asdict(record)) + "\n" for record in records))
 
 
 def read_records(folder: Path) -> list[Record]:
-    """The records of an output folder. Raises ``DataError`` where it holds none."""
+    """The records of an output folder.
+
+    Raises ``DataError`` where it holds none, or those of another schema; ``Damaged``, naming the
+    line, where they are not as they were written.
+    """
     path = folder / RECORDS
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        data = path.read_bytes()
+        # Not splitlines, for which a reason may hold further ends of lines.
+        *lines, rest = data.decode().split("\n")
     except FileNotFoundError:
         raise DataError(f"{folder} holds no {RECORDS}: not a finished genbench run") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot read {path}: {error}") from error
-    return [_parse(path, number, line) for number, line in enumerate(lines, start=1)]
+    except OSError as error:
+        raise Damaged(f"cannot read {path}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        number = data.count(b"\n", 0, error.start) + 1
+        raise Damaged(f"{path}:{number} is damaged: not UTF-8") from error
+    records = [_parse(f"{path}:{number}", line) for number, line in enumerate(lines, start=1)]
+    if rest:
+        raise Damaged(f"{path}:{len(lines) + 1} is damaged: cut off")
+    # A file cut off between two lines shows only here.
+    if not sealed(folder).get(RECORDS, True):
+        raise Damaged(f"{path} is damaged: its checksum is not the one in {MARKER}")
+    return records
 
 
-def _parse(path: Path, number: int, line: str) -> Record:
+def _line(row: Mapping[str, Any]) -> str:
+    return json.dumps({**row, "checksum": fingerprint(row)}, ensure_ascii=False)
+
+
+def _parse(where: str, line: str) -> Record:
     try:
         row = json.loads(line)
         schema = row["schema"]
-        if schema != SCHEMA:
-            raise DataError(f"{path}:{number}: schema {schema}; this genbench reads {SCHEMA}")
+        del row["checksum"]
+        whole = line == _line(row)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise Damaged(f"{where} is damaged: not a record with its checksum") from error
+    if not whole:
+        raise Damaged(f"{where} is damaged: its checksum does not agree")
+    if schema != SCHEMA:
+        raise DataError(f"{where}: schema {schema}; this genbench reads {SCHEMA}")
+    try:
         return Record(**row)
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path}:{number}: not a record ({error})") from error
+    except TypeError as error:
+        raise DataError(f"{where}: not a record ({error})") from error
+
+
+def seal(folder: Path, suite: str, names: Iterable[str] = ()) -> None:
+    """Mark ``folder`` as that suite's, and keep there the checksums of the files ``names``."""
+    files = {name: _sha256(folder / name) for name in names}
+    write_card(folder / MARKER, {"suite": suite, "files": files})
+
+
+def sealed(folder: Path) -> dict[str, bool]:
+    """By name: whether a sealed file is there as it was written. Empty before they all were.
+
+    Raises ``Damaged`` where the marker itself is.
+    """
+    marker = read_card(folder / MARKER) or {}
+    files = marker.get("files", {})
+    return {name: _sha256(folder / name) == sha256 for name, sha256 in files.items()}
+
+
+def _sha256(path: Path) -> str | None:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return None
 
 
 def to_frame(records: Iterable[Record]) -> pd.DataFrame:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from genbench.errors import NonFiniteSamples
+from genbench.ranks import gather
 from genbench.seeding import seed_all
 from genbench.types import Event, GenerativeModel, Report, SampleSpec
 
@@ -56,7 +57,8 @@ def draw(
     options: Mapping[str, Any],
     report: Report,
 ) -> Drawn:
-    """``count`` samples of ``model`` (never a wrapped one), on all devices of ``fabric``.
+    """``count`` samples of ``model`` (never a wrapped one), on all devices of ``fabric``, each of
+    which returns them all.
 
     Raises ``NonFiniteSamples`` when the sampler returns NaN or infinity.
     """
@@ -72,18 +74,20 @@ def draw(
             mine.append(_block(fabric, model, spec, seed, block, options))
             done = min((turn + 1) * fabric.world_size * BLOCK, count)
             report(Event("sample", done, count))
-    everyone = cast(Tensor, fabric.all_gather(torch.stack(mine)))
-    if fabric.world_size > 1:
-        everyone = everyone.transpose(0, 1)  # (rounds, world, BLOCK, *shape): in block order
-    x = everyone.reshape(-1, *spec.shape)[:count]
+    everyone = gather(fabric, torch.stack(mine))
+    # (rounds, world, BLOCK, *shape): in block order.
+    x = everyone.transpose(0, 1).reshape(-1, *spec.shape)[:count]
     bad = int((~x.isfinite()).flatten(1).any(1).sum())
     if bad:
         raise NonFiniteSamples(f"{bad} of {count} samples are not finite")
     drawn = rounds * BLOCK
+    # Samplers of adaptive steps do other work on other devices.
+    each = torch.tensor([counter.rows, counter.flops], dtype=torch.float64, device=fabric.device)
+    nfe, flops = cast(Tensor, fabric.all_reduce(each / drawn, reduce_op="mean")).tolist()
     return Drawn(
         data=spec.decode(x).cpu(),
-        nfe=counter.rows / drawn,
-        flops=counter.flops / drawn,
+        nfe=nfe,
+        flops=flops,
         parameters=sum(
             p.numel()
             for name, player in model.players.items()

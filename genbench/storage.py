@@ -1,7 +1,10 @@
 """Files that are whole or absent: written aside, synced, renamed; checksummed; never unpickled.
 
 An *artefact* is a file with a card beside it (``x.csv`` and ``x.csv.json``). The card is written
-last and holds the file's checksum: an artefact exists when its card does and the checksum agrees.
+last, and the one of an artefact that is replaced is removed first: an artefact without a card was
+never finished, and one whose checksum is not its card's is damaged.
+
+Everything that genbench writes goes through here, and raises ``CannotWrite`` where it fails.
 """
 
 from __future__ import annotations
@@ -11,41 +14,68 @@ import io
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genbench.errors import GenbenchError, UsageError
 
 if TYPE_CHECKING:
+    from filelock import BaseFileLock
     from torch import Tensor
+
+_CARD = ".json"
+_LOCK = ".lock"
+_ASIDE = ".tmp"
 
 
 class Damaged(GenbenchError):
     """A stored file is incomplete or altered."""
 
 
+class CannotWrite(GenbenchError):
+    """The disk is full, the folder read-only, …: nothing that follows could be stored either."""
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Replace ``path`` by ``data``, so that a crash at any moment leaves the old or the new file.
 
-    Raises ``GenbenchError`` (disk full, no permission, …) with the old file intact.
+    Raises ``CannotWrite``; the old file is then intact, or the new one whole.
     """
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with aside.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
+    make_folder(path.parent)
+    aside = path.with_name(f".{path.name}.{os.getpid()}{_ASIDE}")
+    with _writing(path):
         try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except OSError as error:
-        aside.unlink(missing_ok=True)
-        raise GenbenchError(f"cannot write {path}: {error.strerror or error}") from error
+            with aside.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            aside.replace(path)
+        except BaseException:
+            with suppress(OSError):
+                aside.unlink(missing_ok=True)
+            raise
+        _sync(path.parent)
+
+
+def make_folder(path: Path) -> None:
+    """Create a folder and those that it lies in, where they are not there. Raises ``CannotWrite``.
+
+    A new folder's name is synced as a file's is, or a crash could lose what is written into it.
+    """
+    with _writing(path):
+        if path.is_dir():
+            return
+        make_folder(path.parent)
+        path.mkdir(exist_ok=True)
+        _sync(path.parent)
+
+
+def remove(*paths: Path) -> None:
+    """Remove files, in this order, those that are there. Raises ``CannotWrite``."""
+    for path in paths:
+        with _writing(path):
+            path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -65,30 +95,37 @@ def fingerprint(value: Any) -> str:
 
 def write_card(path: Path, content: Mapping[str, Any]) -> None:
     """A JSON object with its own checksum inside."""
-    body = {**content, "checksum": fingerprint(dict(content))}
-    write_text(path, json.dumps(body, indent=1, ensure_ascii=False) + "\n")
+    write_bytes(path, _card(content))
 
 
 def read_card(path: Path) -> dict[str, Any] | None:
     """What ``write_card`` stored; ``None`` where there is no such file. Raises ``Damaged``."""
     try:
-        text = path.read_text(encoding="utf-8")
+        data = path.read_bytes()
     except FileNotFoundError:
         return None
-    except (OSError, UnicodeDecodeError) as error:
-        raise Damaged(f"cannot read {path}: {error}") from error
+    except OSError as error:
+        raise Damaged(f"cannot read {path}: {error.strerror or error}") from error
     try:
-        body = json.loads(text)
-        checksum = body.pop("checksum")
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        body = json.loads(data.decode())
+        body.pop("checksum")
+        # Byte for byte, so that no flipped bit passes, not even between two tokens.
+        whole = data == _card(body)
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise Damaged(f"{path} is damaged: not a card") from error
-    if checksum != fingerprint(body):
+    if not whole:
         raise Damaged(f"{path} is damaged: its checksum does not agree")
     return dict(body)
 
 
+def _card(content: Mapping[str, Any]) -> bytes:
+    body = {**content, "checksum": fingerprint(dict(content))}
+    return (json.dumps(body, indent=1, ensure_ascii=False) + "\n").encode()
+
+
 def write_artefact(path: Path, data: bytes, card: Mapping[str, Any]) -> None:
     """Store ``data`` at ``path`` and, last, its card."""
+    remove(card_path(path))
     write_bytes(path, data)
     write_card(card_path(path), {**card, "sha256": hashlib.sha256(data).hexdigest()})
 
@@ -107,8 +144,30 @@ def read_artefact(path: Path) -> tuple[bytes, dict[str, Any]] | None:
     return data, card
 
 
+def require_artefact(path: Path) -> tuple[bytes, dict[str, Any]]:
+    """The bytes and the card. Raises ``Damaged`` also where it was never finished."""
+    artefact = read_artefact(path)
+    if artefact is None:
+        raise Damaged(f"{path} is missing or unfinished")
+    return artefact
+
+
+def damaged(folder: Path) -> Iterator[tuple[Path, Damaged]]:
+    """Every card under ``folder`` that is damaged or whose file is, and what is wrong with it.
+
+    Without that card, the artefact was never finished.
+    """
+    for path in sorted(folder.rglob(f"*{_CARD}")):
+        try:
+            card = read_card(path)
+            if card is not None and "sha256" in card:
+                read_artefact(path.with_name(path.name.removesuffix(_CARD)))
+        except Damaged as error:
+            yield path, error
+
+
 def card_path(path: Path) -> Path:
-    return path.with_name(path.name + ".json")
+    return path.with_name(path.name + _CARD)
 
 
 def pack_tensors(tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> bytes:
@@ -159,26 +218,66 @@ def require_own(folder: Path, marker: str) -> None:
         raise UsageError(f"{folder} is a file; name a folder")
     if not folder.is_dir() or (folder / marker).exists():
         return
-    if any(path.name != ".lock" for path in folder.iterdir()):
+    # A kill may have left the lock, and the marker half written.
+    ours = (_LOCK, f".{marker}.")
+    if not all(path.name.startswith(ours) for path in folder.iterdir()):
         raise UsageError(f"{folder} belongs to something else: it holds files but no {marker}")
 
 
 @contextmanager
 def lock(folder: Path, busy: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Hold ``folder`` for this process; where another one holds it, call ``busy`` and wait."""
-    from filelock import FileLock, Timeout
+    """Hold ``folder`` for this process; where another one holds it, call ``busy`` and wait.
 
+    What a killed process left half written is removed. Raises ``CannotWrite``.
+    """
+    from filelock import FileLock
+
+    make_folder(folder)
+    held = FileLock(folder / _LOCK)
+    if not _acquired(held, timeout=0):
+        busy()
+        _acquired(held, timeout=-1)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        held = FileLock(folder / ".lock")
-        try:
-            held.acquire(timeout=0)
-        except Timeout:
-            busy()
-            held.acquire()
-    except OSError as error:
-        raise GenbenchError(f"cannot write in {folder}: {error.strerror or error}") from error
-    try:
+        remove(*(path for path in folder.rglob(f".*{_ASIDE}") if not _is_being_written(path)))
         yield
     finally:
         held.release()
+
+
+def _acquired(held: BaseFileLock, timeout: float) -> bool:
+    from filelock import Timeout
+
+    with _writing(Path(held.lock_file)):
+        try:
+            held.acquire(timeout=timeout)
+        except Timeout:
+            return False
+    return True
+
+
+def _is_being_written(aside: Path) -> bool:
+    """Whether the process that began it, which need not hold the lock, still runs."""
+    try:
+        os.kill(int(aside.name.split(".")[-2]), 0)
+    except PermissionError:
+        return True  # it is somebody else's
+    except (OSError, OverflowError, ValueError):
+        return False
+    return True
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise CannotWrite(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _sync(folder: Path) -> None:
+    """Make the names in ``folder`` last."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -283,6 +283,8 @@ class Event:
     loss: float | None = None
     rate: float | None = None
     """Samples a second."""
+    note: str | None = None
+    """What a user should read, in a line of its own."""
 
 
 Report: TypeAlias = Callable[[Event], None]

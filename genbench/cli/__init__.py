@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from genbench.errors import GenbenchError, UsageError, did_you_mean
+from genbench.storage import Damaged
+
+if TYPE_CHECKING:
+    from genbench.runner import Host
 
 FORMATS = ("markdown", "csv", "latex", "json", "html")
 _FOLDER = click.Path(path_type=Path)
@@ -34,6 +40,12 @@ class _Group(click.Group):
             status = super().main(args, prog_name, complete_var, False, **extra)
         except click.exceptions.NoArgsIsHelpError as error:
             click.echo(error.format_message())
+            sys.exit(error.exit_code)
+        except Damaged as error:
+            line = " ".join(str(error).split())
+            click.echo(
+                f"genbench: {line}; the genbench run or train that wrote it mends it", err=True
+            )
             sys.exit(error.exit_code)
         except (GenbenchError, click.ClickException) as error:
             message = error.format_message() if isinstance(error, click.ClickException) else error
@@ -73,15 +85,68 @@ def common(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
-def device_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Of the commands that compute."""
-    return click.option(
-        "--device",
-        type=click.Choice(["auto", "cpu", "cuda"]),
-        default="auto",
-        show_default=True,
-        help="What to compute on.",
-    )(command)
+@dataclass(frozen=True)
+class Place:
+    """On what a command computes."""
+
+    device: str
+    devices: int
+    num_nodes: int
+    strategy: str = "auto"
+
+    def host(self, data_dir: Path) -> Host:
+        """Raises ``UsageError`` for a device that is not there."""
+        from genbench.runner import choose_host
+
+        return choose_host(data_dir, self.device, self.devices, self.num_nodes, self.strategy)
+
+
+def placed(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Of the commands that compute: the options behind their argument ``place``."""
+
+    @functools.wraps(command)
+    def placed_command(device: str, devices: int, num_nodes: int, **others: Any) -> Any:
+        strategy = others.pop("strategy", "auto")
+        return command(place=Place(device, devices, num_nodes, strategy), **others)
+
+    options = [
+        click.option(
+            "--device",
+            type=click.Choice(["auto", "cpu", "cuda"]),
+            default="auto",
+            show_default=True,
+            help="What to compute on.",
+        ),
+        click.option(
+            "--devices",
+            type=click.IntRange(min=1),
+            default=1,
+            show_default=True,
+            help="Devices of each run, on each node.",
+        ),
+        click.option(
+            "--num-nodes",
+            type=click.IntRange(min=1),
+            default=1,
+            show_default=True,
+            help="Nodes, on each of which torchrun or SLURM starts genbench.",
+        ),
+    ]
+    for option in reversed(options):
+        placed_command = option(placed_command)
+    return placed_command
+
+
+strategy_option = click.option(
+    "--strategy",
+    type=click.Choice(["auto", "ddp", "ddp_find_unused_parameters_true"]),
+    default="auto",
+    show_default=True,
+    help="Fabric's strategy for several devices [auto: ddp].",
+)
+precision_option = click.option(
+    "--precision", metavar="32-true|bf16-mixed", help="In place of the suite's or training's."
+)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -97,7 +162,9 @@ def main() -> None:
 @click.option("--seeds", metavar="0,1", help="Seeds, in place of the suite's.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Runs side by side [cores / threads].")
 @click.option("--dry-run", is_flag=True, help="Print what would run, and stop.")
-@device_option
+@precision_option
+@strategy_option
+@placed
 @common
 def run(
     suite_name: str,
@@ -106,7 +173,8 @@ def run(
     seeds: str | None,
     jobs: int | None,
     dry_run: bool,
-    device: str,
+    precision: str | None,
+    place: Place,
     plugins: tuple[Path, ...],
     data_dir: Path,
 ) -> None:
@@ -117,7 +185,16 @@ def run(
     out = out or Path(f"genbench-{Path(suite_name).stem}")
     sys.exit(
         suites.run(
-            suite_name, out, overrides, _seeds(seeds), jobs, device, dry_run, plugins, data_dir
+            suite_name,
+            out,
+            overrides,
+            seeds=_seeds(seeds),
+            jobs=jobs,
+            precision=precision,
+            place=place,
+            dry_run=dry_run,
+            plugins=plugins,
+            data_dir=data_dir,
         )
     )
 
@@ -129,7 +206,9 @@ def run(
 @click.option("--images", type=click.IntRange(min=1), help="Budget in images seen.")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of the training.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Run folder.")
-@device_option
+@precision_option
+@strategy_option
+@placed
 @common
 def train(
     what: str,
@@ -138,7 +217,8 @@ def train(
     images: int | None,
     seed: int | None,
     out: Path,
-    device: str,
+    precision: str | None,
+    place: Place,
     plugins: tuple[Path, ...],
     data_dir: Path,
 ) -> None:
@@ -146,7 +226,8 @@ def train(
     _load(plugins)
     from genbench.cli import single
 
-    single.train(what, dataset, options, images, seed, out, device, data_dir)
+    training = single.describe(what, dataset, options, images, seed, precision)
+    single.train(training, out, place.host(data_dir), plugins)
 
 
 @main.command()
@@ -156,7 +237,8 @@ def train(
 @click.option("--seed", type=click.IntRange(min=0), help="Seed [that of the training].")
 @click.option("--weights", type=click.Choice(["ema", "raw"]), default="ema", show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="An .npz file.")
-@device_option
+@precision_option
+@placed
 @common
 def sample(
     folder: Path,
@@ -165,7 +247,8 @@ def sample(
     seed: int | None,
     weights: str,
     out: Path,
-    device: str,
+    precision: str | None,
+    place: Place,
     plugins: tuple[Path, ...],
     data_dir: Path,
 ) -> None:
@@ -173,7 +256,8 @@ def sample(
     _load(plugins)
     from genbench.cli import single
 
-    single.sample(folder, count, options, seed, weights, out, device, data_dir)
+    host = place.host(data_dir)
+    single.sample(folder, count, options, seed, weights, out, precision, host, plugins)
 
 
 @main.command()
@@ -184,7 +268,7 @@ def sample(
 @click.option("--metrics", metavar="A,B", help="Scores to compute [all image scores].")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="JSON on standard output.")
-@device_option
+@placed
 @common
 def evaluate(
     samples: str,
@@ -194,7 +278,7 @@ def evaluate(
     metrics: str | None,
     seed: int,
     as_json: bool,
-    device: str,
+    place: Place,
     plugins: tuple[Path, ...],
     data_dir: Path,
 ) -> None:
@@ -202,7 +286,11 @@ def evaluate(
     _load(plugins)
     from genbench.cli import scoring
 
-    scoring.evaluate(samples, reference, train, extractor, metrics, seed, as_json, device, data_dir)
+    scores = scoring.evaluate(
+        samples, reference, train, extractor, metrics, seed, place.host(data_dir), plugins
+    )
+    if scores is not None:
+        scoring.show(scores, as_json)
 
 
 @main.command()
@@ -233,6 +321,31 @@ def doctor(plugins: tuple[Path, ...], data_dir: Path) -> None:
     from genbench.cli.doctor import doctor as examine
 
     sys.exit(examine(data_dir))
+
+
+@main.command()
+@click.argument("kind", type=click.Choice(["model", "dataset", "extractor", "metric"]))
+@click.argument("name")
+@click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="Of what is checked.")
+@click.option(
+    "--data", multiple=True, metavar="DATASET", help="To try it on [digits, points-ring]."
+)
+@click.option("--json", "as_json", is_flag=True, help="JSON on standard output.")
+@common
+def check(
+    kind: str,
+    name: str,
+    options: tuple[str, ...],
+    data: tuple[str, ...],
+    as_json: bool,
+    plugins: tuple[Path, ...],
+    data_dir: Path,
+) -> None:
+    """Try what a plugin promises, one promise after the other."""
+    _load(plugins)
+    from genbench.cli import checking
+
+    sys.exit(checking.check(kind, name, options, data, as_json, data_dir))
 
 
 @main.command("list")

@@ -116,20 +116,23 @@ def _weights() -> list[Finding]:
 
 
 def _plugins() -> list[Finding]:
+    """Every name, with where it comes from unless it is genbench's own; and what cannot be used."""
     from genbench import registry
-    from genbench.errors import GenbenchError
+    from genbench.errors import GenbenchError, UsageError
 
     found = []
-    for group in (registry.models, registry.datasets, registry.extractors, registry.metrics):
-        bad = {}
+    for group in registry.GROUPS:
+        named, bad = [], []
         for name in group.names():
+            origin = group.origin(name)
+            named.append(name if origin.startswith("genbench ") else f"{name} ({origin})")
             try:
                 group.get(name)
+            except UsageError as error:
+                bad.append(Finding(f"{group.kind} {name}", str(error), "uninstall one of them"))
             except GenbenchError as error:
-                bad[name] = str(error)
-        found.append(Finding(f"{group.kind}s", ", ".join(group.names())))
-        found += [
-            Finding(f"{group.kind} {name}", reason, "mend or uninstall the package that offers it")
-            for name, reason in bad.items()
-        ]
+                module = group.point(name).value.partition(":")[0]
+                fix = f"mend or uninstall {origin}; python -c 'import {module}' shows where"
+                bad.append(Finding(f"{group.kind} {name}", str(error), fix))
+        found += [Finding(f"{group.kind}s", ", ".join(named)), *bad]
     return found

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
@@ -12,7 +14,10 @@ from rich.table import Table
 
 from genbench import evaluation
 from genbench.evaluation import Scores
-from genbench.runner import choose_device
+from genbench.executors.launch import company, on_ranks
+from genbench.ranks import Ranks
+from genbench.runner import Host
+from genbench.types import Report
 
 
 def evaluate(
@@ -22,22 +27,36 @@ def evaluate(
     extractor: str,
     metrics: str | None,
     seed: int,
-    as_json: bool,
-    device: str,
-    data_dir: Path,
-) -> None:
-    """Print the scores and, with them, their protocol."""
+    host: Host,
+    plugins: Sequence[Path],
+) -> Scores | None:
+    """The scores, with their protocol; ``None`` in a process that only helps to compute them."""
     names = [name.strip() for name in metrics.split(",")] if metrics else None
-    scores = evaluation.evaluate(
+    with company(host) as leads:
+        if not leads:
+            return None
+        outputs = names or evaluation.DEFAULT_METRICS
+        request = (samples, reference, train, extractor, tuple(outputs), seed, str(host.data_dir))
+        return on_ranks(host, "32-true", _score, request, plugins=plugins)
+
+
+def _score(ranks: Ranks, request: tuple[Any, ...], report: Report) -> Scores:
+    samples, reference, train, extractor, outputs, seed, data_dir = request
+    return evaluation.evaluate(
         samples,
         reference,
         train=train,
         extractor=extractor,
-        metrics=names or evaluation.DEFAULT_METRICS,
+        metrics=outputs,
         seed=seed,
         data_dir=data_dir,
-        device=choose_device(device),
+        device=str(ranks.fabric.device),
+        ranks=ranks,
     )
+
+
+def show(scores: Scores, as_json: bool) -> None:
+    """Print the scores and, with them, their protocol."""
     if as_json:
         click.echo(json.dumps(asdict(scores), ensure_ascii=False))
     else:

@@ -56,6 +56,9 @@ class _Bars:
 
     def __call__(self, job: Job, event: Event) -> None:
         task = self.tasks[job]
+        if event.note is not None:
+            self.progress.console.print(event.note, markup=False, soft_wrap=True)
+            return
         if self.stage.get(job) in ENDINGS:
             return  # an event that was still under way
         began = self.began.setdefault(job, time.perf_counter())
@@ -81,7 +84,9 @@ def _lines() -> Show:
     start = time.perf_counter()
 
     def show(job: Job, event: Event) -> None:
-        if event.stage in ENDINGS:
+        if event.note is not None:
+            console.print(event.note, markup=False, soft_wrap=True)
+        elif event.stage in ENDINGS:
             seconds = time.perf_counter() - start
             console.print(
                 f"{seconds:6.1f} s  {job.label}: {event.stage}", markup=False, soft_wrap=True

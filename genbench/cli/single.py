@@ -8,45 +8,70 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from genbench import registry, suite
+import torch
+
+from genbench import registry, runner, suite
 from genbench.cli.screen import console, screen
+from genbench.data.arrays import save_npz
 from genbench.errors import UnknownName, UsageError
-from genbench.executors.local import Job
+from genbench.executors.launch import company, on_ranks
+from genbench.executors.local import Job, thread_variables
+from genbench.ranks import Ranks
+from genbench.runner import Host
 from genbench.suite import Training
-from genbench.types import Event, Variant
+from genbench.training.loop import Outcome
+from genbench.types import Event, Report, TensorSamples, Variant
 
 
-def train(
+def describe(
     what: str,
     dataset: str | None,
     options: Sequence[str],
     images: int | None,
     seed: int | None,
-    out: Path,
-    device: str,
-    data_dir: Path,
-) -> None:
-    """Train an entry of a suite, or a model on a data set."""
-    from genbench import runner
-
+    precision: str | None,
+) -> Training:
+    """The training of a suite's entry, or of a model on a data set. Raises ``UsageError``."""
     training = _of_suite(what, options) if dataset is None else _of_names(what, dataset, options)
     if images is not None:
         training = replace(training, images=images)
     if seed is not None:
         training = replace(training, seed=seed)
-    _prepare(training.threads)
-    host = runner.Host(data_dir, runner.choose_device(device))
-    job = Job(training.label, training.dataset)
-    with screen([job]) as show:
-        trained = runner.train(host, training, out, lambda event: show(job, event))
-        show(job, Event(trained.outcome.status, 1, 1))
-    outcome = trained.outcome
+    if precision is not None:
+        training = replace(training, precision=suite.precision(precision))
+    return training
+
+
+def train(training: Training, out: Path, host: Host, plugins: Sequence[Path]) -> None:
+    """Train into the folder ``out``, or go on with what is there."""
+    host.require_shares(training.batch)
+    with company(host) as leads, thread_variables(training.threads):
+        if not leads:
+            return
+        job = Job(training.label, training.dataset)
+        with screen([job]) as show:
+            outcome = on_ranks(
+                host,
+                training.precision,
+                _train,
+                host,
+                training,
+                out,
+                plugins=plugins,
+                report=lambda event: show(job, event),
+            )
+            show(job, Event(outcome.status, 1, 1))
     console.print(
         f"{outcome.status} after {outcome.images} images in {outcome.seconds:.0f} s; "
         f"sample it with: genbench sample {out} --out samples.npz",
         markup=False,
         soft_wrap=True,
     )
+
+
+def _train(ranks: Ranks, host: Host, training: Training, out: Path, report: Report) -> Outcome:
+    torch.set_num_threads(training.threads)
+    return runner.train(ranks, host, training, out, report).outcome
 
 
 def sample(
@@ -56,35 +81,64 @@ def sample(
     seed: int | None,
     weights: str,
     out: Path,
-    device: str,
-    data_dir: Path,
+    precision: str | None,
+    host: Host,
+    plugins: Sequence[Path],
 ) -> None:
     """Draw samples from a training into an ``.npz`` file."""
-    from genbench import runner
-    from genbench.data.arrays import save_npz
-
     if out.suffix != ".npz":
         raise UsageError(f"--out {out}: samples are written as .npz")
-    trained = runner.open_trained(folder)
-    _prepare(trained.training.threads)
+    training = runner.open_trained(folder).training
     if seed is not None:
-        trained = replace(trained, training=replace(trained.training, seed=seed))
-    host = runner.Host(data_dir, runner.choose_device(device))
-    job = Job(f"{trained.training.label}: {count} samples", trained.training.dataset)
-    with screen([job]) as show:
-        samples, cost = runner.draw(
-            host,
-            trained,
-            images=trained.last,
-            weights=weights,
-            options=parse_options(options),
-            count=count,
-            report=lambda event: show(job, event),
-        )
-        show(job, Event("done", 1, 1))
+        training = replace(training, seed=seed)
+    if precision is not None:
+        training = replace(training, precision=suite.precision(precision))
+    with company(host) as leads, thread_variables(training.threads):
+        if not leads:
+            return
+        job = Job(f"{training.label}: {count} samples", training.dataset)
+        with screen([job]) as show:
+            samples, cost = on_ranks(
+                host,
+                training.precision,
+                _draw,
+                host,
+                folder,
+                training,
+                weights,
+                parse_options(options),
+                count,
+                plugins=plugins,
+                report=lambda event: show(job, event),
+            )
+            show(job, Event("done", 1, 1))
     save_npz(out, samples)
     done = f"{out}: {count} samples, {cost['nfe']:g} network evaluations each"
     console.print(done, markup=False, soft_wrap=True)
+
+
+def _draw(
+    ranks: Ranks,
+    host: Host,
+    folder: Path,
+    training: Training,
+    weights: str,
+    options: Mapping[str, Any],
+    count: int,
+    report: Report,
+) -> tuple[TensorSamples, dict[str, Any]]:
+    torch.set_num_threads(training.threads)
+    trained = replace(runner.open_trained(folder), training=training)
+    return runner.draw(
+        ranks,
+        host,
+        trained,
+        images=trained.last,
+        weights=weights,
+        options=options,
+        count=count,
+        report=report,
+    )
 
 
 def parse_options(options: Sequence[str]) -> dict[str, Any]:
@@ -110,6 +164,8 @@ def _of_suite(what: str, options: Sequence[str]) -> Training:
     entries = {e.name: e for group in suite.trainings(content, first) for e in group}
     if entry not in entries:
         raise UnknownName(f"entry of {name}", entry, entries)
+    if (fault := entries[entry].fault) is not None:
+        raise registry.PluginError(fault)
     training = entries[entry].training
     return replace(training, options=_options(training.model, {**training.options}, options))
 
@@ -133,9 +189,3 @@ def _of_names(model: str, dataset: str, options: Sequence[str]) -> Training:
 def _options(model: str, base: Mapping[str, Any], options: Sequence[str]) -> dict[str, Any]:
     factory = registry.models.get(model)
     return registry.check_options(f"model {model!r}", factory, {**base, **parse_options(options)})
-
-
-def _prepare(threads: int) -> None:
-    import torch
-
-    torch.set_num_threads(threads)

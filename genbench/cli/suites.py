@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,15 +11,16 @@ from typing import TYPE_CHECKING
 from genbench import storage, suite
 from genbench.cli.screen import console, screen
 from genbench.errors import DataError, UsageError, one_line
-from genbench.results import RECORDS, read_records, write_records
+from genbench.results import MARKER, RECORDS, read_records, seal, sealed, write_records
 from genbench.suite import Entry, SuiteFile
 from genbench.types import REAL
 
 if TYPE_CHECKING:
+    from genbench.cli import Place
+    from genbench.executors.local import Job
     from genbench.results import Record
     from genbench.runner import Bench
 
-MARKER = "genbench.json"
 TABLE = "table.md"
 REPORT = "report.html"
 
@@ -29,114 +29,157 @@ def run(
     name: str,
     out: Path,
     overrides: Sequence[str],
+    *,
     seeds: Sequence[int] | None,
     jobs: int | None,
-    device: str,
+    precision: str | None,
+    place: Place,
     dry_run: bool,
     plugins: Sequence[Path],
     data_dir: Path,
 ) -> int:
     """Returns the exit status: 0, or 1 when some run failed by a fault."""
-    started = time.perf_counter()
     content = suite.load(name, overrides)
-    overridden = [section.train.threads or 1 for section in content.entries.values()]
-    threads = max(content.train.threads, *overridden)
+    if precision is not None:
+        content = suite.with_precision(content, suite.precision(precision))
     if dry_run:
         _print_plan(content, seeds)
         return 0
 
-    from genbench import runner, tables
-    from genbench.executors.local import Job, execute
+    from genbench.executors.launch import company
+    from genbench.runner import Bench
 
-    bench = runner.Bench(
+    bench = Bench(
         name=Path(name).stem,
         out=out,
-        host=runner.Host(data_dir, runner.choose_device(device)),
+        host=place.host(data_dir),
         samples=content.samples,
         score=content.score,
     )
+    with company(bench.host) as leads:
+        return _run(bench, content, seeds, jobs, plugins) if leads else 0
+
+
+def _run(
+    bench: Bench,
+    content: SuiteFile,
+    seeds: Sequence[int] | None,
+    jobs: int | None,
+    plugins: Sequence[Path],
+) -> int:
+    from genbench import runner, tables
+    from genbench.executors.local import Job, execute, side_by_side
+
+    started, out = time.perf_counter(), bench.out
+    overridden = [section.train.threads or 1 for section in content.entries.values()]
+    threads = max(content.train.threads, *overridden)
     groups = suite.trainings(content, seeds)
+    sound = [group for group in groups if group[0].fault is None]
     storage.require_own(out, MARKER)
-    if any(runner.finished(bench, group) is None for group in groups):
-        _check(bench, content, groups)
-    _claim(out, bench.name)
-    with storage.lock(out, busy=lambda: console.print(f"waiting: another genbench is at {out}")):
+    if any(runner.finished(bench, group) is None for group in sound):
+        _check(bench, content, sound)
+    with storage.lock(out, busy=lambda: _say(f"waiting: another genbench is at {out}")):
+        _claim(out, bench.name)
+        runner.mend_all(bench, sound, content.dataset, lambda event: _say(str(event.note)))
         found = {
-            Job(_label(g), content.dataset, tuple(g)): runner.finished(bench, g) for g in groups
+            Job(_label(g), content.dataset, tuple(g)): runner.finished(bench, g) for g in sound
         }
         floor = Job(REAL, content.dataset)
         found[floor] = runner.finished_real(bench, content.dataset)
         todo = [job for job, records in found.items() if records is None]
-        _announce(groups, len(found) - len(todo))
+        _announce(sound, len(found) - len(todo))
+        found |= _faulty(bench, content, groups)
         if todo:
-            workers = min(jobs or _side_by_side(bench.host.device, threads), len(todo))
+            workers = min(jobs or side_by_side(bench.host, threads), len(todo))
             with screen(todo) as show:
                 found |= execute(
                     bench, todo, workers=workers, threads=threads, plugins=plugins, show=show
                 )
         records = _in_order([r for rows in found.values() for r in rows or []], content)
         before = _stored(out)
-        if todo:
-            write_records(out, records)  # what is known stands, whatever becomes of the timing
+        if todo:  # what is known stands, whatever becomes of the timing
+            seal(out, bench.name)
+            write_records(out, records)
         records = _timed(bench, groups, records)
         if records != before:
-            _write(out, records)
+            _write(out, bench.name, records)
     tables.show(records)
     seconds = time.perf_counter() - started
     where = f"{out / REPORT}, {TABLE} and {RECORDS}: {seconds:.0f} s in all"
     console.print(where, markup=False, soft_wrap=True)
-    return int(any(record.status == "failed" for record in records))
+    return int(any(record.status == "failed" or record.faults for record in records))
 
 
-def _write(out: Path, records: Sequence[Record]) -> None:
-    """What the folder is for; the report, by which ``_stored`` knows a whole set, comes last."""
+def _faulty(
+    bench: Bench, content: SuiteFile, groups: Sequence[Sequence[Entry]]
+) -> dict[Job, list[Record]]:
+    """The failed rows of entries whose model's plugin is at fault: there is nothing to execute."""
+    from genbench import runner
+    from genbench.executors.local import Job
+
+    rows = {}
+    for group in groups:
+        fault = group[0].fault
+        if fault is not None:
+            console.print(f"{_label(group)}: failed: {fault}", markup=False, soft_wrap=True)
+            job = Job(_label(group), content.dataset, tuple(group))
+            rows[job] = runner.lost(bench, content.dataset, group, fault)
+    return rows
+
+
+def _write(out: Path, name: str, records: Sequence[Record]) -> None:
+    """What the folder is for. None of the three counts before all do."""
     from genbench import tables
     from genbench.report import write_report
 
-    (out / REPORT).unlink(missing_ok=True)
+    seal(out, name)
     write_records(out, records)
     storage.write_text(out / TABLE, tables.render(records, "markdown"))
     write_report([out], out / REPORT)
+    seal(out, name, (RECORDS, TABLE, REPORT))
 
 
 def _stored(out: Path) -> list[Record] | None:
-    """The records that the page and the table in ``out`` show, where all three are there."""
-    if not all((out / name).is_file() for name in (TABLE, REPORT, RECORDS)):
-        return None
+    """The records that the page and the table in ``out`` show, where all three are as they were
+    written."""
+    found = sealed(out)
+    for name, whole in found.items():
+        if not whole:
+            _say(f"{out / name} is damaged or gone; it is written anew")
     try:
-        return read_records(out)
+        return read_records(out) if found and all(found.values()) else None
     except DataError:
-        return None
+        return None  # of another version's schema
 
 
 def _check(bench: Bench, content: SuiteFile, groups: Sequence[Sequence[Entry]]) -> None:
     """What can be known to be wrong is told before anything is written."""
     from genbench import evaluation, runner
 
-    bench.scorer(content.dataset)
+    bench.scorer(content.dataset).rehearse()
     evaluation.resolve(content.score.snapshots.metrics, content.score.seed)
     for group in groups:
         if group[0].training.seed == groups[0][0].training.seed:
+            bench.host.require_shares(group[0].training.batch)
             runner.check_sampling(bench.host, group)
-
-
-def _side_by_side(device: str, threads: int) -> int:
-    """Runs at once: one on an accelerator, as many on a CPU as its cores allow."""
-    if device != "cpu":
-        return 1
-    allowed = getattr(os, "sched_getaffinity", None)
-    cores = len(allowed(0)) if allowed else os.cpu_count() or 1
-    return max(1, cores // threads)
 
 
 def _claim(out: Path, name: str) -> None:
     """Mark ``out`` as this suite's. Raises ``UsageError`` when it belongs to something else."""
     storage.require_own(out, MARKER)
-    card = storage.read_card(out / MARKER)
+    try:
+        card = storage.read_card(out / MARKER)
+    except storage.Damaged as error:
+        _say(f"{error}; it is written anew")
+        card = None
     if card is not None and card["suite"] != name:
         raise UsageError(f"{out} belongs to the suite {card['suite']!r}; name another --out")
     if card is None:
-        storage.write_card(out / MARKER, {"suite": name})
+        seal(out, name)
+
+
+def _say(line: str) -> None:
+    console.print(line, markup=False, soft_wrap=True)
 
 
 def _label(group: Sequence[Entry]) -> str:
@@ -174,10 +217,10 @@ def _timed(
         if chosen is not None and record.scores and chosen.training.seed == record.seed:
             try:
                 seconds = runner.seconds_per_sample(bench, chosen)
+            except storage.CannotWrite:
+                raise
             except Exception as error:
-                console.print(
-                    f"{record.entry} was not timed: {one_line(error)}", markup=False, soft_wrap=True
-                )
+                _say(f"{record.entry} was not timed: {one_line(error)}")
             else:
                 record = replace(record, cost={**record.cost, "seconds_per_sample": seconds})
         timed.append(record)
@@ -189,7 +232,10 @@ def _print_plan(content: SuiteFile, seeds: Sequence[int] | None) -> None:
 
     click.echo(f"{content.title}: {content.dataset}, {content.samples} samples an entry")
     for group in suite.trainings(content, seeds):
-        training = group[0].training
-        click.echo(f"train {training.label}: {training.steps * training.batch} images")
+        training, fault = group[0].training, group[0].fault
+        click.echo(
+            f"train {training.label}: "
+            + (f"{training.steps * training.batch} images" if fault is None else fault)
+        )
         for entry in group:
             click.echo(f"  {entry.name}: sample {dict(entry.sample) or 'as the model does'}")

@@ -23,12 +23,12 @@ def open_samples(reference: str, data_dir: Path) -> Samples:
     A registered name comes first, so that a folder called ``digits`` is written ``./digits``.
 
     Raises ``UsageError`` where the text is none of these, ``DataError`` where what it names cannot
-    be read, and whatever else ``Registry.get`` raises.
+    be read, and whatever else ``Registry.make`` raises.
     """
     name, _, argument = reference.partition(":")
     known = registry.datasets.names()
     if name in known:
-        samples: Samples = registry.datasets.get(name)(argument, data_dir)
+        samples: Samples = registry.datasets.make(name, argument, data_dir)
         return samples
     path = Path(os.path.expanduser(reference))
     if reference and os.path.isdir(path):

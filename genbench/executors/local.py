@@ -1,28 +1,32 @@
-"""Runs jobs side by side in processes of this machine, each with its own threads."""
+"""Runs jobs side by side in processes of this machine, each with its own threads or devices."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
 import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing.connection import wait as wait_for_any
+from functools import partial
 from pathlib import Path
 from queue import Empty
 from typing import Any
 
+import torch
+
 from genbench import registry, runner
+from genbench.executors.launch import RankDied, Work, die_with_the_parent, on_ranks, started
+from genbench.ranks import OutOfStep
 from genbench.results import Record
-from genbench.runner import Bench
+from genbench.runner import Bench, Host
 from genbench.suite import Entry
-from genbench.types import Event
+from genbench.types import Event, Report
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +42,17 @@ class Job:
 
 Show = Callable[[Job, Event], None]
 """Called with each event of a job; the last one's stage is one of ``ENDINGS``."""
+
+
+def side_by_side(host: Host, threads: int) -> int:
+    """How many jobs this machine has room for: by its cores, or by its devices."""
+    if started() > 1:
+        return 1
+    if host.device == "cuda":
+        return max(1, torch.cuda.device_count() // host.devices)
+    allowed = getattr(os, "sched_getaffinity", None)
+    cores = len(allowed(0)) if allowed else os.cpu_count() or 1
+    return max(1, cores // (threads * host.devices))
 
 
 def execute(
@@ -57,7 +72,12 @@ def execute(
     interrupt ends the processes at once: every file is whole or absent.
     """
     done: dict[Job, list[Record]] = {}
-    with _environment(threads):
+    if started() > 1:  # the processes are there
+        for job in jobs:
+            done[job] = _records(bench, job, plugins, partial(show, job))
+            show(job, _ending(done[job]))
+        return done
+    with thread_variables(threads):
         try:
             _run(bench, jobs, workers, plugins, show, done)
         except BrokenProcessPool:
@@ -82,9 +102,11 @@ def _run(
     """Run ``jobs`` in one pool, adding to ``done`` what ends. Raises ``BrokenProcessPool``."""
     context = multiprocessing.get_context("spawn")
     others = set(multiprocessing.active_children())
-    events = context.Queue()
+    events, shares = context.Queue(), context.Queue()
+    for share in _shares(bench.host, workers):
+        shares.put(share)
     pool = ProcessPoolExecutor(
-        workers, context, initializer=_start, initargs=(events, tuple(plugins))
+        workers, context, initializer=_start, initargs=(events, shares, tuple(plugins))
     )
     futures = {pool.submit(_work, bench, i, job): job for i, job in enumerate(jobs)}
     try:
@@ -96,8 +118,7 @@ def _run(
             for future in ended:
                 job = futures[future]
                 done[job] = future.result()
-                worst = next((r.status for r in done[job] if r.status != "done"), "done")
-                show(job, Event(worst, 1, 1))
+                show(job, _ending(done[job]))
     except BaseException:
         for process in set(multiprocessing.active_children()) - others:
             process.terminate()
@@ -106,34 +127,61 @@ def _run(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
+def _shares(host: Host, workers: int) -> Iterator[str | None]:
+    """The devices of each worker, as ``CUDA_VISIBLE_DEVICES`` names them; ``None``: a CPU's."""
+    if host.device != "cuda":
+        yield from [None] * workers
+        return
+    visible = os.environ.get(VISIBLE)
+    names = visible.split(",") if visible else [str(i) for i in range(torch.cuda.device_count())]
+    for worker in range(workers):
+        share = [names[(worker * host.devices + i) % len(names)] for i in range(host.devices)]
+        yield ",".join(share)
+
+
 _events: Any = None
+_plugins: tuple[Path, ...] = ()
 
 
-def _start(events: Any, plugins: Sequence[Path]) -> None:
+def _start(events: Any, shares: Any, plugins: tuple[Path, ...]) -> None:
     """In each new process: the parent alone answers an interrupt."""
-    global _events
+    global _events, _plugins
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_die_with_the_parent, daemon=True).start()
-    _events = events
+    die_with_the_parent()
+    _events, _plugins = events, plugins
+    share = shares.get()
+    if share is not None:
+        os.environ[VISIBLE] = share  # before CUDA is first used here
     for plugin in plugins:
         registry.add_plugin_file(plugin)
-
-
-def _die_with_the_parent() -> None:
-    """A killed parent cannot end its workers, and two of them must not train one run."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    wait_for_any([parent.sentinel])
-    os._exit(1)
 
 
 def _work(bench: Bench, index: int, job: Job) -> list[Record]:
     def report(event: Event) -> None:
         _events.put((index, event))
 
-    if not job.entries:
-        return [runner.real_record(bench, job.dataset, report)]
-    return runner.run_job(bench, job.entries, report)
+    return _records(bench, job, _plugins, report)
+
+
+def _records(bench: Bench, job: Job, plugins: Sequence[Path], report: Report) -> list[Record]:
+    """A job's records; where a rank of it dies, what was not recorded is ``failed``."""
+    work: Work[list[Record]]
+    what: Any
+    if job.entries:
+        work, what, precision = runner.run_job, job.entries, job.entries[0].training.precision
+    else:
+        work, what, precision = runner.run_real, job.dataset, "32-true"
+    try:
+        return on_ranks(bench.host, precision, work, bench, what, plugins=plugins, report=report)
+    except (RankDied, OutOfStep) as error:
+        if started() > 1:
+            raise  # the others are lost, and with them what runs this
+        return runner.lost(bench, job.dataset, job.entries, str(error))
+
+
+def _ending(records: Sequence[Record]) -> Event:
+    worst = next((r.status for r in records if r.status != "done"), "done")
+    return Event(worst, 1, 1)
 
 
 def _drain(events: Any) -> Iterator[tuple[int, Event]]:
@@ -145,7 +193,7 @@ def _drain(events: Any) -> Iterator[tuple[int, Event]]:
 
 
 @contextmanager
-def _environment(threads: int) -> Iterator[None]:
+def thread_variables(threads: int) -> Iterator[None]:
     """The thread counts that new processes inherit."""
     before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))

@@ -9,8 +9,9 @@ from importlib.resources import files
 import torch
 from torch import Tensor, nn
 
+from genbench.errors import GenbenchError
 from genbench.extractors.precision import full_float32
-from genbench.storage import Damaged, unpack_tensors
+from genbench.storage import unpack_tensors
 from genbench.types import Features, SampleSpec
 
 SHAPE = (1, 8, 8)
@@ -87,7 +88,7 @@ def digits() -> Digits:
     card = json.loads(package.joinpath(CARD).read_text(encoding="utf-8"))
     digest = hashlib.sha256(data).hexdigest()
     if digest != card["sha256"]:
-        raise Damaged(f"{package.joinpath(WEIGHTS)} is damaged: its checksum is not its card's")
+        raise GenbenchError(f"{package.joinpath(WEIGHTS)} is damaged: install genbench again")
     network = DigitsNetwork()
     network.load_state_dict(unpack_tensors(data))
     return Digits(network, f"digits@{digest[:12]}")

@@ -11,7 +11,7 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from genbench.report.figures import INK, SERIES, log_axis, series, svg, thousands
+from genbench.report.figures import INK, MARKERS, SERIES, log_axis, series, svg, thousands
 from genbench.results import Record
 from genbench.tables import Training
 
@@ -56,9 +56,10 @@ def snapshot_curves(
         for index, record, points in lines:
             images, distances = zip(*points, strict=True)
             colour = SERIES[series(index)]
-            axes.plot(images, distances, color=colour, marker=".", markersize=4)
+            marker = MARKERS[series(index)]
+            axes.plot(images, distances, color=colour, marker=marker, markersize=4)
             if record.status == "diverged":
-                axes.plot(images[-1:], distances[-1:], "x", color=colour, markersize=8)
+                axes.plot(images[-1:], distances[-1:], "x", color=INK, markersize=8)
         _scale(axes, every)
         axes.update_datalim([(0, min(every)), (0, max(every))], updatex=False)
         axes.autoscale_view()
@@ -83,7 +84,8 @@ def history_curves(curves: Sequence[Curve], quantity: str, label: str) -> Markup
         for curve, bins in drawn:
             colour = SERIES[series(curve.series)]
             axes.fill_between(bins.images, bins.low, bins.high, color=colour, alpha=0.14, lw=0)
-            axes.plot(bins.images, bins.median, color=colour, linewidth=1.1)
+            end = {"marker": MARKERS[series(curve.series)], "markersize": 5, "markevery": [-1]}
+            axes.plot(bins.images, bins.median, color=colour, linewidth=1.1, **end)
             if not np.isfinite(curve.values).all():
                 axes.plot(bins.images[-1:], bins.median[-1:], "x", color=INK, markersize=8)
         _scale(axes, [value for _, bins in drawn for value in bins.median])

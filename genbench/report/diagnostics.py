@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,9 +11,10 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
+from genbench import storage
 from genbench.errors import DataError
 from genbench.report.curves import Curve, history_curves
-from genbench.report.figures import series
+from genbench.report.figures import Key, key
 from genbench.results import Record
 from genbench.tables import Training, trainings
 
@@ -25,8 +27,8 @@ class Family:
     """The trainings of one model: those whose losses may be compared."""
 
     model: str
-    players: Mapping[str, int]
-    """``entry · player`` → its series, 1-based as the style sheet counts."""
+    keys: Sequence[Key]
+    """One for each ``entry · player``."""
     charts: Sequence[Markup]
 
 
@@ -59,23 +61,24 @@ def _family(model: str, trained: Sequence[Training], missing: list[str]) -> Fami
         history_curves(curves[quantity], words, f"{words} of {model} along training")
         for quantity, words in QUANTITIES.items()
     ]
-    keys = {label: series(index) + 1 for label, index in players.items()}
+    keys = [key(label, index) for label, index in players.items()]
     return Family(model, keys, [chart for chart in charts if chart])
 
 
 def read_history(record: Record) -> pd.DataFrame:
-    """The history of a run. Raises ``DataError`` that says what is missing."""
+    """The history of a run. Raises ``DataError`` that says what is missing, ``storage.Damaged``."""
     if "history" not in record.files:
         raise DataError("no history stored")
     path = Path(record.files["history"])
+    artefact = storage.read_artefact(path)
+    if artefact is None:
+        raise DataError(f"{path.name}: no such file")
     try:
-        frame = pd.read_csv(path)
+        frame = pd.read_csv(io.BytesIO(artefact[0]))
         absent = [name for name in COLUMNS if name not in frame.columns]
         if absent:
             raise DataError(f"{path.name} has no column {absent[0]!r}")
         numbers = {name: pd.to_numeric(frame[name]) for name in ("images", *QUANTITIES)}
-    except FileNotFoundError:
-        raise DataError(f"{path.name}: no such file") from None
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         raise DataError(f"{path.name} cannot be read: {error}") from error
     return frame.assign(**numbers)

@@ -6,6 +6,7 @@ import hashlib
 import io
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
@@ -59,6 +60,21 @@ _STYLE: dict[Any, Any] = {
     "lines.linewidth": 1.3,
     "path.simplify": True,
 }
+
+
+@dataclass(frozen=True)
+class Key:
+    """An entry in a legend."""
+
+    label: str
+    series: int
+    """1-based, as the style sheet counts."""
+    glyph: str
+
+
+def key(label: str, index: int) -> Key:
+    """The legend of the index-th entry, from 0."""
+    return Key(label, series(index) + 1, GLYPHS[series(index)])
 
 
 def series(index: int) -> int:

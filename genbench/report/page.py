@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
@@ -13,7 +15,7 @@ from markupsafe import Markup
 from genbench.errors import DataError
 from genbench.report.curves import snapshot_curves
 from genbench.report.diagnostics import families
-from genbench.report.figures import GLYPHS, series
+from genbench.report.figures import Key, key
 from genbench.report.planes import precision_recall_plane, quality_plane
 from genbench.report.samples import Preview, limits, picture, read_preview
 from genbench.results import Record, read_records
@@ -26,16 +28,6 @@ from genbench.tables import (
     html_table,
     trainings,
 )
-
-
-@dataclass(frozen=True)
-class Key:
-    """An entry in a legend."""
-
-    label: str
-    series: int
-    """1-based, as the style sheet counts."""
-    glyph: str
 
 
 @dataclass(frozen=True)
@@ -66,8 +58,8 @@ def write_report(folders: Sequence[Path], out: Path) -> None:
 
     History and sample files that are missing or unreadable are named on the page.
 
-    Raises ``DataError`` where a folder holds no records, ``GenbenchError`` where ``out`` cannot be
-    written.
+    Raises ``DataError`` where a folder holds no records, ``storage.Damaged`` where a file is not as
+    it was written, ``storage.CannotWrite`` where ``out`` cannot be.
     """
     records = [located(record, folder) for folder in folders for record in read_records(folder)]
     write_text(out, page(records))
@@ -89,6 +81,7 @@ def page(records: Sequence[Record]) -> str:
     tables = comparison(records)
     training_table = diagnostics(records)
     charts, missing = families(records)
+    script = _asset("sort.js")
     text: str = environment.get_template("page.html").render(
         title=" and ".join(dict.fromkeys(table.title for table in tables)) or "no records",
         facts=facts(records),
@@ -99,7 +92,8 @@ def page(records: Sequence[Record]) -> str:
         missing=missing,
         diagnostics=html_table(training_table) if training_table else None,
         style=_asset("style.css"),
-        script=_asset("sort.js"),
+        script=script,
+        policy=_policy(script),
     )
     return text
 
@@ -153,13 +147,13 @@ def chapter(table: Table, heading: str) -> Chapter:
     return Chapter(
         table=html_table(table, heading),
         keys=[
-            _key(row.label, colours[row.label])
+            key(row.label, colours[row.label])
             for row in rows
             if not row.real and any(record.scores for record in row.records)
         ],
         planes=[plane for plane in planes if plane],
         training_keys=[
-            _key(training.label, colours[training.label])
+            key(training.label, colours[training.label])
             for training in trained
             if any(record.snapshots for record in training.records)
         ],
@@ -205,8 +199,13 @@ def _caption(record: Record) -> str:
     return seed if record.status == "done" else f"{seed}, {record.status}"
 
 
-def _key(label: str, index: int) -> Key:
-    return Key(label, series(index) + 1, GLYPHS[series(index)])
+def _policy(script: str) -> str:
+    """What a browser may do with the page: run this script and no other, and load nothing."""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return (
+        f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
+    )
 
 
 def _asset(name: str) -> Markup:

@@ -100,7 +100,7 @@ def _draw(axes: Axes, clouds: Sequence[_Cloud]) -> None:
         marker = MARKERS[series(cloud.index)]
         if cloud.done:
             x, y = zip(*cloud.done, strict=True)
-            axes.plot(x, y, marker, color=colour, markersize=4, markeredgewidth=0, alpha=0.5)
+            axes.plot(x, y, marker, color=colour, markersize=4, markerfacecolor="none")
         if cloud.done and cloud.whole:
             axes.plot(*cloud.mean, marker, color=colour, markersize=8, markeredgewidth=0)
         if cloud.diverged:

@@ -14,6 +14,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
+from genbench import storage
 from genbench.errors import DataError
 from genbench.report.figures import INK, svg
 
@@ -43,15 +44,16 @@ class Preview:
 
 
 def read_preview(path: Path) -> Preview:
-    """The first samples of a safetensors file. Raises ``DataError`` that says what is missing."""
+    """The first samples of a safetensors file. Raises ``DataError`` that says what is missing,
+    ``storage.Damaged``."""
+    if storage.read_artefact(path) is None:
+        raise DataError(f"{path.name}: no such file")
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             count = MAX_TILES if metadata.get("modality") == "image" else POINTS
             stored = file.get_slice("samples")
             data = stored[: min(count, stored.get_shape()[0])]
-    except FileNotFoundError:
-        raise DataError(f"{path.name}: no such file") from None
     except (OSError, SafetensorError) as error:
         raise DataError(f"{path.name} cannot be read: {error}") from error
     levels = metadata.get("levels", "")

@@ -2,32 +2,38 @@
 
 Each stage is stored under its identity and done once. What a job leaves in the output folder:
 
+    runs/MODEL-seedS-ID/run.json                                 what is trained in it
     runs/MODEL-seedS-ID/training.json, history.csv, snapshots/   what the loop left
     runs/MODEL-seedS-ID/samples/ID.safetensors                   one file a sampling
     runs/MODEL-seedS-ID/scores/ID.json                           one file a scoring
     runs/MODEL-seedS-ID/records/ID.json                          one file an entry
+    runs/real/                                                   the same of the real row
+
+Every file is a card, or has one beside it, with a checksum: see ``mending``.
 """
 
 from __future__ import annotations
 
-from genbench.runner.bench import Bench, Host, choose_device
-from genbench.runner.jobs import finished, lost, run_job
-from genbench.runner.real import finished_real, real_record
+from genbench.runner.bench import STRATEGIES, Bench, Host, choose_host
+from genbench.runner.jobs import finished, lost, mend_all, run_job
+from genbench.runner.real import finished_real, run_real
 from genbench.runner.stages import check_sampling, draw, open_trained, train
 from genbench.runner.timing import seconds_per_sample
 
 __all__ = [
+    "STRATEGIES",
     "Bench",
     "Host",
     "check_sampling",
-    "choose_device",
+    "choose_host",
     "draw",
     "finished",
     "finished_real",
     "lost",
+    "mend_all",
     "open_trained",
-    "real_record",
     "run_job",
+    "run_real",
     "seconds_per_sample",
     "train",
 ]

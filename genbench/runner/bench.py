@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
@@ -15,11 +15,17 @@ from genbench import evaluation, registry, storage, suite
 from genbench.data import open_samples
 from genbench.errors import UsageError
 from genbench.evaluation import Scorer
+from genbench.ranks import Ranks
 from genbench.training import loop
 from genbench.types import Samples
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
+
+
+STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_true")
+"""Fabric's, as far as every rank holds whole weights: the average, the snapshots and the measured
+gradient norms need them. ``auto`` is ``ddp`` on several devices."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,15 @@ class Host:
     device: str
     """``cpu`` or ``cuda``."""
     devices: int = 1
+    """Of each run, on each node."""
+    num_nodes: int = 1
+    strategy: str = "auto"
+    """One of ``STRATEGIES``."""
+
+    @property
+    def world(self) -> int:
+        """The processes of each run: one a device."""
+        return self.devices * self.num_nodes
 
     @property
     def device_name(self) -> str:
@@ -42,16 +57,35 @@ class Host:
         # Imported where something computes: a run that finds everything done is quick.
         from lightning_fabric import Fabric
 
-        return Fabric(accelerator=self.device, devices=self.devices, precision=precision)
+        return Fabric(
+            accelerator=self.device,
+            devices=self.devices,
+            num_nodes=self.num_nodes,
+            strategy=self.strategy,
+            precision=precision,
+        )
+
+    def require_shares(self, batch: int) -> None:
+        """Raises ``UsageError`` where a batch cannot be shared evenly by the devices."""
+        if batch % self.world:
+            raise UsageError(f"a batch of {batch} cannot be shared evenly by {self.world} devices")
+
+    def alone(self) -> Host:
+        """The same with one device."""
+        return replace(self, devices=1, num_nodes=1, strategy="auto")
 
     def identity(self) -> dict[str, Any]:
         """The host's share of a training's identity."""
-        return {
-            "torch": version("torch"),
-            "device": self.device,
-            "world": self.devices,
+        several = "ddp" if self.strategy == "auto" else self.strategy
+        return self.sampling_identity() | {
+            "world": self.world,
+            "strategy": several if self.world > 1 else "auto",
             "loop": loop.VERSION,
         }
+
+    def sampling_identity(self) -> dict[str, Any]:
+        """The host's share of a sampling's: blocks are the same on any number of devices."""
+        return {"torch": version("torch"), "device": self.device}
 
 
 @dataclass(frozen=True)
@@ -65,10 +99,12 @@ class Bench:
     samples: int
     score: suite.Score
 
-    def scorer(self, dataset: str) -> Scorer:
-        """The suite's scoring protocol for models trained on ``dataset``, kept a process."""
+    def scorer(self, dataset: str, ranks: Ranks | None = None) -> Scorer:
+        """The suite's scoring protocol for models trained on ``dataset``, kept a process; on the
+        device of ``ranks``, where something is to be embedded."""
         key = self.score.model_dump_json()
-        return _scorer(key, dataset, self.host.data_dir, self.host.device)
+        device = self.host.device if ranks is None else str(ranks.fabric.device)
+        return _scorer(key, dataset, self.host.data_dir, device)
 
     def key(self, dataset: str) -> str:
         """Names all that decides a score but the samples, without loading a metric: a finished run
@@ -92,14 +128,21 @@ class Bench:
         )
 
 
-def choose_device(wanted: str) -> str:
-    """``auto`` → ``cuda`` where there is one, else ``cpu``. Raises ``UsageError`` for one that is
-    not there."""
+def choose_host(
+    data_dir: Path, wanted: str, devices: int = 1, num_nodes: int = 1, strategy: str = "auto"
+) -> Host:
+    """The host that the command line's options describe; ``auto`` is ``cuda`` where there is one.
+
+    Raises ``UsageError`` for a device that is not there.
+    """
+    device = wanted
     if wanted == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if wanted == "cuda" and not torch.cuda.is_available():
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    elif wanted == "cuda" and not torch.cuda.is_available():
         raise UsageError("--device cuda: torch sees no CUDA device here; see genbench doctor")
-    return wanted
+    if device == "cuda" and devices > torch.cuda.device_count():
+        raise UsageError(f"--devices {devices}: torch sees {torch.cuda.device_count()} here")
+    return Host(data_dir, device, devices, num_nodes, strategy)
 
 
 @lru_cache(maxsize=8)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import platform
 import traceback
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,16 +16,18 @@ import pandas as pd
 import torch
 
 from genbench import storage
-from genbench.errors import GenbenchError, NonFiniteSamples, UsageError, one_line
+from genbench.errors import FAULTS, GenbenchError, NonFiniteSamples, UsageError, one_line
 from genbench.metrics import stability
+from genbench.ranks import Ranks
 from genbench.results import Record
 from genbench.runner.bench import Bench, open_cached
-from genbench.runner.real import real_base
+from genbench.runner.mending import mend, record_card
+from genbench.runner.real import mend_real, real_base
 from genbench.runner.stages import (
     Trained,
     builder,
+    description,
     draw,
-    read_or_none,
     run_folder,
     scored,
     snapshot_options,
@@ -32,62 +36,91 @@ from genbench.runner.stages import (
     training_identity,
 )
 from genbench.suite import Entry
-from genbench.training import loop
+from genbench.training import checkpoint, loop
 from genbench.types import Event, Report, TensorSamples
 
 
-def run_job(bench: Bench, entries: Sequence[Entry], report: Report) -> list[Record]:
+def run_job(ranks: Ranks, bench: Bench, entries: Sequence[Entry], report: Report) -> list[Record]:
     """Everything that hangs off one training: a record for each of ``entries``, which share it.
 
     A fault costs the rows concerned: they are ``failed`` with the reason. A model that says when it
-    is built that it cannot fit the data is ``skipped``.
+    is built that it cannot fit the data is ``skipped``. Raises ``storage.CannotWrite``, of which no
+    row can be told, and ``OutOfStep``.
     """
     training = entries[0].training
     torch.set_num_threads(training.threads)
+
+    def rows(status: str, error: BaseException, *of: Entry) -> list[Record]:
+        ranks.settle(error)
+        return ranks.first(lambda: [_without_scores(bench, e, status, error) for e in of])
+
     try:
         builder(training, open_cached(training.dataset, bench.host.data_dir).spec)()
     except UsageError as error:
-        return [_without_scores(bench, entry, "skipped", error) for entry in entries]
-    except Exception as error:
-        return [_without_scores(bench, entry, "failed", error) for entry in entries]
+        return rows("skipped", error, *entries)
+    except FAULTS as error:
+        return rows("failed", error, *entries)
     try:
-        trained = train(bench.host, training, run_folder(bench, training), report)
-        curve = snapshot_scores(bench, trained, entries, report)
-    except Exception as error:
-        return [_without_scores(bench, entry, "failed", error) for entry in entries]
+        trained = train(ranks, bench.host, training, run_folder(bench, training), report)
+        curve, faults = snapshot_scores(ranks, bench, trained, entries, report)
+    except storage.CannotWrite:
+        raise
+    except FAULTS as error:
+        return rows("failed", error, *entries)
     records = []
     for entry in entries:
         try:
-            record = _record(bench, trained, entry, curve, report)
-        except Exception as error:
+            record = _record(ranks, bench, trained, entry, curve, report)
+        except storage.CannotWrite:
+            raise
+        except FAULTS as error:
             status = "diverged" if isinstance(error, NonFiniteSamples) else "failed"
-            records.append(_without_scores(bench, entry, status, error))
+            records += rows(status, error, entry)
             continue
-        storage.write_card(_record_path(bench, entry, entries), asdict(record))
+        record = replace(record, faults=[*faults, *(f for f in record.faults if f not in faults)])
+        if not record.faults:  # what has one is tried again
+            path = _record_path(bench, entry, entries)
+            ranks.first(partial(storage.write_card, path, asdict(record)))
         records.append(record)
     return records
 
 
 def lost(bench: Bench, dataset: str, entries: Sequence[Entry], reason: str) -> list[Record]:
-    """The records of a job whose process died: of ``entries``, or of the real row without any."""
+    """The records of a job whose process died: of ``entries``, or of the real row without any. What
+    it had recorded before stands."""
     if not entries:
         return [replace(real_base(bench, dataset), status="failed", reason=reason)]
     error = GenbenchError(reason)
-    return [_without_scores(bench, entry, "failed", error) for entry in entries]
+    return [
+        _stored(bench, entry, entries) or _without_scores(bench, entry, "failed", error)
+        for entry in entries
+    ]
+
+
+def mend_all(bench: Bench, groups: Sequence[Sequence[Entry]], dataset: str, report: Report) -> None:
+    """Name and put away what is damaged in the run folders of ``groups`` and of the real row."""
+    for group in groups:
+        training = group[0].training
+        mend(run_folder(bench, training), description(bench.host, training), report)
+    mend_real(bench, report)
 
 
 def finished(bench: Bench, entries: Sequence[Entry]) -> list[Record] | None:
     """The records of a job that needs no work, or ``None``."""
-    records = []
-    for entry in entries:
-        card = read_or_none(_record_path(bench, entry, entries))
-        if card is None:
-            return None
-        records.append(replace(Record(**card), suite=bench.name, entry=entry.name))
-    return records
+    records = [_stored(bench, entry, entries) for entry in entries]
+    whole = [record for record in records if record is not None]
+    return whole if len(whole) == len(records) else None
+
+
+def _stored(bench: Bench, entry: Entry, entries: Sequence[Entry]) -> Record | None:
+    card = record_card(_record_path(bench, entry, entries))
+    if card is None:
+        return None
+    return replace(Record(**card), suite=bench.name, entry=entry.name)
 
 
 def _record(
+    ranks: Ranks,
     bench: Bench,
     trained: Trained,
     entry: Entry,
@@ -95,12 +128,14 @@ def _record(
     report: Report,
 ) -> Record:
     outcome = trained.outcome
-    images, samples, card = _draw_last_good(bench, trained, entry, report)
+    images, samples, card = _draw_last_good(ranks, bench, trained, entry, report)
     broken = None if images == trained.last else "the sampler gave samples that are not finite"
     report(Event("score", 0, 1))
-    identity, scores = scored(bench.scorer(entry.training.dataset), trained.folder, samples)
+    scorer = bench.scorer(entry.training.dataset, ranks)
+    identity, scores = scored(ranks, scorer, trained.folder, samples)
     path = trained.folder / "samples" / f"{card['identity']}.safetensors"
-    history = trained.folder / "history.csv"
+    history = trained.folder / checkpoint.HISTORY
+    turns = pd.read_csv(io.BytesIO(storage.require_artefact(history)[0]))
     return replace(
         _base(bench, entry),
         status=outcome.status if broken is None else "diverged",
@@ -108,6 +143,7 @@ def _record(
         scores={name: asdict(estimate) for name, estimate in scores.values.items()},
         better=scores.better,
         skipped_metrics=scores.skipped,
+        faults=scores.faults,
         protocol=scores.protocol,
         conditions=_conditions(bench, entry)
         | {"weights": "ema", "snapshot": images, "sample": card["options"]},
@@ -120,7 +156,7 @@ def _record(
             "sampling_flops": card["flops"],
             "seconds_per_sample": None,
         },
-        stability=stability.summary(pd.read_csv(history), curve),
+        stability=stability.summary(turns, curve),
         snapshots=curve,
         identities={
             "training": trained.identity,
@@ -135,12 +171,13 @@ def _record(
 
 
 def _draw_last_good(
-    bench: Bench, trained: Trained, entry: Entry, report: Report
+    ranks: Ranks, bench: Bench, trained: Trained, entry: Entry, report: Report
 ) -> tuple[int, TensorSamples, dict[str, Any]]:
     """Samples of the last snapshot whose sampler gives finite ones, and its image count."""
     for images in reversed(trained.outcome.snapshots):
         try:
             samples, card = draw(
+                ranks,
                 bench.host,
                 trained,
                 images=images,
@@ -181,7 +218,7 @@ def _conditions(bench: Bench, entry: Entry) -> dict[str, Any]:
         "precision": training.precision,
         "threads": training.threads,
         "device": bench.host.device_name,
-        "devices": bench.host.devices,
+        "devices": bench.host.world,
         "torch": version("torch"),
         "genbench": version("genbench"),
         "platform": platform.platform(),
@@ -195,7 +232,7 @@ def _divergence(outcome: loop.Outcome, broken: str | None, images: int) -> str |
     return None if broken is None else f"{broken}; scored at {images} images"
 
 
-def _without_scores(bench: Bench, entry: Entry, status: str, error: Exception) -> Record:
+def _without_scores(bench: Bench, entry: Entry, status: str, error: BaseException) -> Record:
     """The row of an entry that has no scores: the reason in one line, and the traceback of a
     plugin's own fault beside its run."""
     if not isinstance(error, GenbenchError):

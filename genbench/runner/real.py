@@ -11,9 +11,11 @@ import torch
 from genbench import evaluation, storage
 from genbench.errors import one_line
 from genbench.evaluation import Scorer
+from genbench.ranks import Ranks
 from genbench.results import Record
 from genbench.runner.bench import Bench
-from genbench.runner.stages import pack_samples, read_or_none, scored
+from genbench.runner.mending import mend, record_card
+from genbench.runner.stages import pack_samples, scored
 from genbench.seeding import generator
 from genbench.types import REAL, Event, Report, Samples, TensorSamples
 
@@ -24,20 +26,23 @@ SHOWN = 400
 """Reference samples kept to be shown beside the generated ones."""
 
 
-def real_record(bench: Bench, dataset: str, report: Report) -> Record:
+def run_real(ranks: Ranks, bench: Bench, dataset: str, report: Report) -> list[Record]:
     """The floor: pictures of the training set scored as if generated, at the entries' own count.
 
     The mean over 20 random draws, with their standard deviation. Where a metric looks at the
     training set (memorization), pictures of the reference stand in, since a training picture is
     its own nearest neighbour.
     """
-    scorer = bench.scorer(dataset)
+    scorer = bench.scorer(dataset, ranks)
     assert scorer.train is not None
     base = real_base(bench, dataset)
     try:
-        return _measured(bench, scorer, scorer.train, base, report)
+        return [_measured(ranks, bench, scorer, scorer.train, base, report)]
+    except storage.CannotWrite:
+        raise
     except Exception as error:
-        return replace(base, status="failed", reason=one_line(error))
+        ranks.settle(error)
+        return [replace(base, status="failed", reason=one_line(error))]
 
 
 def real_base(bench: Bench, dataset: str) -> Record:
@@ -54,7 +59,9 @@ def real_base(bench: Bench, dataset: str) -> Record:
     )
 
 
-def _measured(bench: Bench, scorer: Scorer, train: Samples, base: Record, report: Report) -> Record:
+def _measured(
+    ranks: Ranks, bench: Bench, scorer: Scorer, train: Samples, base: Record, report: Report
+) -> Record:
     outputs = bench.score.metrics
     looks = {
         output: "train" in metric.sides
@@ -65,9 +72,10 @@ def _measured(bench: Bench, scorer: Scorer, train: Samples, base: Record, report
     if bench.samples > smallest:
         reason = f"{bench.samples} samples are asked for; the data set has {smallest} a side"
         return replace(base, status="skipped", reason=reason)
-    folder = bench.out / "runs" / REAL
+    folder = _folder(bench)
     draws: dict[str, list[float]] = {}
     skipped: dict[str, str] = {}
+    faults: list[str] = []
     better: dict[str, bool] = {}
     for number in range(REAL_DRAWS):
         report(Event("score", number, REAL_DRAWS))
@@ -76,34 +84,51 @@ def _measured(bench: Bench, scorer: Scorer, train: Samples, base: Record, report
             if not chosen:
                 continue
             subset = _subset(source, bench.samples, number)
-            _, scores = scored(scorer, folder, subset, chosen)
+            _, scores = scored(ranks, scorer, folder, subset, chosen)
             for name, estimate in scores.values.items():
                 draws.setdefault(name, []).append(estimate.value)
             skipped |= scores.skipped
+            faults += [name for name in scores.faults if name not in faults]
             better |= scores.better
     card = _real_path(bench, base.dataset)
-    path = card.with_suffix(".safetensors")
+    path = folder / "samples" / f"{card.stem}.safetensors"
     shown = scorer.reference.take(torch.arange(min(SHOWN, len(scorer.reference))))
-    storage.write_bytes(path, pack_samples(shown.data, scorer.reference.spec))
+    picture = pack_samples(shown.data, scorer.reference.spec)
     record = replace(
         base,
         scores={name: _spread(draws[name]) for name in outputs if name in draws},
         better=better,
         skipped_metrics=skipped,
+        faults=faults,
         files={"samples": str(path.relative_to(bench.out))},
     )
-    storage.write_card(card, asdict(record))
+
+    def store() -> None:
+        storage.write_artefact(path, picture, {})
+        if not faults:
+            storage.write_card(card, asdict(record))
+
+    ranks.first(store)
     return record
 
 
 def finished_real(bench: Bench, dataset: str) -> list[Record] | None:
     """The real row, where it has been computed, or ``None``."""
-    card = read_or_none(_real_path(bench, dataset))
+    card = record_card(_real_path(bench, dataset))
     return None if card is None else [replace(Record(**card), suite=bench.name)]
 
 
+def mend_real(bench: Bench, report: Report) -> None:
+    """``mend`` for the folder of the real row."""
+    mend(_folder(bench), None, report)
+
+
 def _real_path(bench: Bench, dataset: str) -> Path:
-    return bench.out / "runs" / REAL / f"{bench.key(dataset)}.json"
+    return _folder(bench) / "records" / f"{bench.key(dataset)}.json"
+
+
+def _folder(bench: Bench) -> Path:
+    return bench.out / "runs" / REAL
 
 
 def _subset(source: Samples, count: int, number: int) -> TensorSamples:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -11,9 +12,11 @@ from typing import Any
 from torch import Tensor
 
 from genbench import evaluation, registry, sampling, storage, suite
-from genbench.errors import NonFiniteSamples, UsageError
+from genbench.errors import FAULTS, NonFiniteSamples, UsageError, one_line
 from genbench.evaluation import Scorer, Scores
+from genbench.ranks import Ranks
 from genbench.runner.bench import Bench, Host, open_cached
+from genbench.runner.mending import RUN, mend
 from genbench.suite import Entry, Training
 from genbench.training import checkpoint, loop
 from genbench.types import (
@@ -26,9 +29,6 @@ from genbench.types import (
     SampleSpec,
     TensorSamples,
 )
-
-RUN = "run.json"
-"""What a run folder is for: written before its training starts."""
 
 
 @dataclass(frozen=True)
@@ -48,15 +48,21 @@ class Trained:
         return self.outcome.snapshots[-1]
 
     def model(self, images: int, weights: str) -> GenerativeModel:
+        """Raises ``storage.Damaged`` where the snapshot is, or is another model's."""
         model = self.build()
-        model.load_state_dict(checkpoint.load_snapshot(self.folder, images, weights))
+        tensors = checkpoint.load_snapshot(self.folder, images, weights)
+        try:
+            model.load_state_dict(tensors)
+        except RuntimeError as error:
+            path = checkpoint.snapshot_path(self.folder, images, weights)
+            raise storage.Damaged(f"{path} is not of this model: {one_line(error)}") from error
         return model
 
 
-def train(host: Host, training: Training, folder: Path, report: Report) -> Trained:
+def train(ranks: Ranks, host: Host, training: Training, folder: Path, report: Report) -> Trained:
     """Train, resume, or find finished in ``folder`` what ``training`` describes.
 
-    Raises ``UsageError`` when ``folder`` holds another training.
+    Raises ``UsageError`` when ``folder`` holds another training, or the batch cannot be shared.
     """
     data = open_cached(training.dataset, host.data_dir)
     identity = training_identity(host, training)
@@ -64,6 +70,7 @@ def train(host: Host, training: Training, folder: Path, report: Report) -> Train
     build()  # what does not fit is told before anything is written
     if training.augment == "flip" and data.spec.modality != "image":
         raise UsageError(f"augment = 'flip' is for images, not for {data.spec.modality}")
+    host.require_shares(training.batch)
     plan = loop.Plan(
         steps=training.steps,
         batch=training.batch,
@@ -72,34 +79,71 @@ def train(host: Host, training: Training, folder: Path, report: Report) -> Train
         snapshots=training.snapshots,
         seed=training.seed,
     )
-    storage.require_own(folder, RUN)
-    with storage.lock(folder):
-        card = storage.read_card(folder / RUN)
-        if card is None:
-            about = {"identity": identity, "label": training.label, "training": asdict(training)}
-            storage.write_card(folder / RUN, about | {"spec": asdict(data.spec)})
-        elif card["identity"] != identity:
-            raise UsageError(
-                f"{folder} holds another training ({card['label']}), or one of another version of "
-                "its code; name a new folder"
-            )
-        outcome = loop.outcome(folder)
+    with ExitStack() as held:
+
+        def claim() -> loop.Outcome | None:
+            storage.require_own(folder, RUN)
+            said = f"waiting: another genbench is at {folder}"
+            waits = Event("waiting", 0, 1, note=said)
+            held.enter_context(storage.lock(folder, busy=lambda: report(waits)))
+            about = description(host, training)
+            mend(folder, about, report)
+            card = storage.read_card(folder / RUN)
+            if card is None:
+                storage.write_card(folder / RUN, about)
+            elif card["identity"] != identity:
+                raise UsageError(
+                    f"{folder} holds another training ({card['label']}), or one of another version "
+                    "of its code; name a new folder"
+                )
+            return _whole(folder, report)
+
+        outcome = ranks.first(claim)
         if outcome is None:
-            fabric = host.fabric(training.precision)
-            outcome = loop.train(fabric, build, data, plan, folder, report)
+            outcome = loop.train(ranks.fabric, build, data, plan, folder, report)
     return Trained(identity, folder, outcome, training, data.spec, build)
 
 
+def description(host: Host, training: Training) -> dict[str, Any]:
+    """What ``run.json`` says; the identity first, where a file cut off still has it."""
+    spec = open_cached(training.dataset, host.data_dir).spec
+    return {
+        "identity": training_identity(host, training),
+        "label": training.label,
+        "training": asdict(training),
+        "spec": asdict(spec),
+    }
+
+
+def _whole(folder: Path, report: Report) -> loop.Outcome | None:
+    """How the training ended; ``None`` while it has not, or where a part of it is gone."""
+    outcome = loop.outcome(folder)
+    for part in checkpoint.parts(folder, outcome.snapshots) if outcome else ():
+        if not storage.card_path(part).exists():
+            report(Event("damaged", 0, 1, note=f"{part} is missing; its training starts anew"))
+            checkpoint.reopen(folder)
+            return None
+    if outcome is not None:
+        checkpoint.clear_state(folder)  # a kill may have left it
+    return outcome
+
+
 def open_trained(folder: Path) -> Trained:
-    """The finished training that ``folder`` holds. Raises ``UsageError`` when it holds none."""
+    """The finished training that ``folder`` holds. Raises ``UsageError`` when it holds none, or one
+    that this version cannot read; ``storage.Damaged``."""
     card = storage.read_card(folder / RUN)
     outcome = None if card is None else loop.outcome(folder)
     if card is None or outcome is None:
         raise UsageError(f"{folder} holds no finished training; see genbench train --help")
-    training = Training(**card["training"])
-    spec = _spec(card["spec"])
-    build = builder(training, spec)
-    return Trained(card["identity"], folder, outcome, training, spec, build)
+    try:
+        training = Training(**card["training"])
+        spec = _spec(card["spec"])
+        identity = card["identity"]
+    except (AttributeError, KeyError, TypeError) as error:
+        raise UsageError(
+            f"{folder / RUN} is not of this version of genbench: {one_line(error)}"
+        ) from error
+    return Trained(identity, folder, outcome, training, spec, builder(training, spec))
 
 
 def run_folder(bench: Bench, training: Training) -> Path:
@@ -131,18 +175,21 @@ def sampling_options(
 
 def check_sampling(host: Host, entries: Sequence[Entry]) -> None:
     """Raises ``UsageError`` for a sampling option that the model does not have, before anything is
-    trained. A model that cannot be built here is left to its own row."""
+    trained. A model whose plugin is at fault, or that cannot be built here, is left to its own
+    row."""
     training = entries[0].training
     try:
         model = builder(training, open_cached(training.dataset, host.data_dir).spec)()
-    except Exception:
+    except FAULTS:
         return
     for entry in entries:
         for options in (entry.sample, entry.snapshot_sample):
-            sampling_options(model, f"entry {entry.name!r}, model {entry.model!r}", options)
+            with suppress(registry.PluginError):
+                sampling_options(model, f"entry {entry.name!r}, model {entry.model!r}", options)
 
 
 def draw(
+    ranks: Ranks,
     host: Host,
     trained: Trained,
     *,
@@ -152,26 +199,27 @@ def draw(
     count: int,
     report: Report,
 ) -> tuple[TensorSamples, dict[str, Any]]:
-    """Samples and what they cost: drawn now, or read from an earlier draw."""
+    """Samples and what they cost: drawn now, or read from an earlier draw; whole on every rank."""
     training = trained.training
     model = trained.model(images, weights)
     resolved = sampling_options(model, f"model {training.model!r}", options)
     identity = suite.sampling_identity(
         training=trained.identity,
         code=registry.models.code(training.model),
-        host=host.identity(),
+        host=host.sampling_identity(),
+        precision=training.precision,
         images=images,
         weights=weights,
+        snapshot=checkpoint.snapshot_hash(trained.folder, images, weights),
         options=resolved,
         seed=training.seed,
         count=count,
         version=sampling.VERSION,
     )
     path = trained.folder / "samples" / f"{identity}.safetensors"
-    stored = _artefact_or_none(path)
-    if stored is None:
+    if not ranks.first(lambda: storage.read_artefact(path) is not None):
         drawn = sampling.draw(
-            host.fabric(training.precision),
+            ranks.fabric,
             model,
             trained.spec,
             count=count,
@@ -182,16 +230,23 @@ def draw(
         cost = {"nfe": drawn.nfe, "flops": drawn.flops, "parameters": drawn.parameters}
         card = {"identity": identity, "options": resolved, "weights": weights, "images": images}
         data = pack_samples(drawn.data, trained.spec)
-        storage.write_artefact(path, data, {**card, **cost})
+        ranks.first(lambda: storage.write_artefact(path, data, {**card, **cost}))
         stored = data, {**card, **cost}
+    else:
+        stored = storage.require_artefact(path)
     tensor = storage.unpack_tensors(stored[0])["samples"]
     return TensorSamples(trained.spec, f"generated@{identity}", tensor), stored[1]
 
 
 def scored(
-    scorer: Scorer, folder: Path, samples: Samples, outputs: Sequence[str] | None = None
+    ranks: Ranks,
+    scorer: Scorer,
+    folder: Path,
+    samples: Samples,
+    outputs: Sequence[str] | None = None,
 ) -> tuple[str, Scores]:
-    """The scoring's identity and the scores of ``samples``: computed now, or read."""
+    """The scoring's identity and the scores of ``samples``: computed now, or read. Those with a
+    fault are not kept: a repair of what a metric rests on need not change the identity."""
     identity = suite.scoring_identity(
         samples=samples.id,
         protocol=scorer.protocol(len(samples), outputs),
@@ -200,12 +255,14 @@ def scored(
         version=evaluation.VERSION,
     )
     path = folder / "scores" / f"{identity}.json"
-    card = read_or_none(path)
+    card = ranks.first(lambda: storage.read_card(path))
     if card is None:
-        card = asdict(scorer(samples, outputs))
-        storage.write_card(path, card)
+        scores = scorer(samples, outputs, ranks)
+        if not scores.faults:
+            ranks.first(lambda: storage.write_card(path, asdict(scores)))
+        return identity, scores
     values = {name: Estimate(**value) for name, value in card["values"].items()}
-    return identity, Scores(values, card["skipped"], card["better"], card["protocol"])
+    return identity, Scores(**{**card, "values": values})
 
 
 def snapshot_options(entries: Sequence[Entry]) -> Mapping[str, Any]:
@@ -214,23 +271,26 @@ def snapshot_options(entries: Sequence[Entry]) -> Mapping[str, Any]:
 
 
 def snapshot_scores(
-    bench: Bench, trained: Trained, entries: Sequence[Entry], report: Report
-) -> list[dict[str, Any]]:
-    """Quality along training, EMA and raw: ``{"images", "weights", "scores"}`` a snapshot.
+    ranks: Ranks, bench: Bench, trained: Trained, entries: Sequence[Entry], report: Report
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Quality along training, EMA and raw: ``{"images", "weights", "scores"}`` a snapshot; and the
+    outputs that a fault of their metric has cost.
 
     Where a sampler gives NaN or infinity the scores are ``None``.
     """
     plan = bench.score.snapshots
     options = snapshot_options(entries)
-    scorer = bench.scorer(trained.training.dataset)
+    scorer = bench.scorer(trained.training.dataset, ranks)
     # Number 0 is the untrained model: scored only where nothing else is left.
     chosen = [images for images in trained.outcome.snapshots if images > 0] or [0]
     curve = []
+    faults: list[str] = []
     for done, (images, weights) in enumerate([(i, w) for i in chosen for w in ("ema", "raw")]):
         report(Event("snapshots", done, 2 * len(chosen)))
         values: dict[str, float | None]
         try:
             samples, _ = draw(
+                ranks,
                 bench.host,
                 trained,
                 images=images,
@@ -239,12 +299,13 @@ def snapshot_scores(
                 count=plan.samples,
                 report=quiet,
             )
-            _, scores = scored(scorer, trained.folder, samples, plan.metrics)
+            _, scores = scored(ranks, scorer, trained.folder, samples, plan.metrics)
             values = {name: estimate.value for name, estimate in scores.values.items()}
+            faults += [name for name in scores.faults if name not in faults]
         except NonFiniteSamples:
             values = dict.fromkeys(plan.metrics)
         curve.append({"images": images, "weights": weights, "scores": values})
-    return curve
+    return curve, faults
 
 
 def _spec(card: Mapping[str, Any]) -> SampleSpec:
@@ -257,21 +318,6 @@ def pack_samples(data: Tensor, spec: SampleSpec) -> bytes:
     if spec.levels is not None:
         metadata["levels"] = str(spec.levels)
     return storage.pack_tensors({"samples": data}, metadata)
-
-
-def read_or_none(path: Path) -> dict[str, Any] | None:
-    """A card, or ``None`` where there is none or it is damaged: its content is then made anew."""
-    try:
-        return storage.read_card(path)
-    except storage.Damaged:
-        return None
-
-
-def _artefact_or_none(path: Path) -> tuple[bytes, dict[str, Any]] | None:
-    try:
-        return storage.read_artefact(path)
-    except storage.Damaged:
-        return None
 
 
 def quiet(event: Event) -> None:

@@ -6,7 +6,7 @@ import torch
 
 from genbench import sampling, storage
 from genbench.runner.bench import Bench
-from genbench.runner.stages import quiet, read_or_none, run_folder, sampling_options, train
+from genbench.runner.stages import open_trained, run_folder, sampling_options
 from genbench.suite import Entry
 
 
@@ -14,13 +14,13 @@ def seconds_per_sample(bench: Bench, entry: Entry) -> float:
     """Wall-clock of one block over its size; to be called while nothing else runs."""
     folder = run_folder(bench, entry.training)
     path = folder / "timing" / f"{storage.fingerprint(dict(entry.sample))}.json"
-    card = read_or_none(path)
+    card = storage.read_card(path)
     if card is None:
         torch.set_num_threads(entry.training.threads)
-        trained = train(bench.host, entry.training, folder, quiet)
+        trained = open_trained(folder)
         model = trained.model(trained.last, "ema")
         what = f"model {entry.model!r}"
-        fabric = bench.host.fabric(entry.training.precision)
+        fabric = bench.host.alone().fabric(entry.training.precision)
         options = sampling_options(model, what, entry.sample)
         warm = sampling_options(model, what, entry.snapshot_sample or entry.sample)
         for timed in (warm, options):

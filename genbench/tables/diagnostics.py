@@ -95,6 +95,7 @@ def _at(column: Column, player: str) -> Column:
 
 
 def _first_nonfinite(training: Training) -> Cell:
-    steps = {r.seed: r.stability.get(_FIRST.key) for r in training.records}
-    said = [f"{step:,} (seed {seed})" for seed, step in steps.items() if step is not None]
-    return Cell(", ".join(said) or "none")
+    steps = [(r.stability.get(_FIRST.key), r.seed) for r in training.records]
+    known = [(step, seed) for step, seed in steps if step is not None]
+    said = [f"{step:,} (seed {seed})" for step, seed in known]
+    return Cell(", ".join(said) or "none", min((step for step, _ in known), default=None))

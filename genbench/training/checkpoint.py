@@ -1,14 +1,24 @@
-"""What a training leaves on disk: the state to resume from, and snapshots of the weights."""
+"""What a training leaves on disk: the state to resume from, snapshots of the weights, its end."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from genbench import storage
+
+WEIGHTS = ("ema", "raw")
+"""What each snapshot is kept of."""
+
+SNAPSHOTS = "snapshots"
+HISTORY = "history.csv"
+OUTCOME = "training.json"
+"""Written last: the training has ended."""
+
+STATE = {"model", "average", "optimizers", "history", "step", "seconds", "counted", "kept"}
 
 
 def save_state(folder: Path, state: Mapping[str, Any]) -> None:
@@ -20,21 +30,32 @@ def save_state(folder: Path, state: Mapping[str, Any]) -> None:
 
 
 def load_state(folder: Path) -> dict[str, Any] | None:
-    """The newest valid state, or ``None``. A damaged one is passed over for the one before it."""
+    """The newest valid state, or ``None``. A damaged one is passed over for the one before it.
+
+    Raises ``storage.Damaged`` where a valid one holds something else than a state.
+    """
     newest = _newest(folder)
-    return storage.unpack_state(newest[1]) if newest else None
+    if newest is None:
+        return None
+    slot, data = newest
+    try:
+        state = storage.unpack_state(data)
+        if state.keys() == STATE:
+            return state
+    except Exception:  # torch raises anything on what it did not write
+        pass
+    raise storage.Damaged(f"{_slot(folder, slot)} is not a state to resume from; remove it")
 
 
 def clear_state(folder: Path) -> None:
     """Remove the state of a training that has finished: its snapshots and history stand."""
     for slot in (0, 1):
         path = _slot(folder, slot)
-        storage.card_path(path).unlink(missing_ok=True)
-        path.unlink(missing_ok=True)
+        storage.remove(storage.card_path(path), path)
 
 
 def save_snapshot(folder: Path, images: int, weights: str, tensors: Mapping[str, Tensor]) -> None:
-    """Store one set of weights, ``ema`` or ``raw``, as safetensors."""
+    """Store one set of ``WEIGHTS`` as safetensors."""
     data = storage.pack_tensors(tensors)
     storage.write_artefact(snapshot_path(folder, images, weights), data, {"images": images})
 
@@ -42,14 +63,34 @@ def save_snapshot(folder: Path, images: int, weights: str, tensors: Mapping[str,
 def load_snapshot(folder: Path, images: int, weights: str) -> dict[str, Tensor]:
     """The inverse of ``save_snapshot``. Raises ``storage.Damaged`` when it is not there whole."""
     path = snapshot_path(folder, images, weights)
-    artefact = storage.read_artefact(path)
-    if artefact is None:
-        raise storage.Damaged(f"{path} is missing or unfinished")
-    return storage.unpack_tensors(artefact[0])
+    data, _ = storage.require_artefact(path)
+    try:
+        return storage.unpack_tensors(data)
+    except Exception as error:  # safetensors and torch raise anything on what they did not write
+        raise storage.Damaged(f"{path} is not a snapshot") from error
+
+
+def snapshot_hash(folder: Path, images: int, weights: str) -> str:
+    """The SHA-256 of a snapshot, as its card has it. Raises as ``load_snapshot`` does."""
+    return str(storage.require_artefact(snapshot_path(folder, images, weights))[1]["sha256"])
 
 
 def snapshot_path(folder: Path, images: int, weights: str) -> Path:
-    return folder / "snapshots" / f"{images:012d}-{weights}.safetensors"
+    return folder / SNAPSHOTS / f"{images:012d}-{weights}.safetensors"
+
+
+def parts(folder: Path, snapshots: Sequence[int]) -> Iterator[Path]:
+    """The artefacts that a training with these snapshots has left at its end."""
+    for images in snapshots:
+        for weights in WEIGHTS:
+            yield snapshot_path(folder, images, weights)
+    yield folder / HISTORY
+
+
+def reopen(folder: Path) -> None:
+    """A part of it is lost: the training is to start anew, which leaves the same bits again."""
+    clear_state(folder)
+    storage.remove(folder / OUTCOME)
 
 
 def _slot(folder: Path, slot: int) -> Path:

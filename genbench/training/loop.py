@@ -15,6 +15,8 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from genbench import storage
+from genbench.errors import GenbenchError, one_line
+from genbench.ranks import gather
 from genbench.seeding import seed_all
 from genbench.training import checkpoint, ema
 from genbench.training.batches import Order, flip, loader
@@ -68,7 +70,7 @@ class Outcome:
     seconds: float
     """Wall-clock in the loop, snapshots and checkpoints included, over all resumes."""
     flops: float
-    """Of the whole training on one device: those of the first steps, scaled."""
+    """Of the whole training, over all devices: those of the first steps, scaled."""
     parameters: Mapping[str, int]
     """By player."""
 
@@ -92,10 +94,14 @@ def train(
 
 def outcome(folder: Path) -> Outcome | None:
     """How the training in ``folder`` ended; ``None`` while it has not."""
-    card = storage.read_card(folder / "training.json")
+    path = folder / checkpoint.OUTCOME
+    card = storage.read_card(path)
     if card is None:
         return None
-    return Outcome(**{**card, "snapshots": tuple(card["snapshots"])})
+    try:
+        return Outcome(**{**card, "snapshots": tuple(card["snapshots"])})
+    except (KeyError, TypeError) as error:
+        raise storage.Damaged(f"{path} does not say how a training ended") from error
 
 
 class _Training:
@@ -133,11 +139,22 @@ class _Training:
         self.seconds = 0.0
         self.counted: list[float] = []
         self.kept: list[int] = []
-        self._prepare(checkpoint.load_state(folder))
+        self._resume(checkpoint.load_state(folder))
         self._clock = time.perf_counter()
         self._saved = self._clock
         self._reported = self.step * plan.batch, self._clock
         self._save_cost = 0.0
+
+    def _resume(self, state: dict[str, Any] | None) -> None:
+        try:
+            self._prepare(state)
+        except (KeyError, RuntimeError, TypeError, ValueError) as error:
+            if state is None:
+                raise
+            raise storage.Damaged(
+                f"{self.folder}: its checkpoint is not this training's ({one_line(error)}); remove "
+                "the folder, or name another"
+            ) from error
 
     def _prepare(self, state: dict[str, Any] | None) -> None:
         """Wrap the players for the devices, restoring a state first: a wrapper changes no name in
@@ -217,16 +234,20 @@ class _Training:
             max_norm=math.inf if how.clip_norm is None else how.clip_norm,
             error_if_nonfinite=False,
         )
-        reduced = cast(Tensor, self.fabric.all_reduce(turn.loss.detach(), reduce_op="mean"))
-        # One transfer for both: on an accelerator every one is a wait.
-        loss, norm = torch.stack([reduced.float(), cast(Tensor, norms).float()]).tolist()
+        # One transfer for all: on an accelerator every one is a wait.
+        seen = [turn.loss, cast(Tensor, norms), *turn.diagnostics.values()]
+        told = torch.stack(
+            [torch.as_tensor(x, device=turn.loss.device).float().reshape(()) for x in seen]
+        )
+        reduced = cast(Tensor, self.fabric.all_reduce(told.detach(), reduce_op="mean"))
+        loss, norm, *diagnostics = reduced.tolist()
         self.history.add(
             progress,
             turn.player,
             loss=loss,
             gradient_norm=norm,
             learning_rate=learning_rate,
-            diagnostics={name: float(value) for name, value in turn.diagnostics.items()},
+            diagnostics=dict(zip(turn.diagnostics, diagnostics, strict=True)),
         )
         self.loss = loss
         if not (math.isfinite(loss) and math.isfinite(norm)):
@@ -271,10 +292,23 @@ class _Training:
 
     def _snapshot(self) -> None:
         images = self.step * self.plan.batch
+        self._require_step(images)
         self.kept.append(images)
         if self.fabric.is_global_zero:
             checkpoint.save_snapshot(self.folder, images, "ema", self.average.state_dict())
             checkpoint.save_snapshot(self.folder, images, "raw", self.model.state_dict())
+
+    def _require_step(self, images: int) -> None:
+        """Raises ``GenbenchError`` where the ranks' weights have parted."""
+        if self.fabric.world_size == 1:
+            return
+        mine = int(storage.hash_tensor(*self.model.parameters()), 16) >> 1
+        hashes = gather(self.fabric, torch.tensor(mine, device=self.fabric.device))
+        if bool((hashes != hashes[0]).any()):
+            raise GenbenchError(
+                f"the devices' weights differ after {images} images: losses() must call the "
+                "players themselves, not their submodules, and train nothing else"
+            )
 
     def _elapsed(self) -> float:
         return self.seconds + time.perf_counter() - self._clock
@@ -287,13 +321,15 @@ class _Training:
             first_nonfinite_step=first_nonfinite,
             snapshots=tuple(self.kept),
             seconds=self._elapsed(),
-            flops=sum(counted) / len(counted) * self.step if counted else 0.0,
+            flops=sum(counted) / len(counted) * self.step * self.fabric.world_size
+            if counted
+            else 0.0,
             parameters=self.parameters,
         )
         if self.fabric.is_global_zero:
             text = self.history.frame().to_csv(index=False)
-            storage.write_artefact(self.folder / "history.csv", text.encode(), {})
-            storage.write_card(self.folder / "training.json", asdict(result))
+            storage.write_artefact(self.folder / checkpoint.HISTORY, text.encode(), {})
+            storage.write_card(self.folder / checkpoint.OUTCOME, asdict(result))
             checkpoint.clear_state(self.folder)
         self.fabric.barrier()
         return result

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 from sklearn.datasets import load_digits
 
 from genbench.results import Record, write_records
+from genbench.storage import write_artefact
 
 HOSTILE = "<script>alert(1)</script> & $x_"
 """An entry's name that must stay text in every format."""
@@ -213,24 +215,23 @@ def example_folder(example_records: list[Record], tmp_path_factory: pytest.TempP
 def write_samples(
     path: Path, samples: np.ndarray, modality: str = "image", levels: int | None = 17
 ) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     metadata = {"modality": modality, "levels": "" if levels is None else str(levels)}
-    save_file({"samples": samples}, path, metadata=metadata)
+    write_artefact(path, save({"samples": samples}, metadata), {})
 
 
 def _write_history(path: Path, record: Record) -> None:
     random = np.random.default_rng(record.seed or 0)
     steps = 413 if record.status == "diverged" else 1250
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(
-            ["step", "images", "player", "loss", "gradient_norm", "learning_rate", "accuracy"]
-        )
-        for step in range(steps):
-            for player in PLAYERS[record.trains or ""]:
-                loss = 0.05 + math.exp(-step / 90) + abs(random.normal(0, 0.02))
-                if record.status == "diverged" and step == steps - 1:
-                    loss = math.nan
-                norm = 0.4 + random.gamma(2, 0.2)
-                writer.writerow([step, 64 * step, player, loss, norm, 3e-3, 0.5])
+    file = io.StringIO()
+    writer = csv.writer(file)
+    writer.writerow(
+        ["step", "images", "player", "loss", "gradient_norm", "learning_rate", "accuracy"]
+    )
+    for step in range(steps):
+        for player in PLAYERS[record.trains or ""]:
+            loss = 0.05 + math.exp(-step / 90) + abs(random.normal(0, 0.02))
+            if record.status == "diverged" and step == steps - 1:
+                loss = math.nan
+            norm = 0.4 + random.gamma(2, 0.2)
+            writer.writerow([step, 64 * step, player, loss, norm, 3e-3, 0.5])
+    write_artefact(path, file.getvalue().encode(), {})

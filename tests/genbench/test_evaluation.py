@@ -12,8 +12,9 @@ import genbench
 from genbench import evaluation, registry
 from genbench.data import open_samples
 from genbench.errors import UsageError
+from genbench.metrics.frechet import FrechetDistance
 from genbench.metrics.vendi import VendiScore
-from genbench.types import SampleSpec, TensorSamples
+from genbench.types import Estimate, SampleSpec, TensorSamples
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +104,26 @@ def test_the_code_of_a_plugin_metric_counts_where_it_is_used(
     )
     assert scorer.code() == {}
     assert scorer.code(["mine"]).keys() == {"metric mine"}
+
+
+def test_a_metric_that_fails_costs_its_own_outputs(
+    halves: tuple[TensorSamples, TensorSamples], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Mine(FrechetDistance):
+        outputs: Mapping[str, bool] = {"mine": False}
+
+        def compute(self) -> Mapping[str, Estimate]:
+            raise ZeroDivisionError("a bug")
+
+    monkeypatch.setitem(registry.metrics._added, "mine", Mine)
+    few = TensorSamples(halves[0].spec, "few", halves[0].data[:4])
+    wanted = ["frechet_distance", "mine", "recall"]
+    scores = genbench.evaluate(few, halves[1], extractor="digits", metrics=wanted)
+    assert scores.values.keys() == {"frechet_distance"}
+    assert scores.better.keys() == {"frechet_distance"}
+    assert scores.skipped["mine"] == "mine failed: ZeroDivisionError: a bug"
+    assert scores.faults == ["mine"]
+    assert scores.skipped["recall"] == "manifold needs at least 6 generated samples; there are 4"
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,11 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 from torch.nn import functional as F
 
+from genbench.errors import GenbenchError
 from genbench.extractors import digits as module
 from genbench.extractors import train_digits
 from genbench.extractors.digits import DigitsNetwork, digits
 from genbench.metrics.frechet import frechet_distance
-from genbench.storage import Damaged
 from genbench.types import SampleSpec
 
 SPEC = SampleSpec("image", (1, 8, 8), levels=17)
@@ -128,7 +128,7 @@ def test_altered_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (tmp_path / "digits.safetensors").write_bytes(data)
     (tmp_path / "digits.json").write_text(SHIPPED.joinpath("digits.json").read_text())
     monkeypatch.setattr(module, "files", lambda package: tmp_path)
-    with pytest.raises(Damaged, match=r"digits\.safetensors is damaged"):
+    with pytest.raises(GenbenchError, match=r"digits\.safetensors is damaged: install"):
         digits()
 
 

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ORDER = [
     {"errors"},
     {"types"},
-    {"registry", "seeding", "storage"},
+    {"precision", "ranks", "registry", "seeding", "storage"},
     {
         "suite",
         "data",
@@ -28,7 +28,9 @@ ORDER = [
     {"evaluation", "tables"},
     {"runner"},
     {"executors", "report"},
+    {"testing"},
     {"cli"},
+    {"__main__"},
 ]
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
 

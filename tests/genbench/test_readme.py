@@ -2,38 +2,98 @@
 
 from __future__ import annotations
 
+import ast
+import json
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from click.testing import CliRunner
+from torch.distributions import Normal, kl_divergence
 
+from genbench import Batch, Progress, SampleSpec
 from genbench.cli import main
 
-README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PACKAGED = ROOT / "tests" / "plugins" / "package" / "moons" / "vae.py"
 
 
 def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 
 
+def vae_script() -> str:
+    (script,) = [text for text in blocks("python") if text.startswith("# vae.py")]
+    return script
+
+
+def definitions(source: str) -> dict[str, str | None]:
+    """The classes and functions of a file, as they are written."""
+    nodes = [n for n in ast.parse(source).body if isinstance(n, (ast.ClassDef, ast.FunctionDef))]
+    return {node.name: ast.get_source_segment(source, node) for node in nodes}
+
+
+def typed(command: str) -> str:
+    program, *arguments = shlex.split(command)
+    assert program == "genbench"
+    done = CliRunner().invoke(main, arguments, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def distance(command: str) -> float:
+    """What an ``evaluate`` command says, with its digits."""
+    scores = json.loads(typed(f"{command} --metrics frechet_distance --json"))
+    return float(scores["values"]["frechet_distance"]["value"])
+
+
 def test_add_your_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The section's script and its three commands; the learned model beats the untrained one."""
+    """The section's script and its three commands; the trained model beats one of a single step."""
     monkeypatch.chdir(tmp_path)
-    (script,) = [text for text in blocks("python") if text.startswith("# mymodel.py")]
-    Path("mymodel.py").write_text(script, encoding="utf-8")
-    (commands,) = [text for text in blocks("sh") if "--plugin mymodel.py" in text]
-    outputs = []
-    for line in commands.splitlines():
-        program, *arguments = shlex.split(line)
-        assert program == "genbench"
-        done = CliRunner().invoke(main, arguments, catch_exceptions=False)
-        assert done.exit_code == 0, done.output
-        outputs.append(done.output)
-    distance = re.search(r"frechet_distance +↓ +([\d.]+)", outputs[-1])
-    assert distance
-    assert float(distance.group(1)) < 3
+    script = vae_script()
+    assert script.count("\n") <= 60
+    Path("vae.py").write_text(script, encoding="utf-8")
+    (commands,) = [text for text in blocks("sh") if "--plugin vae.py" in text]
+    train, sample, evaluate = commands.splitlines()
+    typed(train)
+    typed(sample)
+    assert re.search(r"frechet_distance +↓ +[\d.]+", typed(evaluate))
+    trained = distance(evaluate)
+    budget, renamed = re.subn(r"--images \d+ --out vae", "--images 64 --out new", train)
+    assert renamed == 1
+    typed(budget)
+    typed(sample.replace("sample vae ", "sample new "))
+    assert trained < distance(evaluate) / 5
+
+
+def test_the_packaged_model_is_the_one_shown() -> None:
+    """What the README shows and what the tests install as a package cannot drift apart."""
+    packaged = PACKAGED.read_text(encoding="utf-8")
+    assert packaged.count("\n") <= 60
+    assert definitions(packaged) == definitions(vae_script())
+    assert definitions(packaged).keys() == {"Autoencoder", "VAE", "mlp", "vae"}
+
+
+def test_the_loss_is_the_negative_elbo() -> None:
+    """Of the model shown, in nats a dimension, by torch's own densities."""
+    shown: dict[str, Any] = {}
+    exec(vae_script().rpartition("registry.models.add")[0], shown)
+    torch.manual_seed(0)
+    model = shown["vae"](SampleSpec("image", (1, 4, 4)), latent=3, width=8)
+    x = torch.randn(5, 1, 4, 4)
+    torch.manual_seed(1)
+    (turn,) = model.losses(Batch(x), Progress(0, 0, 5))
+    torch.manual_seed(1)
+    decoded, mean, log_variance = model.players["autoencoder"](torch.randn(5, 3), x)
+    likelihood = Normal(decoded, (x - decoded).square().mean().sqrt()).log_prob(x).sum()
+    posterior = Normal(mean, (0.5 * log_variance).exp())
+    kl = kl_divergence(posterior, Normal(0.0, 1.0)).sum()
+    torch.testing.assert_close(turn.loss, (kl - likelihood) / x.numel())
+    torch.testing.assert_close(turn.diagnostics["kl"], (kl / x.numel()).detach())
 
 
 def test_every_command_is_in_the_table() -> None:

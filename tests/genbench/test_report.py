@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+import shutil
 from collections import Counter
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -11,12 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from genbench.errors import DataError
 from genbench.report import write_report
 from genbench.report.curves import windows
 from genbench.results import RECORDS, Record, read_records, write_records
+from genbench.storage import Damaged, write_artefact
 from genbench.tables import comparison
 
 HOSTILE = "<script>alert(1)</script> & $x_"
@@ -166,11 +168,9 @@ def test_the_page_is_small_and_always_the_same(
 def test_missing_files_are_named(example_records: list[Record], tmp_path: Path) -> None:
     write_records(tmp_path, example_records)
     history = tmp_path / "runs/ddpm-seed0/history.csv"
-    history.parent.mkdir(parents=True)
-    history.write_text("step,images,loss\n0,0,1\n")
-    damaged = tmp_path / "runs/gan-seed0/samples/GAN.safetensors"
-    damaged.parent.mkdir(parents=True)
-    damaged.write_bytes(b"not a sample file")
+    write_artefact(history, b"step,images,loss\n0,0,1\n", {})
+    foreign = tmp_path / "runs/gan-seed0/samples/GAN.safetensors"
+    write_artefact(foreign, b"not a sample file", {})
     write_report([tmp_path], tmp_path / "report.html")
     page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
     said = " ".join(page.texts["li"])
@@ -180,6 +180,19 @@ def test_missing_files_are_named(example_records: list[Record], tmp_path: Path) 
     assert "seed 0: DDPM.safetensors: no such file" in captions
     assert any(text.startswith("seed 0: GAN.safetensors cannot be read") for text in captions)
     assert page.tags["img"] == 0
+
+
+@pytest.mark.parametrize("kind", ["history", "samples"])
+def test_damaged_files_are_never_shown(
+    kind: str, example_folder: Path, example_records: list[Record], tmp_path: Path
+) -> None:
+    folder = tmp_path / "altered"
+    shutil.copytree(example_folder, folder)
+    path = folder / next(r.files[kind] for r in example_records if kind in r.files)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(Damaged, match=re.escape(str(path))):
+        write_report([folder], tmp_path / "report.html")
+    assert not (tmp_path / "report.html").exists()
 
 
 def points_records(records: list[Record]) -> list[Record]:
@@ -204,7 +217,7 @@ def test_points_are_clouds(example_records: list[Record], tmp_path: Path) -> Non
             path.parent.mkdir(parents=True, exist_ok=True)
             points = np.random.default_rng(0).normal(size=(300, 2)).astype(np.float32)
             points[0] = np.nan
-            save_file({"samples": points}, path, metadata={"modality": "points", "levels": ""})
+            write_artefact(path, save({"samples": points}, {"modality": "points", "levels": ""}), {})
     write_report([tmp_path], tmp_path / "report.html")
     page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
     assert page.tags["img"] == 0
@@ -232,7 +245,7 @@ def test_grids_of_any_levels_and_sizes(
     write_records(tmp_path, [real])
     path = tmp_path / real.files["samples"]
     path.parent.mkdir(parents=True)
-    save_file({"samples": samples}, path, metadata={"modality": modality, "levels": levels})
+    write_artefact(path, save({"samples": samples}, {"modality": modality, "levels": levels}), {})
     write_report([tmp_path], tmp_path / "report.html")
     (image,) = Page((tmp_path / "report.html").read_text(encoding="utf-8")).images
     sheet = np.asarray(Image.open(io.BytesIO(image)))
@@ -260,7 +273,7 @@ def test_what_has_no_picture_says_so(
     path = tmp_path / real.files["samples"]
     path.parent.mkdir(parents=True)
     data = np.zeros(shape, np.float32)
-    save_file({"samples": data}, path, metadata={"modality": modality, "levels": ""})
+    write_artefact(path, save({"samples": data}, {"modality": modality, "levels": ""}), {})
     write_report([tmp_path], tmp_path / "report.html")
     page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
     assert f"real samples: {reason}" in page.texts["span"]

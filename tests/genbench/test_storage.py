@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import pickle
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
 from genbench import storage
-from genbench.errors import GenbenchError
-from genbench.storage import Damaged
+from genbench.errors import UsageError
+from genbench.storage import CannotWrite, Damaged
 
 
 def test_cards_come_back(tmp_path: Path) -> None:
@@ -22,16 +24,26 @@ def test_cards_come_back(tmp_path: Path) -> None:
     assert storage.read_card(tmp_path / "none.json") is None
 
 
-def test_every_single_altered_byte_of_a_card_is_found(tmp_path: Path) -> None:
+def test_every_flipped_bit_and_every_cut_of_a_card_is_found(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
-    storage.write_card(path, {"name": "ddpm", "value": 1.5})
+    storage.write_card(path, {"name": "σ", "value": 1.5, "list": [1, None]})
     whole = path.read_bytes()
-    for index in range(len(whole)):
-        path.write_bytes(whole[:index] + bytes([whole[index] ^ 1]) + whole[index + 1 :])
-        if whole[index : index + 1].isspace():
-            continue  # between tokens, where another byte may mean the same
+    altered = [whole[:length] for length in range(len(whole))]
+    for bit in range(8 * len(whole)):
+        flipped = bytearray(whole)
+        flipped[bit // 8] ^= 1 << bit % 8
+        altered.append(bytes(flipped))
+    for data in altered:
+        path.write_bytes(data)
         with pytest.raises(Damaged, match=re.escape(str(path))):
             storage.read_card(path)
+
+
+def test_a_card_of_deep_nonsense_is_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text("[" * 100_000, encoding="utf-8")
+    with pytest.raises(Damaged, match="not a card"):
+        storage.read_card(path)
 
 
 def test_truncated_artefacts_are_found(tmp_path: Path) -> None:
@@ -49,6 +61,22 @@ def test_an_artefact_without_its_card_was_never_finished(tmp_path: Path) -> None
     assert storage.read_artefact(tmp_path / "x.bin") is None
 
 
+def test_what_is_damaged_in_a_folder_is_listed(tmp_path: Path) -> None:
+    storage.write_artefact(tmp_path / "runs" / "whole.bin", b"0", {})
+    storage.write_card(tmp_path / "runs" / "whole.json", {})
+    storage.write_bytes(tmp_path / "runs" / "unfinished.bin", b"1")
+    assert list(storage.damaged(tmp_path)) == []
+    for name in ("altered.bin", "gone.bin", "card.bin"):
+        storage.write_artefact(tmp_path / "runs" / name, b"2", {})
+    storage.write_bytes(tmp_path / "runs" / "altered.bin", b"3")
+    storage.remove(tmp_path / "runs" / "gone.bin")
+    storage.write_text(tmp_path / "runs" / "card.bin.json", "{}")
+    found = {path.name: str(error) for path, error in storage.damaged(tmp_path)}
+    assert found.keys() == {"altered.bin.json", "gone.bin.json", "card.bin.json"}
+    assert f"{tmp_path / 'runs' / 'altered.bin'} is damaged" in found["altered.bin.json"]
+    assert "No such file" in found["gone.bin.json"]
+
+
 @pytest.mark.parametrize("call", ["fsync", "open"])
 def test_a_failing_disk_leaves_the_old_file(
     tmp_path: Path, call: str, monkeypatch: pytest.MonkeyPatch
@@ -61,10 +89,72 @@ def test_a_failing_disk_leaves_the_old_file(
 
     with monkeypatch.context() as patch:
         patch.setattr(*((os, "fsync") if call == "fsync" else (Path, "open")), fail)
-        with pytest.raises(GenbenchError, match=r"cannot write .*a\.txt: No space left"):
+        with pytest.raises(CannotWrite) as caught:
             storage.write_text(path, "new")
+    assert str(caught.value) == f"cannot write {path}: No space left on device"
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_an_interrupt_leaves_nothing_beside_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(_: int) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            storage.write_text(tmp_path / "a.txt", "new")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_where_a_file_is_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("mine")
+    for act in (
+        lambda: storage.write_text(tmp_path / "a" / "b" / "c.txt", ""),
+        lambda: storage.make_folder(tmp_path / "a"),
+        lambda: storage.lock(tmp_path / "a").__enter__(),
+    ):
+        with pytest.raises(CannotWrite, match=rf"cannot write {re.escape(str(tmp_path / 'a'))}"):
+            act()
+    with pytest.raises(CannotWrite, match=r"Is a directory|not permitted"):
+        storage.remove(tmp_path)
+
+
+def test_every_new_name_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder's own name is lost by a crash as a file's is."""
+    synced: list[str] = []
+
+    def note(descriptor: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+
+    monkeypatch.setattr(os, "fsync", note)
+    storage.write_text(tmp_path / "a" / "b" / "c.txt", "")
+    inner = str(tmp_path / "a" / "b")
+    aside = f"{inner}/.c.txt.{os.getpid()}.tmp"
+    assert synced == [str(tmp_path), str(tmp_path / "a"), aside, inner]
+
+
+def test_the_lock_clears_what_killed_processes_left(tmp_path: Path) -> None:
+    dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], stdout=-1)
+    names = [f".a.json.{int(dead.stdout)}.tmp", f".a.json.{os.getpid()}.tmp", ".a.json.x.tmp"]
+    for name in names:
+        storage.write_text(tmp_path / "runs" / name, "half")
+    with storage.lock(tmp_path):
+        assert {path.name for path in (tmp_path / "runs").iterdir()} == {names[1]}
+
+
+def test_a_folder_is_ours_with_the_marker_or_what_a_kill_leaves_of_it(tmp_path: Path) -> None:
+    storage.require_own(tmp_path / "new", "run.json")
+    (tmp_path / ".lock").touch()
+    (tmp_path / ".run.json.123.tmp").touch()
+    storage.require_own(tmp_path, "run.json")
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(UsageError, match="belongs to something else"):
+        storage.require_own(tmp_path, "run.json")
+    (tmp_path / "run.json").touch()
+    storage.require_own(tmp_path, "run.json")
 
 
 def test_tensors_and_states_come_back() -> None:

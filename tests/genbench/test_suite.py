@@ -5,13 +5,16 @@ from __future__ import annotations
 import copy
 import tomllib
 from dataclasses import replace
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from genbench import suite
+from genbench import registry, suite
 from genbench.errors import GenbenchError, UsageError
+from genbench.registry import PluginError
+from genbench.types import Variant
 
 TEXT = """
 title = "A suite"
@@ -68,8 +71,8 @@ def test_the_budget_is_rounded_up_to_whole_batches(content: dict[str, Any]) -> N
     ("change", "message"),
     [
         ({"sedes": [0]}, "unknown key 'sedes'; did you mean 'seeds'?"),
-        ({"seeds": []}, "seeds: value error, should be one or more different numbers"),
-        ({"seeds": [3, 3]}, "seeds: value error, should be one or more different numbers"),
+        ({"seeds": []}, "seeds: should be one or more different numbers"),
+        ({"seeds": [3, 3]}, "seeds: should be one or more different numbers"),
         ({"seeds": [-1]}, "seeds.0: input should be greater than or equal to 0, got -1"),
         ({"images": "many"}, "images: input should be a valid integer, got 'many'"),
         ({"images": 0}, "images: input should be greater than or equal to 1, got 0"),
@@ -81,7 +84,16 @@ def test_the_budget_is_rounded_up_to_whole_batches(content: dict[str, Any]) -> N
             "unknown key 'entries.A.mdel'; did you mean 'model'",
         ),
         ({"score": {"extracter": "x"}}, "unknown key 'score.extracter'; did you mean 'extractor'?"),
-        ({"train": {"precision": "16-mixed"}}, "train.precision: input should be '32-true'"),
+        (
+            {"train": {"precision": "16-mixed"}},
+            "train.precision: 16-mixed is refused: its loss scaler overflows by design, which "
+            "would count as divergence; use bf16-mixed",
+        ),
+        (
+            {"entries": {"A": {"model": "ddpm", "train": {"precision": "16-mixed"}}}},
+            "entries.A.train.precision: 16-mixed is refused: its loss scaler",
+        ),
+        ({"train": {"precision": "16-true"}}, "train.precision: input should be '32-true' or"),
         ({"train": {"ema_halflife": 0}}, "train.ema_halflife: input should be greater than 0"),
     ],
 )
@@ -122,6 +134,69 @@ def test_wrong_models_and_options(
     with pytest.raises(UsageError) as error:
         suite.trainings(suite.parse("it", content))
     assert message in str(error.value)
+
+
+@pytest.fixture
+def plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that is fine, and four that are at fault in their own ways."""
+
+    def build(spec: object, *, device: object = object()) -> None: ...
+
+    def fine(spec: object, *, width: int = 8) -> None: ...
+
+    added = {
+        "odd": build,
+        "fine": fine,
+        "nobodys": Variant(trains="not-installed", sample={}),
+        "unwritable": Variant(trains="fine", sample={"device": object()}),
+    }
+    gone = EntryPoint("gone", "no_such_module:build", "genbench.models")
+    installed = {**registry.models._installed(), "gone": [gone]}
+    monkeypatch.setattr(registry.models, "_points", installed)
+    monkeypatch.setattr(registry.models, "_added", added)
+
+
+@pytest.mark.usefixtures("plugins")
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("gone", "model 'gone' of no_such_module:build cannot be loaded: ModuleNotFoundError"),
+        ("odd", "model 'odd', option 'device': <object object at"),
+        ("nobodys", "model 'nobodys' samples another: unknown model 'not-installed'"),
+        ("unwritable", "model 'unwritable', option 'device': <object object at"),
+    ],
+)
+def test_a_plugin_at_fault_costs_its_own_entries(
+    content: dict[str, Any], model: str, message: str
+) -> None:
+    content["entries"] |= {
+        "Bad": {"model": model, "options": {"width": 3}},
+        "Fine": {"model": "fine", "options": {"width": 3}},
+    }
+    if model != "gone":
+        del content["entries"]["Bad"]["options"]
+    groups = suite.trainings(suite.parse("it", content), [0])
+    faults = {entry.name: entry.fault for group in groups for entry in group}
+    assert faults.pop("Bad", "")[: len(message)] == message  # type: ignore[index]
+    assert faults == dict.fromkeys(["A", "B", "C", "Fine"])
+    (bad,) = (group for group in groups if group[0].name == "Bad")
+    assert [entry.name for entry in bad] == ["Bad"]
+    training = bad[0].training
+    assert (training.model, training.batch) == (model, 64)
+    assert suite.training_identity(training, dataset="d", code="c", host={})
+    assert registry.models.code(model)
+
+
+@pytest.mark.usefixtures("plugins")
+def test_a_wrong_option_is_the_users_mistake_whatever_else_is_wrong(
+    content: dict[str, Any],
+) -> None:
+    content["entries"] = {
+        "Bad": {"model": "gone"},
+        "Fine": {"model": "fine", "options": {"widht": 3}},
+    }
+    with pytest.raises(UsageError, match="model 'fine' has no option 'widht'; did you mean"):
+        suite.trainings(suite.parse("it", content))
 
 
 def test_the_floor_keeps_its_name(content: dict[str, Any]) -> None:
@@ -170,6 +245,60 @@ def test_files_that_are_not_suites(tmp_path: Path, text: str) -> None:
         suite.load(str(path))
 
 
+@pytest.fixture
+def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two offer a suite of one name, and each one that cannot be read; two more are broken."""
+    points = dict(registry.suites._installed())
+    for name in ("suites_one", "suites_two"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "ours.toml").write_text(TEXT, encoding="utf-8")
+        points[name] = [EntryPoint(name, name, "genbench.suites")]
+    (tmp_path / "suites_two" / "torn.toml").write_text("title = ", encoding="utf-8")
+    points["gone"] = [EntryPoint("gone", "suites_gone", "genbench.suites")]
+    points["odd"] = [EntryPoint("odd", "builtins:dict", "genbench.suites")]
+    (tmp_path / "suites_one" / "latin.toml").write_bytes(b"title = '\xe9'")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(registry.suites, "_points", points)
+
+
+@pytest.mark.usefixtures("packages")
+def test_suites_of_packages_at_odds() -> None:
+    names = suite.names()
+    assert names["quickstart"] == suite.load("quickstart").title
+    assert "'ours' is claimed by suites_one and suites_two" in names["ours"]
+    assert names["torn"].startswith("TOMLDecodeError: Invalid value")
+    with pytest.raises(UsageError, match="suite 'ours' is claimed by suites_one and suites_two"):
+        suite.load("ours")
+    with pytest.raises(UsageError, match="suite 'torn' is not TOML"):
+        suite.load("torn")
+    with pytest.raises(PluginError, match="suite 'latin' of suites_one cannot be read: UnicodeDec"):
+        suite.load("latin")
+    assert "UnicodeDecodeError" in names["latin"]
+    with pytest.raises(UsageError, match="unknown suite 'mine'; ") as error:
+        suite.load("mine")
+    assert "; suite 'gone' of suites_gone cannot be loaded: ModuleNotFound" in str(error.value)
+    assert "; suites 'odd' of builtins:dict cannot be read: " in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["32-true", "bf16-mixed"])
+def test_precisions_of_the_command_line(text: str) -> None:
+    assert suite.precision(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("16-mixed", "--precision: 16-mixed is refused: its loss scaler overflows by design"),
+        ("bf16", "--precision: input should be '32-true' or 'bf16-mixed', got 'bf16'"),
+    ],
+)
+def test_precisions_that_are_refused(text: str, message: str) -> None:
+    with pytest.raises(UsageError) as error:
+        suite.precision(text)
+    assert str(error.value).startswith(message)
+
+
 def test_every_built_in_suite_is_valid() -> None:
     names = suite.names()
     assert "quickstart" in names
@@ -211,7 +340,9 @@ def test_sampling_and_scoring_identities_see_every_field() -> None:
         "training": "t",
         "code": "c",
         "host": {"device": "cpu"},
+        "precision": "32-true",
         "images": 1,
+        "snapshot": "a",
         "weights": "ema",
         "options": {"steps": 1},
         "seed": 0,
@@ -222,7 +353,9 @@ def test_sampling_and_scoring_identities_see_every_field() -> None:
         "training": "u",
         "code": "d",
         "host": {"device": "cuda"},
+        "precision": "bf16-mixed",
         "images": 2,
+        "snapshot": "b",
         "weights": "raw",
         "options": {"steps": 2},
         "seed": 1,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -77,5 +78,32 @@ def faulty(spec: SampleSpec, *, where: str = "train") -> Toy:
     return Faulty(spec, 0.05, None)
 
 
+def mortal(spec: SampleSpec, *, mark: str) -> Toy:
+    """A model whose second process dies at step 15, unless the file ``mark`` is there."""
+
+    class Mortal(Toy):
+        def losses(self, batch: Batch, progress: Progress) -> Iterator[Turn]:
+            second = os.environ.get("LOCAL_RANK") == "1"
+            if second and progress.step == 15 and not Path(mark).exists():
+                Path(mark).touch()
+                os._exit(9)
+            yield from super().losses(batch, progress)
+
+    return Mortal(spec, 0.05, None)
+
+
+def parting(spec: SampleSpec) -> Toy:
+    """A model that goes behind its player's back, so that nothing averages its gradients."""
+
+    class Parting(Toy):
+        def losses(self, batch: Batch, progress: Progress) -> Iterator[Turn]:
+            (bias,) = self.players["mover"].parameters()
+            yield Turn("mover", (bias - batch.data.mean(0)).square().mean())
+
+    return Parting(spec, 0.05, None)
+
+
 registry.models.add("toy", toy)
+registry.models.add("mortal", mortal)
+registry.models.add("parting", parting)
 registry.models.add("faulty", faulty)

@@ -1,0 +1,198 @@
+"""Name → factory, over entry points of installed packages and names that a script adds.
+
+A factory's signature is its schema: its keyword-only parameters are the options that a suite or a
+command line may set, and a wrong one is told in one line. Listing names loads no plugin.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import sys
+from functools import partial
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any
+
+from genbench.errors import UnknownName, UsageError, one_line
+from genbench.registry.faults import PluginError, blaming
+from genbench.registry.options import check_options, require_plain, schema
+from genbench.registry.sources import first_line, hash_source, source_file, source_hash
+from genbench.storage import fingerprint
+
+__all__ = [
+    "GROUPS",
+    "PluginError",
+    "Registry",
+    "add_plugin_file",
+    "blaming",
+    "check_options",
+    "datasets",
+    "extractors",
+    "metrics",
+    "models",
+    "require_plain",
+    "schema",
+    "source_hash",
+    "suites",
+]
+
+
+class Registry:
+    """The names of one group of plugins, ``genbench.models`` say."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self.group = f"genbench.{kind}s"
+        self._added: dict[str, Any] = {}
+        self._points: dict[str, list[EntryPoint]] | None = None
+
+    def add(self, name: str, value: Any) -> None:
+        """Register ``value`` under ``name`` for this process. Raises ``UsageError`` when taken."""
+        if name in self.names():
+            raise UsageError(f"{self.kind} {name!r} is already registered by {self.origin(name)}")
+        self._added[name] = value
+
+    def names(self) -> list[str]:
+        """Every registered name, sorted; nothing is loaded."""
+        return sorted({*self._installed(), *self._added})
+
+    def get(self, name: str) -> Any:
+        """What is registered under ``name``.
+
+        Raises ``UnknownName``; ``UsageError`` when two packages claim the name; ``PluginError``
+        when its module cannot be imported.
+        """
+        if name in self._added:
+            return self._added[name]
+        point = self.point(name)
+        try:
+            return point.load()
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a script that was never meant to be imported may exit
+            raise PluginError(
+                f"{self.kind} {name!r} of {_owner(point)} cannot be loaded: {one_line(error)}; "
+                "genbench doctor looks for the cause"
+            ) from error
+
+    def make(self, name: str, *arguments: Any, **options: Any) -> Any:
+        """What the factory of that name makes. Raises as ``get`` does, whatever ``GenbenchError``
+        the factory raises, and ``PluginError`` for anything else."""
+        factory = self.get(name)
+        with blaming(f"{self.kind} {name!r} of {self.origin(name)} failed"):
+            return factory(*arguments, **options)
+
+    def point(self, name: str) -> EntryPoint:
+        """The entry point behind an installed name. Raises as ``get`` does."""
+        first, *others = self._claims(name)
+        if others:
+            said = f"{self.kind} {name!r} is claimed by {self.origin(name)}"
+            raise UsageError(f"{said}; uninstall one of them")
+        return first
+
+    def origin(self, name: str) -> str:
+        """Where a name comes from: a package and its version (both packages, of a name claimed
+        twice), or the script that added it."""
+        if name in self._added:
+            module = sys.modules.get(_home(self._added[name]))
+            return getattr(module, "__file__", None) or "a script"
+        return " and ".join(map(_owner, self._claims(name)))
+
+    def code(self, name: str) -> str:
+        """A hash of the plugin's source, which need not be importable; of its package's version,
+        where an installed one has no source. Raises ``UsageError`` where an added one has none, as
+        at an interactive prompt."""
+        if name in self._added:
+            return source_hash(_home(self._added[name]), f"{self.kind} {name!r}")
+        claims = self._claims(name)
+        files = [source_file(_target(point)[0]) for point in claims]
+        return fingerprint(
+            [
+                _owner(point) if file is None else hash_source(file)
+                for point, file in zip(claims, files, strict=True)
+            ]
+        )
+
+    def is_ours(self, name: str) -> bool:
+        """Whether a name is one of genbench's own, not a plugin's."""
+        if name in self._added:
+            return False
+        return all(_target(point)[0].startswith("genbench.") for point in self._claims(name))
+
+    def summary(self, name: str) -> str:
+        """The first line of the docstring, read from the source without importing it; or why there
+        is none to read."""
+        if name in self._added:
+            return (inspect.getdoc(self._added[name]) or "").partition("\n")[0]
+        point, *others = self._claims(name)
+        if others:
+            return f"claimed by {self.origin(name)}"
+        return first_line(*_target(point))
+
+    def _claims(self, name: str) -> list[EntryPoint]:
+        """The entry points of that name, of which there should be one. Raises ``UnknownName``."""
+        points = self._installed().get(name)
+        if points is None:
+            raise UnknownName(self.kind, name, self.names())
+        return points
+
+    def _installed(self) -> dict[str, list[EntryPoint]]:
+        if self._points is None:
+            self._points = {}
+            for point in entry_points(group=self.group):
+                self._points.setdefault(point.name, []).append(point)
+        return self._points
+
+
+models = Registry("model")
+datasets = Registry("dataset")
+extractors = Registry("extractor")
+metrics = Registry("metric")
+suites = Registry("suite")
+GROUPS = (models, datasets, extractors, metrics, suites)
+
+
+def add_plugin_file(path: Path) -> None:
+    """Run a script that adds names (``--plugin FILE``), once a process.
+
+    Raises ``UsageError`` naming the file, which has then added nothing.
+    """
+    place = path.resolve()
+    name = f"genbench_plugin_{path.stem}_{fingerprint(str(place))[:8]}"
+    if name in sys.modules:
+        return
+    spec = importlib.util.spec_from_file_location(name, place)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise UsageError(f"--plugin {path}: no such Python file")
+    module = importlib.util.module_from_spec(spec)
+    before = [dict(group._added) for group in GROUPS]
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException as error:
+        del sys.modules[name]
+        for group, added in zip(GROUPS, before, strict=True):
+            group._added.clear()
+            group._added.update(added)
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        raise UsageError(f"--plugin {path}: {one_line(error)}") from error
+
+
+def _owner(point: EntryPoint) -> str:
+    dist = point.dist
+    return f"{dist.name} {dist.version}" if dist else point.value
+
+
+def _target(point: EntryPoint) -> tuple[str, str]:
+    """Module and attribute. ``EntryPoint``'s own properties fail where the value is malformed."""
+    module, _, attr = point.value.partition("[")[0].partition(":")
+    return module.strip(), attr.strip()
+
+
+def _home(value: Any) -> str:
+    """The module in which a factory is defined."""
+    while isinstance(value, partial):
+        value = value.func
+    return str(getattr(value, "__module__", ""))

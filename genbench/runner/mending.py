@@ -1,0 +1,55 @@
+"""Damage under the output folder: found, named in one line, and out of the way of what mends it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from genbench import storage
+from genbench.training import checkpoint
+from genbench.types import Event, Report
+
+RUN = "run.json"
+"""What a run folder is for: written before its training starts."""
+
+
+def mend(folder: Path, about: Mapping[str, Any] | None, report: Report) -> None:
+    """Name every damaged file of a run folder, and leave none: what is taken away is made anew by
+    the stage that made it, from what is whole, as if it had never been finished.
+
+    ``about`` is what ``run.json`` says; the real row has none. Nobody else may be writing here.
+    """
+    for card, error in list(storage.damaged(folder)):
+        report(Event("damaged", 0, 1, note=f"{error}; what rests on it is made anew"))
+        # The records go first: as long as a part of theirs is missing, they are not finished.
+        storage.remove(*(folder / "records").glob("*.json"))
+        if card == folder / RUN and about is not None:
+            _describe_again(folder, about)
+            continue
+        if card.parent == folder / checkpoint.SNAPSHOTS:
+            checkpoint.reopen(folder)
+        elif card == storage.card_path(folder / checkpoint.HISTORY):
+            storage.remove(folder / checkpoint.OUTCOME)  # a last state has it still
+        storage.remove(card)
+
+
+def record_card(path: Path) -> dict[str, Any] | None:
+    """A record that is there whole, or ``None``: whoever holds the folder mends it."""
+    try:
+        return storage.read_card(path)
+    except storage.Damaged:
+        return None
+
+
+def _describe_again(folder: Path, about: Mapping[str, Any]) -> None:
+    """Rewrite ``run.json``; where neither its rest nor the folder's name tells that the training is
+    this one, it starts anew, so that nobody takes another for it."""
+    identity = str(about["identity"])
+    rest = b""
+    with suppress(OSError):
+        rest = (folder / RUN).read_bytes()
+    if identity.encode() not in rest and not folder.name.endswith(f"-{identity[:8]}"):
+        checkpoint.reopen(folder)
+    storage.write_card(folder / RUN, about)

@@ -1,0 +1,36 @@
+"""A suite file → validated entries; and the identities of what each stage makes.
+
+A suite says what is compared: one data set, one scoring protocol, one budget, several seeds, and
+the entries. Every mistake in it is told in one line that names the key and the nearest right one.
+"""
+
+from __future__ import annotations
+
+from genbench.suite.entries import (
+    Entry,
+    Training,
+    sampling_identity,
+    scoring_identity,
+    training_identity,
+    trainings,
+)
+from genbench.suite.file import Precision, Score, SuiteFile, Train, parse, precision, with_precision
+from genbench.suite.finding import load, names
+
+__all__ = [
+    "Entry",
+    "Precision",
+    "Score",
+    "SuiteFile",
+    "Train",
+    "Training",
+    "load",
+    "names",
+    "parse",
+    "precision",
+    "sampling_identity",
+    "scoring_identity",
+    "training_identity",
+    "trainings",
+    "with_precision",
+]

@@ -1,0 +1,180 @@
+"""What a suite file may hold; every mistake in it is told in one line that names the key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+)
+from pydantic_core import ErrorDetails
+
+from genbench.errors import UsageError, did_you_mean
+
+
+def _not_16_mixed(precision: object) -> object:
+    if precision == "16-mixed":
+        raise ValueError(
+            "16-mixed is refused: its loss scaler overflows by design, which would count as "
+            "divergence; use bf16-mixed"
+        )
+    return precision
+
+
+def _different(seeds: tuple[int, ...]) -> tuple[int, ...]:
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise ValueError(f"should be one or more different numbers, got {list(seeds)}")
+    return seeds
+
+
+Precision = Annotated[Literal["32-true", "bf16-mixed"], BeforeValidator(_not_16_mixed)]
+PositiveInt = Annotated[int, Field(ge=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Snapshots(_Section):
+    """Scores along training: at ``count`` equally spaced points, with ``samples`` each."""
+
+    count: PositiveInt = 4
+    samples: Annotated[int, Field(ge=2)] = 448
+    metrics: tuple[str, ...] = ("frechet_distance", "coverage")
+
+
+class Score(_Section):
+    """The scoring protocol: one for all entries."""
+
+    extractor: str
+    extractor_options: dict[str, Any] = {}
+    reference: str
+    metrics: Annotated[tuple[str, ...], Field(min_length=1)]
+    snapshots: Snapshots = Snapshots()
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+class Train(_Section):
+    """How every model trains."""
+
+    batch: PositiveInt = 64
+    ema_halflife: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 22_000
+    """In images."""
+    augment: Literal["none", "flip"] = "none"
+    precision: Precision = "32-true"
+    threads: PositiveInt = 1
+    """CPU threads of a run's process."""
+
+
+class TrainOverride(_Section):
+    """What one entry changes of ``[train]``."""
+
+    batch: PositiveInt | None = None
+    ema_halflife: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    augment: Literal["none", "flip"] | None = None
+    precision: Precision | None = None
+    threads: PositiveInt | None = None
+
+
+class EntrySection(_Section):
+    """One contestant: what trains, and how it is sampled."""
+
+    model: str
+    options: dict[str, Any] = {}
+    sample: dict[str, Any] = {}
+    snapshot_sample: dict[str, Any] = {}
+    """Cheap sampling options for the scores along training; the first entry of a training that
+    gives some decides."""
+    train: TrainOverride = TrainOverride()
+
+
+class SuiteFile(_Section):
+    """A whole suite, as its TOML file has it."""
+
+    title: str
+    dataset: str
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], AfterValidator(_different)]
+    images: PositiveInt
+    """The budget of every training, in images seen; rounded up to whole batches."""
+    samples: Annotated[int, Field(ge=2)]
+    """Of every entry, the real row included."""
+    score: Score
+    train: Train = Train()
+    entries: Annotated[dict[str, EntrySection], Field(min_length=1)]
+
+
+def parse(source: str, content: Mapping[str, Any]) -> SuiteFile:
+    """Validate a suite's content. Raises ``UsageError`` naming ``source`` and the key."""
+    try:
+        # JSON mode: an array may stand for a tuple, everything else is strict.
+        return SuiteFile.model_validate_json(_to_json(source, content))
+    except ValidationError as error:
+        raise UsageError(f"{source}: {_explain(error)}") from None
+
+
+def precision(text: str) -> Precision:
+    """The precision that a command line names. Raises ``UsageError``."""
+    try:
+        valid: Precision = TypeAdapter(Precision).validate_python(text)
+    except ValidationError as error:
+        raise UsageError(f"--precision: {_message(error.errors()[0])}") from None
+    return valid
+
+
+def with_precision(suite: SuiteFile, precision: Precision) -> SuiteFile:
+    """The same suite with every entry trained and sampled in ``precision``."""
+    entries = {
+        name: entry.model_copy(update={"train": entry.train.model_copy(update={"precision": None})})
+        for name, entry in suite.entries.items()
+    }
+    train = suite.train.model_copy(update={"precision": precision})
+    return suite.model_copy(update={"train": train, "entries": entries})
+
+
+def _to_json(source: str, content: Mapping[str, Any]) -> str:
+    import json
+
+    try:
+        return json.dumps(content)
+    except TypeError as error:
+        raise UsageError(f"{source}: dates and times have no meaning here ({error})") from None
+
+
+def _explain(error: ValidationError) -> str:
+    # A misspelt key is also a missing one: the misspelling is what helps.
+    first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        *path, last = first["loc"]
+        return f"unknown key {key!r}{did_you_mean(str(last), _keys(path))}"
+    if first["type"] == "missing":
+        return f"the key {key!r} is missing"
+    return f"{key}: {_message(first)}"
+
+
+def _message(error: ErrorDetails) -> str:
+    """Our validators say it all; pydantic's leave out what was given."""
+    if error["type"] == "value_error":
+        return str(error["ctx"]["error"])
+    message = error["msg"]
+    return f"{message[0].lower()}{message[1:]}, got {error['input']!r}"
+
+
+def _keys(path: Sequence[int | str]) -> list[str]:
+    """The keys that a section at ``path`` may have."""
+    section: type[BaseModel] = SuiteFile
+    for part in path:
+        if section is SuiteFile and part == "entries":
+            section = EntrySection
+        elif part in section.model_fields:
+            annotation = section.model_fields[str(part)].annotation
+            if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+                section = annotation
+    return list(section.model_fields)

@@ -1,0 +1,297 @@
+"""What a model promises, and how each promise is tried."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from genbench import registry
+from genbench.data import open_samples
+from genbench.errors import UsageError
+from genbench.sampling import BLOCK
+from genbench.seeding import derive, generator
+from genbench.testing.checks import DATA, Check, all_refused
+from genbench.testing.processes import Together
+from genbench.testing.signature import OPTIONS, wrong_options
+from genbench.testing.trial import BATCH, INTERRUPTED, SEED, STEPS, Trial, differing
+from genbench.types import GenerativeModel, Progress, TensorSamples, Variant
+
+COMPANY_TOLERANCE = 1e-4
+"""Absolute and relative, of a value in the model's view: other companions may change the last bits
+of a matrix product, never more."""
+
+
+def model_checks(
+    model: str | Variant | Callable[..., GenerativeModel],
+    *,
+    options: Mapping[str, Any] | None = None,
+    sample: Mapping[str, Any] | None = None,
+    data: Sequence[str] = DATA,
+    data_dir: Path = Path("data"),
+) -> list[Check]:
+    """The promises of a model: a registered name, a factory, or a ``Variant``, which is tried as
+    what it trains, sampled its way.
+
+    Args:
+        model: What to check.
+        options: Of the factory.
+        sample: Options of the model's ``sample``.
+        data: The data sets to train on, one after the other; one of them must fit the model.
+        data_dir: Where they lie.
+
+    Raises:
+        UsageError: An unknown name or option, data that cannot be opened.
+    """
+    value = registry.models.get(model) if isinstance(model, str) else model
+    preset = dict(value.sample) if isinstance(value, Variant) else {}
+    factory = registry.models.get(value.trains) if isinstance(value, Variant) else value
+    chosen = registry.check_options("the model", factory, options or {})
+    trials = [
+        Trial(factory, chosen, preset | dict(sample or {}), open_samples(name, data_dir), name)
+        for name in data
+    ]
+    together = Together()
+    signature = partial(wrong_options, factory, ("spec",), chosen)
+    groups = [_of_trial(trial, together) for trial in trials]
+    built = [group[0] for group in groups]
+    fits = partial(all_refused, built, "name a data set that fits")
+    return [
+        Check(f"its options {OPTIONS}", "", signature),
+        Check("it fits one of the data sets", "", fits),
+        *(check for group in groups for check in group),
+    ]
+
+
+def _of_trial(trial: Trial, together: Together) -> list[Check]:
+    checks: list[Check] = []
+
+    def promise(text: str, attempt: Callable[[Trial], str | None], *needs: Check) -> Check:
+        checks.append(Check(text, trial.about, partial(attempt, trial), needs))
+        return checks[-1]
+
+    built = promise("it is built, or refuses the samples with a UsageError", _builds)
+    promise(f"the options of `sample` {OPTIONS}", _sample_options, built)
+    optimised = promise(
+        "`optimization` gives each player an optimiser over its own parameters", _optimisers, built
+    )
+    rated = promise("learning rates are finite and not negative", _learning_rates, optimised)
+    trains = promise("it trains: losses and gradients are finite", _trains, rated)
+    promise("every player receives a gradient and moves", _players_move, trains)
+    promise("nothing outside `players` is trained", _outside, trains)
+    steady = promise("who moves depends on progress, not on the data", _turns, trains)
+    seeded = promise("the seed decides the training", _seeded, trains)
+    promise("a resumed training is the undisturbed one, bit for bit", _resumes, seeded)
+    together.add(trial, steady, seeded)
+    promise("two processes train it in step", together.fault, steady, seeded)
+    sampled = promise(
+        "samples are (B, *shape), floating, finite, in the model's view", _samples, trains
+    )
+    promise("it trains and samples under bf16-mixed", _mixed, sampled)
+    promise("sampling leaves the model as it was", _leaves, sampled)
+    alone = promise("a block of samples is the same alone or among others", _blocks, sampled)
+    promise("a sample does not depend on its companions", _companions, sampled)
+    promise("a model loaded from `state_dict` gives the same samples", _reloaded, alone)
+    return checks
+
+
+def _builds(trial: Trial) -> str | None:
+    model: Any = trial.build()
+    if not isinstance(model, nn.Module):
+        return f"it is a {type(model).__name__}, not an nn.Module"
+    if not isinstance(getattr(model, "players", None), nn.ModuleDict) or not model.players:
+        return "`players` is not a ModuleDict with a network in it"
+    shape = getattr(model, "noise_shape", None)
+    if not isinstance(shape, tuple) or not all(isinstance(n, int) and n > 0 for n in shape):
+        return f"`noise_shape` is {shape!r}, not a tuple of lengths"
+    return None
+
+
+def _sample_options(trial: Trial) -> str | None:
+    return wrong_options(trial.build().sample, ("noise", "condition"), trial.sample)
+
+
+def _optimisers(trial: Trial) -> str | None:
+    model = trial.build()
+    names = {parameter: name for name, parameter in model.players.named_parameters()}
+    owned: set[nn.Parameter] = set()
+    for player, network in model.players.items():
+        optimizer = model.optimization(player).optimizer(network.parameters())
+        moved = {parameter for group in optimizer.param_groups for parameter in group["params"]}
+        others = sorted(names.get(p, "one outside") for p in moved - set(network.parameters()))
+        if others:
+            return f"that of {player!r} also moves {others[0]!r}"
+        if not moved:
+            return f"that of {player!r} moves nothing"
+        shared = sorted(names[parameter] for parameter in moved & owned)
+        if shared:
+            return f"{shared[0]!r} is also a parameter of {player!r}"
+        owned |= moved
+    return None
+
+
+def _learning_rates(trial: Trial) -> str | None:
+    model = trial.build()
+    for player in model.players:
+        rate = model.optimization(player).learning_rate
+        for step in range(1000):
+            value = rate(Progress(step, step * BATCH, 1000 * BATCH))
+            if not (math.isfinite(value) and value >= 0):
+                return f"that of {player!r} is {value} after {step / 10:g} % of the budget"
+    return None
+
+
+def _trains(trial: Trial) -> str | None:
+    try:
+        run = trial.run
+    except UsageError as error:
+        return f"it refuses the samples only now: {error}"
+    if run.outcome.status == "done":
+        return None
+    last = run.history.iloc[-1]
+    for what in ("loss", "gradient_norm"):
+        if not math.isfinite(last[what]):
+            said = what.replace("_", " ")
+            return f"the {said} of {last['player']!r} is {last[what]} at step {last['step']}"
+    return f"a weight is not finite after step {run.outcome.first_nonfinite_step}"
+
+
+def _players_move(trial: Trial) -> str | None:
+    run = trial.run
+    for player, network in trial.build().players.items():
+        turns = run.history[run.history["player"] == player]
+        if turns.empty:
+            return f"{player!r} has no turn in {STEPS} steps"
+        if not (turns["gradient_norm"] > 0).any():
+            return f"{player!r} receives no gradient in {STEPS} steps"
+        weights = [f"players.{player}.{name}" for name, _ in network.named_parameters()]
+        if all(torch.equal(run.initial[name], run.raw[name]) for name in weights):
+            return f"{player!r} does not move in {STEPS} steps"
+    return None
+
+
+def _outside(trial: Trial) -> str | None:
+    model: Any = trial.build()
+    inside = set(model.players.parameters())
+    run = trial.run
+    for name, parameter in model.named_parameters():
+        # A frozen copy that follows the players, as a target network does, is state and may move.
+        if parameter not in inside and parameter.requires_grad:
+            moved = not torch.equal(run.initial[name], run.raw[name])
+            return f"parameter {name!r} {'moved' if moved else 'requires a gradient'}"
+    return None
+
+
+def _turns(trial: Trial) -> str | None:
+    """Against a training of other weights on the same data, turned inside out."""
+    usual, other = trial.run, trial.train(seed=SEED + 1, data=_inverted(trial.data))
+    for step in range(other.outcome.images // BATCH):
+        one, two = (" and ".join(run.movers(step)) or "nobody" for run in (usual, other))
+        if one != two:
+            return f"at step {step} it is {one} on some data and {two} on other"
+    return None
+
+
+def _inverted(data: TensorSamples) -> TensorSamples:
+    levels = data.spec.levels
+    return replace(data, data=-data.data if levels is None else levels - 1 - data.data)
+
+
+def _seeded(trial: Trial) -> str | None:
+    one = trial.seeded().state_dict()
+    unlike = differing(one, trial.seeded().state_dict())
+    if unlike:
+        return f"two models built with one seed differ in {unlike!r}"
+    if torch.initial_seed() != derive(SEED, "init") or trial.run.reseeded:
+        return "the model seeds torch's global generator, which is the harness's to seed"
+    unlike = differing(trial.run.raw, trial.train().raw)
+    return unlike and f"two trainings with one seed differ in {unlike!r}"
+
+
+def _resumes(trial: Trial) -> str | None:
+    resumed = trial.train(interrupted=INTERRUPTED)
+    lost = "what must survive a resume is a parameter or a buffer"
+    for weights in ("raw", "ema"):
+        unlike = differing(getattr(trial.run, weights), getattr(resumed, weights))
+        if unlike:
+            return f"{unlike!r} differs ({weights} weights): {lost}"
+    return None if resumed.history.equals(trial.run.history) else f"the history differs: {lost}"
+
+
+def _mixed(trial: Trial) -> str | None:
+    run = trial.train(precision="bf16-mixed")
+    if run.outcome.status != "done":
+        return f"it diverges at step {run.outcome.first_nonfinite_step}"
+    for name, weight in run.raw.items():
+        if weight.dtype != trial.run.raw[name].dtype:
+            return f"{name!r} becomes {weight.dtype}"
+    model = trial.load(run.ema)
+    samples = trial.call(model, _noise(model, 5), "bf16-mixed")
+    return None if samples.isfinite().all() else "the samples are not finite"
+
+
+def _samples(trial: Trial) -> str | None:
+    model = trial.load(trial.run.ema)
+    samples = trial.call(model, _noise(model, 5))
+    shape = (5, *trial.spec.shape)
+    if not isinstance(samples, Tensor) or tuple(samples.shape) != shape:
+        return f"it returns {tuple(getattr(samples, 'shape', ()))}, not {shape}"
+    if not samples.is_floating_point():
+        return f"it returns {samples.dtype}: decoding is the harness's"
+    if samples.requires_grad:
+        return "the samples carry a gradient"
+    if not samples.isfinite().all():
+        return "some are NaN or infinite"
+    low, high = samples.aminmax()
+    # Of how far they may reach nothing is asked: a sampler of hardly trained weights overshoots,
+    # and decoding clamps.
+    if trial.spec.levels is not None and low >= 0 and high > 0.05:
+        return f"they run from {low:.2g} to {high:.2g}: the model's view is -1 to 1, not from 0 up"
+    return None
+
+
+def _leaves(trial: Trial) -> str | None:
+    model = trial.load(trial.run.ema)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    trial.call(model, _noise(model, 5))
+    changed = differing(before, model.state_dict())
+    return changed and f"{changed!r} has changed"
+
+
+def _blocks(trial: Trial) -> str | None:
+    model = trial.load(trial.run.ema)
+    alone = trial.draw(model, BLOCK)
+    # The first of these two is drawn after another one.
+    among = trial.draw(model, 2 * BLOCK)[:BLOCK]
+    unlike = int((alone != among).flatten(1).any(1).sum())
+    return f"{unlike} of {BLOCK} samples differ" if unlike else None
+
+
+def _companions(trial: Trial) -> str | None:
+    """Everything else is held still: the number of samples and the stream of randomness, of which a
+    sampler must draw as many numbers for every company."""
+    model = trial.load(trial.run.ema)
+    own, some, others = _noise(model, 24).chunk(3)
+    one, two = (trial.call(model, torch.cat([own, company]))[:8] for company in (some, others))
+    if torch.allclose(one, two, atol=COMPANY_TOLERANCE, rtol=COMPANY_TOLERANCE):
+        return None
+    return f"with other companions its values change by up to {(one - two).abs().max():.2g}"
+
+
+def _reloaded(trial: Trial) -> str | None:
+    """Of the very instance that was trained, and of another one with its state."""
+    trained, loaded = trial.run.model, trial.load(trial.run.model.state_dict())
+    noise = _noise(loaded, 5)
+    unlike = (trial.call(trained, noise) - trial.call(loaded, noise)).abs().max()
+    lost = "what sampling needs is a parameter or a buffer"
+    return None if unlike == 0 else f"values change by up to {unlike:.2g}: {lost}"
+
+
+def _noise(model: GenerativeModel, count: int) -> Tensor:
+    return torch.randn(count, *model.noise_shape, generator=generator(SEED, "noise"))

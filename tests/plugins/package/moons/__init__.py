@@ -1,0 +1,1 @@
+"""Two moons for genbench."""

@@ -1,0 +1,1 @@
+"""Suites, by the names of their files."""
