@@ -84,8 +84,9 @@ def history_curves(curves: Sequence[Curve], quantity: str, label: str) -> Markup
         for curve, bins in drawn:
             colour = SERIES[series(curve.series)]
             axes.fill_between(bins.images, bins.low, bins.high, color=colour, alpha=0.14, lw=0)
-            end = {"marker": MARKERS[series(curve.series)], "markersize": 5, "markevery": [-1]}
-            axes.plot(bins.images, bins.median, color=colour, linewidth=1.1, **end)
+            marker = MARKERS[series(curve.series)]
+            axes.plot(bins.images, bins.median, color=colour, linewidth=1.1)
+            axes.plot(bins.images[-1:], bins.median[-1:], marker, color=colour, markersize=5)
             if not np.isfinite(curve.values).all():
                 axes.plot(bins.images[-1:], bins.median[-1:], "x", color=INK, markersize=8)
         _scale(axes, [value for _, bins in drawn for value in bins.median])

@@ -125,7 +125,7 @@ def _cloud(preview: Preview, label: str, within: tuple[float, float] | None) -> 
             axes.set_xlim(within)
             axes.set_ylim(within)
         axes.set_aspect("equal")
-        axes.tick_params(labelsize=7)
+        axes.locator_params(nbins=4)
 
     return svg(plot, label, size=(2.6, 2.6))
 

@@ -1,0 +1,91 @@
+"""All that a mouse can do, the keyboard can, and one sees where it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page
+
+Visit = Callable[..., Page]
+
+# The regions that scroll and the buttons in them, in the order of the document.
+STOPS = """[...document.querySelectorAll(".scroll")].flatMap(region => [
+    region.getAttribute("aria-label"),
+    ...[...region.querySelectorAll("thead th")].map(head => head.textContent),
+])"""
+
+FOCUS = """() => {
+    const element = document.activeElement;
+    if (element === document.body) return null;
+    const style = getComputedStyle(element), box = element.getBoundingClientRect();
+    const reach = parseFloat(style.outlineWidth) + parseFloat(style.outlineOffset);
+    const around = element.closest(".scroll").getBoundingClientRect();
+    const button = element.tagName === "BUTTON";
+    const hit = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
+    return {
+        name: button ? element.textContent : element.getAttribute("aria-label"),
+        outlined: style.outlineStyle === "solid" && parseFloat(style.outlineWidth) >= 2,
+        whole: box.left - reach >= around.left && box.right + reach <= around.right
+            && box.top - reach >= around.top && box.bottom + reach <= around.bottom,
+        uncovered: button ? element.contains(hit) : true,
+    };
+}"""
+
+
+def press(page: Page, key: str) -> dict[str, Any] | None:
+    """Where ``key`` leads; ``None``: out of the page."""
+    page.keyboard.press(key)
+    stop: dict[str, Any] | None = page.evaluate(FOCUS)
+    return stop
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_tab_reaches_everything_in_order_and_shows_it(
+    example_page: Path, width: int, visit: Visit
+) -> None:
+    page = visit(example_page, width=width)
+    wanted = page.evaluate(STOPS)
+    stops = [press(page, "Tab") for _ in wanted]
+    assert press(page, "Tab") is None
+    stops += [press(page, "Shift+Tab") for _ in wanted]
+    for stop, name in zip(stops, [*wanted, *wanted[::-1]], strict=True):
+        assert stop == {"name": name, "outlined": True, "whole": True, "uncovered": True}
+
+
+@pytest.mark.parametrize("key", ["Enter", "Space"])
+def test_keys_sort(example_page: Path, key: str, visit: Visit) -> None:
+    page = visit(example_page)
+    for _ in range(3):  # the region, "entry", the first score
+        page.keyboard.press("Tab")
+    head = page.get_by_role("columnheader", name="Fréchet distance").first
+    labels = page.locator("table").first.locator("tbody th")
+    page.keyboard.press(key)
+    assert head.get_attribute("aria-sort") == "ascending"
+    assert labels.all_inner_texts()[:3] == ["real", "DDPM", "DDIM-50"]
+    page.keyboard.press(key)
+    assert head.get_attribute("aria-sort") == "descending"
+    assert labels.all_inner_texts()[:3] == ["real", "DDIM-10", "Score-SDE ODE"]
+    # The focus stays where it was.
+    assert page.evaluate(FOCUS)["name"].startswith("Fréchet distance")
+
+
+def test_wide_tables_scroll_by_keys(example_page: Path, visit: Visit) -> None:
+    page = visit(example_page, width=390, height=844)
+    regions = page.get_by_role("region").all()
+    assert len(regions) == page.locator("table").count()
+    scrolled = 0
+    for region in regions:
+        assert region.get_attribute("aria-label")
+        if region.evaluate("e => e.scrollWidth > e.clientWidth"):
+            region.focus()
+            page.keyboard.press("ArrowRight")
+            page.wait_for_function("e => e.scrollLeft > 0", arg=region.element_handle())
+            scrolled += 1
+            # The names of the rows stay in sight.
+            name = region.locator("tbody th").first.bounding_box()
+            assert name is not None
+            assert 0 <= name["x"] < 30
+    assert scrolled >= 3
