@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from genbench.errors import GenbenchError
-from genbench.extractors.precision import full_float32
+from genbench.precision import full_float32
 from genbench.storage import unpack_tensors
 from genbench.types import Features, SampleSpec
 

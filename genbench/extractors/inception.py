@@ -16,9 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from genbench.errors import DataError
-from genbench.extractors.precision import full_float32
-from genbench.storage import pack_state, unpack_state
+from genbench.errors import DataError, one_line
+from genbench.precision import full_float32
+from genbench.storage import CannotWrite, make_folder, pack_state, refused, unpack_state
 from genbench.types import Features, SampleSpec
 
 FILE = "pt_inception-2015-12-05-6726825d.pth"
@@ -50,7 +50,12 @@ class Inception:
     def _loaded(self) -> tuple[nn.Module, str]:
         """uint8 ``(B, 3, H, W)`` → features ``(B, 2048)``, logits ``(B, 1008)``; and its hash."""
         state, digest = read_weights(self._weights)
-        return build_network(state).eval().requires_grad_(False), digest
+        try:
+            network = build_network(state)
+        except Exception as error:  # of whatever else a file may hold
+            path = self._weights or weights_path()
+            raise DataError(f"{path}: not the weights of this network ({_brief(error)})") from error
+        return network.eval().requires_grad_(False), digest
 
     def supports(self, spec: SampleSpec) -> str | None:
         if (
@@ -103,7 +108,14 @@ def read_weights(given: Path | None) -> tuple[dict[str, Any], str]:
             f"{path} is not the published Inception network: its SHA-256 begins with "
             f"{digest[:8]}, not {SHA256}"
         )
-    return unpack_state(data), digest
+    try:
+        return unpack_state(data), digest
+    except Exception as error:  # torch raises anything on what it did not write
+        raise DataError(f"{path}: cannot be read without running code ({_brief(error)})") from error
+
+
+def _brief(error: Exception) -> str:
+    return one_line(error)[:200]
 
 
 def weights_path() -> Path:
@@ -130,9 +142,11 @@ def _download(path: Path) -> None:
 
     fetch: Callable[..., None] = torch.hub.download_url_to_file
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         fetch(URL_INCEPTION_V3, str(path), hash_prefix=SHA256)
     except (OSError, RuntimeError) as error:
+        if isinstance(error, OSError) and refused(error):
+            raise CannotWrite(f"cannot write {path}: {error.strerror}") from error
         raise DataError(
             f"cannot download the Inception network ({error}): put {URL_INCEPTION_V3} at {path}"
         ) from error

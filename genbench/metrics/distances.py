@@ -9,8 +9,8 @@ from torch import Tensor
 
 from genbench.errors import UsageError
 
-BLOCK_ENTRIES = 2**24
-"""Entries of one block: 128 MiB in float64."""
+BLOCK_ENTRIES = 2**21
+"""Entries of one block: 16 MiB in float64."""
 
 
 def row_slices(rows: int, columns: int) -> Iterator[slice]:
@@ -24,9 +24,25 @@ def euclidean(x: Tensor, y: Tensor) -> Tensor:
     """Distances ``(N, M)``, float64, between the rows of ``(N, D)`` and ``(M, D)``.
 
     Summed over differences, not expanded into |x|² + |y|² - 2x·y: a copy is then at distance 0
-    exactly, equal pairs are at equal distances, and a strict ``<`` means what it says. Called block
-    after block, it is better given float64, which it does not copy.
+    exactly, equal pairs are at equal distances, and a strict ``<`` means what it says.
     """
+    distances = torch.empty(len(x), len(y), dtype=torch.float64, device=x.device)
+    x = x.double()
+    for columns in row_slices(*y.shape):  # so that never all of ``y`` is copied into float64
+        distances[:, columns] = _differences(x, y[columns])
+    return distances
+
+
+def paired(x: Tensor, y: Tensor, i: Tensor, j: Tensor) -> Tensor:
+    """Distances ``(P,)`` of the pairs x[i], y[j]: to the bit what ``euclidean`` gives for each."""
+    distances = torch.empty(len(i), dtype=torch.float64, device=x.device)
+    # Few pairs at a time, so that their copies stay in the processor's cache.
+    for pairs in row_slices(len(i), 32 * x.shape[1]):
+        distances[pairs] = _differences(x[i[pairs], None], y[j[pairs], None]).flatten()
+    return distances
+
+
+def _differences(x: Tensor, y: Tensor) -> Tensor:
     return torch.cdist(x.double(), y.double(), compute_mode="donot_use_mm_for_euclid_dist")
 
 

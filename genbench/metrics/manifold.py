@@ -10,7 +10,8 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from genbench.metrics.distances import euclidean, require_rows, row_slices
+from genbench.metrics.distances import require_rows
+from genbench.metrics.neighbours import memberships, nearest
 from genbench.storage import hash_tensor
 from genbench.types import Estimate, Features
 
@@ -20,13 +21,8 @@ def neighbour_radii(x: Tensor, neighbours: int) -> Tensor:
 
     A copy of a row is another row. N > ``neighbours``.
     """
-    x = x.double()
-    radii = [
-        # The nearest of all is the row itself.
-        euclidean(x[rows], x).kthvalue(neighbours + 1, dim=1).values
-        for rows in row_slices(len(x), len(x))
-    ]
-    return torch.cat(radii)
+    # The nearest of all is the row itself.
+    return nearest(x, x, neighbours + 1, neighbours + 1)[0][:, 0]
 
 
 _kept: OrderedDict[tuple[str, int], Tensor] = OrderedDict()
@@ -35,7 +31,7 @@ _kept: OrderedDict[tuple[str, int], Tensor] = OrderedDict()
 def _kept_radii(x: Tensor, neighbours: int) -> Tensor:
     """``neighbour_radii``, remembered for the last four sets: one reference, with its quadratic
     number of distances, serves every entry, seed and snapshot."""
-    key = hash_tensor(x), neighbours
+    key = hash_tensor(*torch.split(x, 1024)), neighbours  # in parts: each is copied
     if key not in _kept:
         _kept[key] = neighbour_radii(x, neighbours)
     _kept.move_to_end(key)
@@ -57,15 +53,14 @@ def manifold_scores(reference: Tensor, generated: Tensor, neighbours: int) -> di
     """
     reference_radii = _kept_radii(reference, neighbours)
     generated_radii = neighbour_radii(generated, neighbours)
-    reference, generated = reference.double(), generated.double()
     balls_around_generated = torch.zeros_like(generated_radii, dtype=torch.int64)
     recalled = covered = 0
-    for rows in row_slices(len(reference), len(generated)):
-        distance = euclidean(reference[rows], generated)
-        inside = distance < reference_radii[rows, None]
-        balls_around_generated += inside.sum(dim=0)
-        covered += int(inside.any(dim=1).sum())
-        recalled += int((distance < generated_radii).any(dim=1).sum())
+    for around_reference, around_generated in memberships(
+        reference, reference_radii, generated, generated_radii
+    ):
+        balls_around_generated += around_reference.count_nonzero(dim=0)
+        covered += int(around_reference.any(dim=1).sum())
+        recalled += int(around_generated.any(dim=1).sum())
     return {
         "precision": int((balls_around_generated > 0).sum()) / len(generated),
         "recall": recalled / len(reference),

@@ -9,7 +9,8 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from genbench.metrics.distances import euclidean, require_rows, row_slices
+from genbench.metrics.distances import euclidean, paired, require_rows, row_slices
+from genbench.metrics.neighbours import nearest
 from genbench.types import Estimate, Features
 
 RATIO = 1 / 3
@@ -28,19 +29,17 @@ def memorized(generated: Tensor, train: Tensor) -> Tensor:
     here it is the extractor's space, and theirs with ``identity``. A training sample that is stored
     twice counts once: the second nearest is the nearest of those that differ from the nearest.
     """
-    train = train.double()
-    parts = []
-    for rows in row_slices(len(generated), len(train)):
-        distance = euclidean(generated[rows], train)
-        (nearest, second), (index, other) = (found.T for found in distance.topk(2, largest=False))
-        same = SAME * train[index].norm(dim=1)
-        twinned = (train[index] - train[other]).norm(dim=1) <= same
-        if twinned.any():
-            twins = euclidean(train[index[twinned]], train) <= same[twinned, None]
-            second = second.clone()
-            second[twinned] = distance[twinned].masked_fill(twins, torch.inf).amin(dim=1)
-        parts.append(nearest < RATIO * second)
-    return torch.cat(parts)
+    distance, index = nearest(generated, train, 1, 2)
+    closest, second = distance.unbind(dim=1)
+    copied, other = index.unbind(dim=1)
+    origin, none = torch.zeros_like(train[:1]), torch.zeros_like(copied)
+    same = SAME * paired(train, origin, copied, none)
+    (twinned,) = (paired(train, train, copied, other) <= same).nonzero(as_tuple=True)
+    for part in row_slices(len(twinned), len(train)):
+        rows = twinned[part]
+        twins = euclidean(train[copied[rows]], train) <= same[rows, None]
+        second[rows] = euclidean(generated[rows], train).masked_fill(twins, torch.inf).amin(dim=1)
+    return closest < RATIO * second
 
 
 class Memorization(Metric):

@@ -7,7 +7,7 @@ import torch
 from scipy.spatial.distance import cdist
 
 from genbench.metrics import distances
-from genbench.metrics.distances import euclidean, row_slices
+from genbench.metrics.distances import euclidean, paired, row_slices
 
 
 def test_equals_scipy_far_from_the_origin() -> None:
@@ -23,6 +23,20 @@ def test_copies_are_at_distance_zero_and_pairs_are_symmetric() -> None:
     assert distance.dtype == torch.float64
     assert distance.diagonal().max() == 0
     assert distance.equal(distance.T)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_blocks_and_pairs_change_no_bit(
+    dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, y = torch.randn(20, 37, dtype=dtype), torch.randn(30, 37, dtype=dtype)
+    whole = euclidean(x, y)
+    i, j = torch.randint(20, (50,)), torch.randint(30, (50,))
+    for entries in (distances.BLOCK_ENTRIES, 100):
+        monkeypatch.setattr(distances, "BLOCK_ENTRIES", entries)
+        assert euclidean(x, y).equal(whole)
+        assert paired(x, y, i, j).equal(whole[i, j])
+    assert paired(x, y, i[:0], j[:0]).shape == (0,)
 
 
 @pytest.mark.parametrize(("rows", "columns", "step"), [(10, 30, 3), (9, 30, 3), (5, 1000, 1)])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 import torch
@@ -11,8 +9,8 @@ from prdc import compute_prdc
 from torch import Tensor
 
 from genbench.errors import UsageError
-from genbench.metrics import distances, manifold
-from genbench.metrics.manifold import Manifold, manifold_scores
+from genbench.metrics import distances
+from genbench.metrics.manifold import Manifold, manifold_scores, neighbour_radii
 
 
 def normal(count: int, seed: int, dimension: int = 6) -> Tensor:
@@ -25,12 +23,22 @@ def whole(count: int, seed: int) -> Tensor:
     return torch.randint(0, 3, (count, 4), generator=stream).float()
 
 
-@pytest.mark.parametrize("rows", [normal, whole], ids=["generic", "ties and copies"])
+def rectified(count: int, seed: int) -> Tensor:
+    """Like the features of a network: many, none below 0, far from the origin."""
+    return normal(count, seed, dimension=512).add(0.3).relu()
+
+
+ROWS = {
+    "generic": (normal(150, 0), 0.8 * normal(130, 1)),
+    "ties and copies": (whole(150, 0), whole(130, 1)),
+    "rectified": (rectified(900, 0), rectified(700, 1)),
+}
+
+
+@pytest.mark.parametrize("rows", ROWS)
 @pytest.mark.parametrize("neighbours", [1, 3, 5])
-def test_equals_prdc(rows: Callable[[int, int], Tensor], neighbours: int) -> None:
-    reference, generated = rows(150, 0), 0.8 * rows(130, 1)
-    if rows is whole:
-        generated = rows(130, 1)
+def test_equals_prdc(rows: str, neighbours: int) -> None:
+    reference, generated = ROWS[rows]
     theirs = compute_prdc(reference.double().numpy(), generated.double().numpy(), neighbours)
     ours = manifold_scores(reference, generated, neighbours)
     assert ours == pytest.approx(theirs, rel=1e-12)
@@ -43,13 +51,10 @@ def test_blocks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     assert manifold_scores(reference, generated, 5) == scores
 
 
-def test_sets_are_cast_once_and_not_at_every_block(monkeypatch: pytest.MonkeyPatch) -> None:
-    def cast(x: Tensor, y: Tensor) -> Tensor:
-        assert y.dtype == torch.float64
-        return distances.euclidean(x, y)
-
-    monkeypatch.setattr(manifold, "euclidean", cast)
-    manifold_scores(normal(30, 9), normal(20, 10), 3)
+def test_radii_equal_the_differences_own_to_the_bit() -> None:
+    for x, _ in ROWS.values():
+        every = torch.cdist(x.double(), x.double(), compute_mode="donot_use_mm_for_euclid_dist")
+        assert neighbour_radii(x, 5).equal(every.sort(dim=1).values[:, 5])
 
 
 def test_a_set_against_itself_in_any_order() -> None:
