@@ -1,0 +1,88 @@
+"""The whole training loop against a bare one over the same network: the quickstart's.
+
+Ours draws batches, counts FLOPs, averages weights, keeps a history, snapshots and checkpoints;
+theirs does nothing but forward, loss, backward, clip and Adam.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from lightning_fabric import Fabric
+from race import fastest
+from ratio import Ratio
+from torch.nn import functional as F
+from torch.nn.utils import clip_grad_norm_
+
+from baselines.ddpm import Ddpm, ddpm
+from genbench.data.digits import digits
+from genbench.training import loop
+from genbench.types import Samples, SampleSpec
+
+BATCH = 64
+
+
+def measure(tiny: bool = False) -> list[Ratio]:
+    """Images a second over a training of the quickstart's DDPM, in float32."""
+    steps, rounds = (4, 1) if tiny else (400, 4)
+    samples = digits("train", Path())
+    seconds = fastest(
+        {"ours": whole(samples, steps), "theirs": bare(samples, steps)},
+        rounds,
+    )
+    rates = {name: BATCH * steps / spent for name, spent in seconds.items()}
+    what = "quickstart's DDPM: whole loop against a bare one"
+    return [Ratio(what, rates["ours"], rates["theirs"], "images/s", True, 1.0)]
+
+
+def build(spec: SampleSpec) -> Ddpm:
+    return ddpm(spec, timesteps=250, channels=24)
+
+
+def whole(samples: Samples, steps: int) -> Callable[[], None]:
+    fabric = Fabric(accelerator="cpu", devices=1)
+    plan = loop.Plan(steps, BATCH, ema_halflife=10_000, augment="none", snapshots=4, seed=0)
+
+    def run() -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            loop.train(
+                fabric, lambda: build(samples.spec), samples, plan, Path(folder), lambda _: None
+            )
+
+    return run
+
+
+def bare(samples: Samples, steps: int) -> Callable[[], None]:
+    spec = samples.spec
+    data = spec.encode(samples.take(torch.arange(len(samples))).data)
+    alpha, sigma = (x.float() for x in build(spec).schedule(torch.arange(1, 251)))
+
+    def run() -> None:
+        network = build(spec).players["denoiser"]
+        optimizer = torch.optim.Adam(network.parameters(), betas=(0.9, 0.99), fused=True)
+        for _ in range(steps):
+            x_0 = data[torch.randint(len(data), (BATCH,))]
+            t = torch.randint(250, (BATCH,))
+            noise = torch.randn_like(x_0)
+            x_t = alpha[t].view(-1, 1, 1, 1) * x_0 + sigma[t].view(-1, 1, 1, 1) * noise
+            loss = F.mse_loss(network(x_t, (t + 1) / 250), noise)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            clip_grad_norm_(network.parameters(), 1.0)
+            optimizer.step()
+
+    return run
+
+
+if __name__ == "__main__":
+    import time
+
+    torch.set_num_threads(1)
+    while True:
+        s = time.time()
+        r = measure()[0]
+        print(f"{r.ours:.0f} {r.peer:.0f} {r.ratio:.3f}  ({time.time() - s:.0f} s)", flush=True)
+        break
