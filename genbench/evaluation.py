@@ -51,7 +51,7 @@ class Scores:
     """By output name: whether higher is better."""
     protocol: Mapping[str, Any]
     faults: Sequence[str] = ()
-    """Those of ``skipped`` that a fault of their metric has cost: scored again, they may be there."""
+    """Those of ``skipped`` that a fault of their metric has cost: another try may give them."""
 
     def to_frame(self) -> pd.DataFrame:
         """Columns ``metric, value, low, high``."""

@@ -26,7 +26,10 @@ def seed_all(seed: int, purpose: str, *index: int) -> None:
     import torch
 
     value = derive(seed, purpose, *index)
-    torch.manual_seed(value)
+    if torch.accelerator.is_available():
+        torch.manual_seed(value)
+    else:  # which without a device formats stack traces: 0.4 ms at every step
+        torch.default_generator.manual_seed(value)
     np.random.seed(value % 2**32)  # noqa: NPY002 - for plugins that draw from the global one
     random.seed(value)
 

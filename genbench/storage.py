@@ -9,6 +9,7 @@ Everything that genbench writes goes through here, and raises ``CannotWrite`` wh
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
     from torch import Tensor
 
+_REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 _CARD = ".json"
 _LOCK = ".lock"
 _ASIDE = ".tmp"
@@ -69,6 +71,11 @@ def make_folder(path: Path) -> None:
         make_folder(path.parent)
         path.mkdir(exist_ok=True)
         _sync(path.parent)
+
+
+def refused(error: OSError) -> bool:
+    """Whether an error of code that writes by itself, as a download does, is the disk's."""
+    return error.errno in _REFUSALS
 
 
 def remove(*paths: Path) -> None:

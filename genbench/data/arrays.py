@@ -92,7 +92,7 @@ def _load(path: Path, read: Callable[[Path, BufferedReader], Content]) -> Tensor
 def _read_npz(path: Path, file: BufferedReader) -> Content:
     _check_magic(path, file, "an .npz file", _ZIP)
     with _refusing_objects(path), np.load(file, allow_pickle=False) as archive:
-        return _gather(path, archive.files, lambda name: archive[name])
+        return _gather(path, archive.files, lambda name: _member(path, name, archive[name]))
 
 
 def _read_npy(path: Path, file: BufferedReader) -> Content:
@@ -147,6 +147,13 @@ def _gather(
         levels=_integer(path, "levels", beside.get("levels")),
         classes=_integer(path, "classes", beside.get("classes")),
     )
+
+
+def _member(path: Path, name: str, value: object) -> Array:
+    """An entry of an archive, which numpy gives as bytes where it is no array."""
+    if isinstance(value, np.ndarray):
+        return value
+    raise DataError(f"{path}: {name} is not an array")
 
 
 def _array(path: Path, name: str, value: object) -> Array:

@@ -21,6 +21,7 @@ from genbench.data.memory import in_memory
 from genbench.data.pictures import PictureFiles, examine
 from genbench.data.splits import choose_split
 from genbench.errors import DataError
+from genbench.storage import CannotWrite, refused
 from genbench.types import Categorical, Samples, SampleSpec
 
 if TYPE_CHECKING:
@@ -207,6 +208,8 @@ def _obtain(name: str, data_dir: Path, files: str, read: Callable[[], T]) -> T:
     try:
         return read()
     except Exception as error:  # the errors of gdown, which fetches CelebA, have no narrower type
+        if isinstance(error, OSError) and refused(error):
+            raise CannotWrite(f"cannot write {data_dir}: {error.strerror}") from error
         cause = " ".join(str(error).split()) or type(error).__name__
         raise DataError(
             f"{name}: missing or damaged in {data_dir}, and its download failed ({cause}); "

@@ -19,6 +19,7 @@ from genbench import registry
 from genbench.errors import GenbenchError, UsageError, one_line
 from genbench.ranks import OutOfStep, Ranks
 from genbench.runner import Host
+from genbench.storage import CannotWrite
 from genbench.suite import Precision
 from genbench.types import Event, Report
 
@@ -116,6 +117,8 @@ def _serve(ranks: Ranks, host: Host) -> None:
 def _together(ranks: Ranks, work: Work[T], arguments: Sequence[Any], report: Report) -> T:
     try:
         return work(ranks, *arguments, report)
+    except CannotWrite:
+        raise  # rank 0 writes alone: it does not wait for the others, whose end this is too
     except Exception as error:
         ranks.settle(error)
         raise

@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from genbench import evaluation, registry, sampling, storage, suite
-from genbench.errors import FAULTS, NonFiniteSamples, UsageError, one_line
+from genbench.errors import FAULTS, GenbenchError, NonFiniteSamples, UsageError, one_line
 from genbench.evaluation import Scorer, Scores
 from genbench.ranks import Ranks
 from genbench.runner.bench import Bench, Host, open_cached
@@ -48,14 +48,16 @@ class Trained:
         return self.outcome.snapshots[-1]
 
     def model(self, images: int, weights: str) -> GenerativeModel:
-        """Raises ``storage.Damaged`` where the snapshot is, or is another model's."""
+        """Raises ``storage.Damaged`` where the snapshot is, ``GenbenchError`` where it is another
+        model's."""
         model = self.build()
         tensors = checkpoint.load_snapshot(self.folder, images, weights)
         try:
             model.load_state_dict(tensors)
         except RuntimeError as error:
             path = checkpoint.snapshot_path(self.folder, images, weights)
-            raise storage.Damaged(f"{path} is not of this model: {one_line(error)}") from error
+            what = one_line(error)[:200]
+            raise GenbenchError(f"{path} holds another model's weights ({what})") from error
         return model
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from genbench import storage
+from genbench.errors import GenbenchError
 
 WEIGHTS = ("ema", "raw")
 """What each snapshot is kept of."""
@@ -32,7 +33,7 @@ def save_state(folder: Path, state: Mapping[str, Any]) -> None:
 def load_state(folder: Path) -> dict[str, Any] | None:
     """The newest valid state, or ``None``. A damaged one is passed over for the one before it.
 
-    Raises ``storage.Damaged`` where a valid one holds something else than a state.
+    Raises ``GenbenchError`` where a valid one holds something else than a state.
     """
     newest = _newest(folder)
     if newest is None:
@@ -44,7 +45,7 @@ def load_state(folder: Path) -> dict[str, Any] | None:
             return state
     except Exception:  # torch raises anything on what it did not write
         pass
-    raise storage.Damaged(f"{_slot(folder, slot)} is not a state to resume from; remove it")
+    raise GenbenchError(f"{_slot(folder, slot)} holds no state to resume from: remove it")
 
 
 def clear_state(folder: Path) -> None:
@@ -61,18 +62,21 @@ def save_snapshot(folder: Path, images: int, weights: str, tensors: Mapping[str,
 
 
 def load_snapshot(folder: Path, images: int, weights: str) -> dict[str, Tensor]:
-    """The inverse of ``save_snapshot``. Raises ``storage.Damaged`` when it is not there whole."""
+    """The inverse of ``save_snapshot``. Raises ``storage.Damaged`` when it is not there whole,
+    ``GenbenchError`` when it is something else."""
     path = snapshot_path(folder, images, weights)
     data, _ = storage.require_artefact(path)
     try:
         return storage.unpack_tensors(data)
     except Exception as error:  # safetensors and torch raise anything on what they did not write
-        raise storage.Damaged(f"{path} is not a snapshot") from error
+        raise GenbenchError(f"{path} holds no tensors: remove it") from error
 
 
 def snapshot_hash(folder: Path, images: int, weights: str) -> str:
-    """The SHA-256 of a snapshot, as its card has it. Raises as ``load_snapshot`` does."""
-    return str(storage.require_artefact(snapshot_path(folder, images, weights))[1]["sha256"])
+    """The SHA-256 of a snapshot that can be loaded, as its card has it."""
+    card = storage.read_card(storage.card_path(snapshot_path(folder, images, weights)))
+    assert card is not None
+    return str(card["sha256"])
 
 
 def snapshot_path(folder: Path, images: int, weights: str) -> Path:

@@ -101,7 +101,7 @@ def outcome(folder: Path) -> Outcome | None:
     try:
         return Outcome(**{**card, "snapshots": tuple(card["snapshots"])})
     except (KeyError, TypeError) as error:
-        raise storage.Damaged(f"{path} does not say how a training ended") from error
+        raise GenbenchError(f"{path} does not say how a training ended: remove it") from error
 
 
 class _Training:
@@ -151,9 +151,9 @@ class _Training:
         except (KeyError, RuntimeError, TypeError, ValueError) as error:
             if state is None:
                 raise
-            raise storage.Damaged(
-                f"{self.folder}: its checkpoint is not this training's ({one_line(error)}); remove "
-                "the folder, or name another"
+            raise GenbenchError(
+                f"{self.folder}: its checkpoint is not this training's ({one_line(error)[:200]}); "
+                "name another folder, or remove this one"
             ) from error
 
     def _prepare(self, state: dict[str, Any] | None) -> None:

@@ -217,7 +217,9 @@ def test_points_are_clouds(example_records: list[Record], tmp_path: Path) -> Non
             path.parent.mkdir(parents=True, exist_ok=True)
             points = np.random.default_rng(0).normal(size=(300, 2)).astype(np.float32)
             points[0] = np.nan
-            write_artefact(path, save({"samples": points}, {"modality": "points", "levels": ""}), {})
+            write_artefact(
+                path, save({"samples": points}, {"modality": "points", "levels": ""}), {}
+            )
     write_report([tmp_path], tmp_path / "report.html")
     page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
     assert page.tags["img"] == 0

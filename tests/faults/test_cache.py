@@ -1,0 +1,419 @@
+"""What is stored is found again only for the very same thing: every field of an identity counts."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import inspect
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from corridor import SUITE, call, in_this_process
+from PIL import Image
+from pydantic import ValidationError
+
+from genbench import evaluation, registry, sampling, suite
+from genbench.data import open_samples
+from genbench.extractors import digits as digits_module
+from genbench.extractors import inception as inception_module
+from genbench.metrics.frechet import FrechetDistance
+from genbench.registry import source_hash
+from genbench.runner import Bench, Host, bench, jobs, stages
+from genbench.runner.bench import open_cached
+from genbench.suite import Entry, Score, Training
+from genbench.training import loop
+
+TRAINING = Training(
+    model="toy",
+    options={"learning_rate": 0.1, "widths": [1, 2], "norm": None},
+    dataset="points-ring",
+    images=64,
+    batch=32,
+    ema_halflife=10.0,
+    augment="none",
+    precision="32-true",
+    threads=1,
+    snapshots=2,
+    seed=0,
+)
+HOST = Host(Path(), "cpu").identity()
+SAMPLING: dict[str, Any] = {
+    "training": "1f",
+    "code": "2e",
+    "host": Host(Path(), "cpu").sampling_identity(),
+    "precision": "32-true",
+    "images": 64,
+    "weights": "ema",
+    "snapshot": "3d",
+    "options": {"steps": 10, "eta": 0.0},
+    "seed": 0,
+    "count": 100,
+    "version": 1,
+}
+
+
+def changes(value: Any) -> Iterator[Any]:
+    """Values that differ from one in a single place; at least one of them."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from ({**value, name: other} for other in changes(inner))
+            yield {k: v for k, v in value.items() if k != name}
+        yield {**value, "another": 1}
+    elif isinstance(value, (list, tuple)):
+        for number, inner in enumerate(value):
+            for other in changes(inner):
+                yield type(value)([*value[:number], other, *value[number + 1 :]])
+        yield type(value)([*value, value[0] if value else 1])
+    elif isinstance(value, bool):
+        yield not value
+    elif isinstance(value, (int, float)):
+        yield value + 1
+        yield None
+    elif isinstance(value, str):
+        yield value + "x"
+    else:
+        assert value is None
+        yield 0
+
+
+def assert_all_differ(identity: Callable[..., str], **fields: Any) -> int:
+    """Every change of every field gives another identity, and no two the same."""
+    assert fields.keys() == inspect.signature(identity).parameters.keys()
+    found = [identity(**fields)]
+    for name, value in fields.items():
+        other = [identity(**{**fields, name: changed}) for changed in changes(value)]
+        assert other, name
+        found += other
+    assert len(set(found)) == len(found)
+    return len(found)
+
+
+def test_training() -> None:
+    """Each field of ``Training``, those of a later version too, and each fact of the host."""
+
+    def identity(data: str = "d@1", code: str = "2e", host: Any = HOST, **fields: Any) -> str:
+        training = dataclasses.replace(TRAINING, **fields)
+        return suite.training_identity(training, dataset=data, code=code, host=host)
+
+    fields = {f.name: getattr(TRAINING, f.name) for f in dataclasses.fields(Training)}
+    found = [identity(), identity("d@2"), identity(code="3d")]
+    found += [identity(**{name: new}) for name, value in fields.items() for new in changes(value)]
+    found += [identity(host=other) for other in changes(HOST)]
+    assert len(set(found)) == len(found)
+    assert set(inspect.signature(suite.training_identity).parameters) == {
+        *("training", "dataset", "code", "host")
+    }
+
+
+def test_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two devices on one node, and one on each of two, are the same world; where the data lies
+    does not count, since its content does."""
+    host = Host(Path(), "cpu")
+    hosts = [
+        host,
+        dataclasses.replace(host, device="cuda"),
+        dataclasses.replace(host, devices=2),
+        dataclasses.replace(host, num_nodes=3),
+        dataclasses.replace(host, devices=2, strategy="ddp_find_unused_parameters_true"),
+    ]
+    found = [host.identity() for host in hosts]
+    monkeypatch.setattr(bench, "version", lambda name: f"{name} 0.0")
+    found.append(host.identity())
+    sampled = [host.sampling_identity(), found[1] | host.sampling_identity()]
+    monkeypatch.setattr(loop, "VERSION", loop.VERSION + 1)
+    found.append(host.identity())
+    assert len({str(identity) for identity in found}) == len(found)
+    assert sampled[0]["torch"] == "torch 0.0"
+    assert {f.name for f in dataclasses.fields(Host)} == {
+        *("data_dir", "device", "devices", "num_nodes", "strategy")
+    }
+
+
+def test_sampling() -> None:
+    assert assert_all_differ(suite.sampling_identity, **SAMPLING) > 15
+
+
+def test_scoring() -> None:
+    """The protocol is a real one: each of its fields, and each metric's version."""
+    ring = open_samples("points-ring:test", Path())
+    scorer = evaluation.scorer(
+        reference=ring, train=ring, extractor="identity", outputs=["frechet_distance", "memorized"]
+    )
+    protocol = scorer.protocol(64)
+    assert protocol["metrics"].keys() == {"frechet_distance", "memorization"}
+    fields = {"samples": "generated@1f", "protocol": protocol, "code": {"metric mine": "2e"}}
+    assert assert_all_differ(suite.scoring_identity, **fields, seed=0, version=1) > 30
+
+
+def test_what_a_score_depends_on_is_in_its_protocol(monkeypatch: pytest.MonkeyPatch) -> None:
+    ring, grid = (open_samples(name, Path()) for name in ("points-ring:test", "points-grid:test"))
+
+    def protocol(count: int = 64, **changed: Any) -> str:
+        fields = {"reference": ring, "train": ring, "outputs": ["memorized"], "seed": 0} | changed
+        return str(evaluation.scorer(extractor="identity", **fields).protocol(count))
+
+    found = [
+        protocol(),
+        protocol(count=65),
+        protocol(reference=grid),
+        protocol(train=grid),
+        protocol(outputs=["memorized", "frechet_distance"]),
+        protocol(seed=1),
+    ]
+    version = getattr(FrechetDistance, "version", 1)
+    monkeypatch.setattr(FrechetDistance, "version", version + 1, raising=False)
+    found.append(protocol(outputs=["memorized", "frechet_distance"]))
+    assert len(set(found)) == len(found)
+
+
+SCORE = Score(
+    extractor="identity",
+    extractor_options={"a": 1},
+    reference="points-ring:test",
+    metrics=("frechet_distance",),
+)
+
+
+def other_scores() -> list[Score]:
+    """Every change of ``SCORE`` that is a valid one."""
+    found = []
+    for changed in changes(SCORE.model_dump(mode="json")):
+        try:
+            score = Score.model_validate_json(json.dumps(changed))
+        except ValidationError:
+            continue
+        found += [score] if score not in (SCORE, *found) else []
+    for section, whole in ((Score, SCORE), (type(SCORE.snapshots), SCORE.snapshots)):
+        parts = [score if section is Score else score.snapshots for score in found]
+        for name in section.model_fields:  # at least one
+            assert any(getattr(part, name) != getattr(whole, name) for part in parts), name
+    return found
+
+
+def test_a_stored_record(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What names a record before anything is loaded: the entry, all of ``[score]``, the data, the
+    source of genbench and of every plugin."""
+    hashes = {"model": "1f", "metric": "2e", "genbench": "3d"}
+    for module in (bench, stages):
+        patch = partial(monkeypatch.setattr, module)
+        patch("open_cached", lambda name, folder: SimpleNamespace(id=name))
+    monkeypatch.setattr(registry, "source_hash", lambda module, what: hashes["genbench"])
+    monkeypatch.setattr(registry.models, "code", lambda name: hashes["model"])
+    monkeypatch.setattr(registry.metrics, "names", lambda: ["mine"])
+    monkeypatch.setattr(registry.metrics, "is_ours", lambda name: False)
+    monkeypatch.setattr(registry.metrics, "code", lambda name: hashes["metric"])
+    base = Bench("s", tmp_path, Host(tmp_path, "cpu"), 64, SCORE)
+    entry = Entry("E", "toy", TRAINING, {"scale": 1.0}, {})
+
+    def path(entry: Entry = entry, **changed: Any) -> Path:
+        return jobs._record_path(dataclasses.replace(base, **changed), entry, [entry])
+
+    found = [path(), path(samples=65), path(host=Host(tmp_path, "cuda"))]
+    found += [path(score=score) for score in other_scores()]
+    fields: dict[str, Any] = {
+        "model": "another",
+        "training": dataclasses.replace(TRAINING, dataset="points-grid"),
+        "sample": {"scale": 2.0},
+        "snapshot_sample": {"scale": 3.0},
+    }
+    found += [path(dataclasses.replace(entry, **{name: new})) for name, new in fields.items()]
+    for kind in hashes:
+        hashes[kind] += "0"
+        found.append(path())
+    assert len(set(found)) == len(found)
+    # A record is the same under another name, and one with a fault is not stored.
+    assert {f.name for f in dataclasses.fields(Entry)} == {"name", "fault", *fields}
+    assert {f.name for f in dataclasses.fields(Bench)} == {
+        *("name", "out", "host", "samples", "score")
+    }
+
+
+def test_one_byte_of_data(tmp_path: Path) -> None:
+    """Of an array, a label, a picture or its name; and what the numbers mean."""
+    levels = np.zeros((3, 1, 4, 4), np.uint8)
+    other = levels.copy()
+    other[2, 0, 3, 3] = 1
+    reals = np.zeros((3, 2), np.float32)
+    near = reals.copy()
+    near[2, 1] = np.nextafter(np.float32(0), np.float32(1))
+    arrays: list[dict[str, Any]] = [
+        {"samples": levels, "modality": "image", "levels": 256},
+        {"samples": other, "modality": "image", "levels": 256},
+        {"samples": levels, "modality": "image", "levels": 17},
+        {"samples": levels, "modality": "image", "levels": 256, "labels": np.array([0, 1, 0])},
+        {"samples": levels, "modality": "image", "levels": 256, "labels": np.array([0, 1, 1])},
+        {"samples": reals, "modality": "points"},
+        {"samples": near, "modality": "points"},
+        {"samples": reals, "modality": "audio"},
+    ]
+    found = []
+    for content in arrays:
+        np.savez(tmp_path / "data.npz", **content)
+        found.append(open_samples(str(tmp_path / "data.npz"), tmp_path).id)
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for value in (0, 1):
+        for number in range(2):
+            picture = np.full((8, 8), value * number, np.uint8)
+            Image.fromarray(picture).save(folder / f"{number}.png")
+        found.append(open_samples(f"folder:{folder}", tmp_path).id)
+    assert len(set(found)) == len(found)
+
+
+def test_one_byte_of_an_extractor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    shipped = Path(digits_module.__file__).parent
+    for name in (digits_module.WEIGHTS, digits_module.CARD):
+        shutil.copy(shipped / name, tmp_path / name)
+    monkeypatch.setattr(digits_module, "files", lambda package: tmp_path)
+    before = digits_module.digits().id
+    weights = tmp_path / digits_module.WEIGHTS
+    altered = weights.read_bytes()[:-1] + bytes([weights.read_bytes()[-1] ^ 1])
+    weights.write_bytes(altered)
+    card = json.loads((tmp_path / digits_module.CARD).read_text())
+    card["sha256"] = hashlib.sha256(altered).hexdigest()
+    (tmp_path / digits_module.CARD).write_text(json.dumps(card))
+    assert digits_module.digits().id != before
+
+    monkeypatch.setattr(inception_module, "SHA256", "")
+    hashes = set()
+    for value in (0.0, 1.0):
+        torch.save({"w": torch.full((2,), value)}, tmp_path / "w.pth")
+        hashes.add(inception_module.read_weights(tmp_path / "w.pth")[1])
+    assert len(hashes) == 2
+
+
+PLUGIN = """
+from functools import partial
+import torch
+from torch import nn
+from genbench import Optimization, Turn, registry
+
+class Moved(nn.Module):
+    def __init__(self, spec, rate):
+        super().__init__()
+        self.players = nn.ModuleDict({"mover": nn.Linear(2, 2)})
+        self.noise_shape = spec.shape
+        self.rate = rate
+
+    def optimization(self, player):
+        return Optimization(partial(torch.optim.Adam, lr=1.0), lambda progress: self.rate)
+
+    def losses(self, batch, progress):
+        moved = self.players["mover"](torch.randn_like(batch.data))
+        yield Turn("mover", (moved.mean(0) - batch.data.mean(0)).square().mean())
+
+    def sample(self, noise, condition, *, scale: float = 1.0):
+        return self.players["mover"](scale * noise)
+
+def moved(spec, *, rate: float = 0.05):
+    return Moved(spec, rate)
+
+registry.models.add("moved", moved)
+"""
+
+
+@pytest.fixture(scope="module")
+def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Read once, as any script; what is then changed in the file is not run, but it is seen."""
+    path = tmp_path_factory.mktemp("plugin") / "moved.py"
+    path.write_text(PLUGIN, encoding="utf-8")
+    registry.add_plugin_file(path)
+    return path
+
+
+TRAINED, SAMPLED, SCORED = "trained", "sampled", "scored"
+ALTERATIONS = {
+    "nothing": set(),
+    "an option": {TRAINED, SAMPLED, SCORED},
+    "a byte of data": {TRAINED, SAMPLED, SCORED},
+    "a byte of the plugin": {TRAINED, SAMPLED, SCORED},
+    "the batch": {TRAINED, SAMPLED, SCORED},
+    "torch": {TRAINED, SAMPLED, SCORED},
+    "the loop": {TRAINED, SAMPLED, SCORED},
+    "the sampler": {SAMPLED, SCORED},
+    "a sampling option": {SAMPLED, SCORED},
+    "the count": {SAMPLED, SCORED},
+    "the reference": {SCORED},
+    "the metric": {SCORED},
+    "the scorer": {SCORED},
+    "the seed of the scores": {SCORED},
+}
+
+
+@pytest.mark.parametrize("altered", ALTERATIONS)
+def test_a_run_does_again_what_an_alteration_concerns(
+    altered: str, plugin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And nothing else."""
+    data = tmp_path / "data.npz"
+    points = np.random.default_rng(0).normal(size=(200, 2)).astype(np.float32)
+    np.savez(data, samples=points)
+    toml = tmp_path / "moved.toml"
+    text = SUITE.replace("points-ring:test", "points-grid:test").replace(
+        'dataset = "points-ring"', f'dataset = "npz:{data}"'
+    )
+    text = text.partition('[entries."')[0].replace('"toy"', '"moved"')
+    toml.write_text(text, encoding="utf-8")
+    out = tmp_path / "out"
+
+    def run() -> set[str]:
+        """The stages of which there is more than before."""
+        before = set(out.rglob("*"))
+        open_cached.cache_clear()  # as in another process
+        bench._scorer.cache_clear()
+        with in_this_process():
+            done = call("run", toml, "--out", out)
+        assert done.exit_code == 0, done.output
+        new = [path for path in set(out.rglob("*")) - before if "real" not in path.parts]
+        kinds = {"snapshots": TRAINED, "samples": SAMPLED, "scores": SCORED}
+        return {kinds[path.parent.name] for path in new if path.parent.name in kinds}
+
+    def replaced(old: str, new: str) -> None:
+        assert old in text
+        toml.write_text(text.replace(old, new), encoding="utf-8")
+
+    assert run() == {TRAINED, SAMPLED, SCORED}
+    match altered:
+        case "an option":
+            replaced('"moved"', '"moved"\noptions = { rate = 0.06 }')
+        case "a byte of data":
+            points[0, 0] = np.nextafter(points[0, 0], np.float32(9))
+            np.savez(data, samples=points)
+        case "a byte of the plugin":
+            plugin.write_text(plugin.read_text(encoding="utf-8") + "#", encoding="utf-8")
+        case "the batch":
+            replaced("batch = 32", "batch = 16")
+        case "torch":
+            monkeypatch.setattr(bench, "version", lambda name: "0.0")
+        case "the loop":
+            monkeypatch.setattr(loop, "VERSION", loop.VERSION + 1)
+        case "the sampler":
+            monkeypatch.setattr(sampling, "VERSION", sampling.VERSION + 1)
+        case "a sampling option":
+            replaced('"moved"', '"moved"\nsample = { scale = 0.5 }')
+        case "the count":
+            replaced("samples = 64\n", "samples = 65\n")
+        case "the reference":
+            replaced("points-grid:test", "points-spiral:test")
+        case "the metric":
+            version = getattr(FrechetDistance, "version", 1)
+            monkeypatch.setattr(FrechetDistance, "version", version + 1, raising=False)
+        case "the scorer":
+            monkeypatch.setattr(evaluation, "VERSION", evaluation.VERSION + 1)
+        case "the seed of the scores":
+            replaced("[train]", "[score]\nseed = 1\n[train]".replace("[score]\n", ""))
+    # Where nothing but a constant of genbench's own changed, its source did.
+    monkeypatch.setattr(
+        registry,
+        "source_hash",
+        lambda module, what: altered if module == "genbench" else source_hash(module, what),
+    )
+    assert run() == ALTERATIONS[altered]

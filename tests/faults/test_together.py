@@ -1,0 +1,129 @@
+"""Two ``genbench run`` at one folder: one waits, says so, and joins; a killed one is taken over."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from corridor import SUITE, TOY, comparable
+
+from genbench.results import RECORDS
+
+STEPS, HELD_AT = 20, 10
+PLUGIN = f"""
+import importlib.util, os, time
+from pathlib import Path
+from genbench import registry
+
+spec = importlib.util.spec_from_file_location("toys", {str(TOY)!r})
+toys = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(toys)
+LOG = Path(__file__).with_name("log")
+HELD_AT = {HELD_AT}
+
+class Slow(toys.Toy):
+    def losses(self, batch, progress):
+        with LOG.open("a") as log:
+            log.write(f"{{os.getpid()}} {{progress.step}}\\n")
+        while progress.step == HELD_AT and not LOG.with_name("go").exists():
+            time.sleep(0.02)
+        yield from super().losses(batch, progress)
+
+def slow(spec):
+    return Slow(spec, 0.05, None)
+
+registry.models.add("slow", slow)
+"""
+
+
+class Runs:
+    """``genbench run`` in processes of its own, whose trainings go on at step ``HELD_AT`` when they
+    are let."""
+
+    def __init__(self, folder: Path, seeds: str) -> None:
+        self.folder, self.out, self.log = folder, folder / "out", folder / "log"
+        (folder / "slow.py").write_text(PLUGIN, encoding="utf-8")
+        text = SUITE.replace("seeds = [0]", f"seeds = {seeds}").replace('"toy"', '"slow"')
+        text = text.replace("images = 64", f"images = {32 * STEPS}").partition('[entries."')[0]
+        (folder / "toys.toml").write_text(text, encoding="utf-8")
+
+    def start(self) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "genbench", "run", str(self.folder / "toys.toml")]
+        options = ["--out", str(self.out), "--plugin", str(self.folder / "slow.py"), "--jobs", "1"]
+        return subprocess.Popen(
+            [*command, *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+
+    def let(self) -> None:
+        (self.folder / "go").touch()
+
+    def steps(self) -> list[tuple[int, int]]:
+        """The process and the number of every step that was begun, in order."""
+        if not self.log.exists():
+            return []
+        lines = self.log.read_text(encoding="utf-8").splitlines()
+        return [(int(pid), int(step)) for pid, step in (line.split() for line in lines)]
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    for _ in range(2400):
+        if condition():
+            return
+        time.sleep(0.05)
+    raise AssertionError("waited for two minutes")
+
+
+def ended(process: subprocess.Popen[str]) -> str:
+    _, said = process.communicate(timeout=200)
+    assert process.returncode == 0, said
+    return said
+
+
+@pytest.mark.timeout(300)
+def test_two_at_once_train_once(tmp_path: Path) -> None:
+    runs = Runs(tmp_path, "[0, 1]")
+    runs.let()
+    first, second = runs.start(), runs.start()
+    said = [ended(first), ended(second)]
+    waited = [f"waiting: another genbench is at {runs.out}" in text for text in said]
+    assert sorted(waited) == [False, True]
+    assert "3 jobs are finished already" in said[waited.index(True)]
+    # Two seeds, each trained from its first step to its last, once.
+    assert [step for _, step in runs.steps()] == 2 * list(range(STEPS))
+    before = (runs.out / RECORDS).read_bytes()
+    assert [(r["entry"], r["seed"], r["status"]) for r in comparable(runs.out)] == [
+        ("real", None, "done"),
+        ("Toy", 0, "done"),
+        ("Toy", 1, "done"),
+    ]
+    assert (runs.out / RECORDS).read_bytes() == before
+
+
+@pytest.mark.timeout(300)
+def test_one_that_waits_takes_over_from_one_that_is_killed(tmp_path: Path) -> None:
+    """The process that trained for the killed one dies with it: no two train one run."""
+    runs = Runs(tmp_path, "[0]")
+    first = runs.start()
+    wait_for(lambda: len(runs.steps()) > HELD_AT)
+    second = runs.start()
+    assert second.stderr is not None
+    assert "waiting: another genbench" in second.stderr.readline()
+    os.kill(first.pid, signal.SIGKILL)
+    wait_for(lambda: len({pid for pid, _ in runs.steps()}) == 2)
+    runs.let()
+    first.communicate()
+    ended(second)
+    steps = runs.steps()
+    assert [step for _, step in steps] == [*range(HELD_AT + 1), *range(STEPS)]
+    assert len({pid for pid, _ in steps[HELD_AT + 1 :]}) == 1
+    assert [r["status"] for r in comparable(runs.out)] == ["done", "done"]
