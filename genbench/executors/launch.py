@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import socket
 import threading
 import traceback
@@ -168,7 +169,7 @@ def _watch(processes: Sequence[SpawnProcess], ends: Sequence[Connection], report
             assert isinstance(end, Connection)
             rank = waiting[end]
             try:
-                kind, value = end.recv()
+                kind, value = _receive(end)
             except (EOFError, OSError):
                 raise _death(rank, processes) from None
             if kind == "event":
@@ -185,10 +186,20 @@ def _watch(processes: Sequence[SpawnProcess], ends: Sequence[Connection], report
     return result
 
 
+def _send(end: Connection, kind: str, value: Any) -> None:
+    # Whole: the connection's own way shares the memory of tensors, which this process may not
+    # outlive.
+    end.send_bytes(pickle.dumps((kind, value)))
+
+
+def _receive(end: Connection) -> Any:
+    return pickle.loads(end.recv_bytes())
+
+
 def _ended(end: Connection) -> bool:
     """Whether a rank has ended without another word."""
     try:
-        return end.poll(GRACE) and end.recv() is None
+        return end.poll(GRACE) and _receive(end) is None
     except (EOFError, OSError):
         return True
 
@@ -219,7 +230,7 @@ def _rank(
 
     def report(event: Event) -> None:
         if first:
-            end.send(("event", event))
+            _send(end, "event", event)
 
     try:
         for plugin in plugins:
@@ -231,9 +242,9 @@ def _rank(
         if not isinstance(error, GenbenchError):
             traceback.print_exc()
             error = GenbenchError(one_line(error))
-        end.send(("error", error))
+        _send(end, "error", error)
     else:
-        end.send(("result", result if first else None))
+        _send(end, "result", result if first else None)
 
 
 def die_with_the_parent() -> None:

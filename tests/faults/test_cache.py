@@ -26,7 +26,7 @@ from genbench.extractors import digits as digits_module
 from genbench.extractors import inception as inception_module
 from genbench.metrics.frechet import FrechetDistance
 from genbench.registry import source_hash
-from genbench.runner import Bench, Host, bench, jobs, stages
+from genbench.runner import Bench, Host, bench, jobs, trained
 from genbench.runner.bench import open_cached
 from genbench.suite import Entry, Score, Training
 from genbench.training import loop
@@ -202,7 +202,7 @@ def test_a_stored_record(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     """What names a record before anything is loaded: the entry, all of ``[score]``, the data, the
     source of genbench and of every plugin."""
     hashes = {"model": "1f", "metric": "2e", "genbench": "3d"}
-    for module in (bench, stages):
+    for module in (bench, trained):
         patch = partial(monkeypatch.setattr, module)
         patch("open_cached", lambda name, folder: SimpleNamespace(id=name))
     monkeypatch.setattr(registry, "source_hash", lambda module, what: hashes["genbench"])

@@ -180,6 +180,18 @@ def test_training_again_mends_a_training(kind: str, finished: Path, tmp_path: Pa
         assert list(storage.damaged(tmp_path)) == []
 
 
+def test_another_training_is_not_mended(tmp_path: Path) -> None:
+    """What is refused is left as it is."""
+    command = ["train", "toy", "points-ring", "--out", tmp_path / "run", "--images"]
+    assert call(*command, "64").exit_code == 0
+    path = damage(tmp_path, "run/snapshots/*.safetensors", random.Random(0))
+    before = {path: path.read_bytes() for path in files(tmp_path)}
+    refused = call(*command, "96")
+    assert refused.exit_code == 2
+    assert "holds another training" in refused.stderr
+    assert {path: path.read_bytes() for path in files(tmp_path)} == before
+
+
 @pytest.mark.parametrize(
     ("command", "kind"),
     [

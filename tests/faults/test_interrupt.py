@@ -92,7 +92,7 @@ def test_a_damaged_state_is_named_and_the_other_used(
 ) -> None:
     model, folder = undisturbed
     shutil.copytree(folder / "end", tmp_path / "run")
-    for name in (checkpoint.OUTCOME, checkpoint.HISTORY):
+    for name in (checkpoint.OUTCOME, checkpoint.HISTORY, f"{checkpoint.HISTORY}.json"):
         (tmp_path / "run" / name).unlink()
     states = sorted((tmp_path / "run").glob("checkpoint-*.pt"), key=_step, reverse=True)
     assert [_step(path) for path in states] == [STEPS, STEPS - 1]
