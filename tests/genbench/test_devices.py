@@ -109,7 +109,7 @@ def torchrun(*arguments: str | Path, nodes: int = 1) -> list[subprocess.Complete
     ]
     ended = []
     for agent in agents:
-        out, err = agent.communicate(timeout=240)
+        out, err = agent.communicate(timeout=400)
         ended.append(subprocess.CompletedProcess(agent.args, agent.returncode, out, err))
     return ended
 
@@ -263,6 +263,7 @@ def rows(out: Path) -> dict[str, tuple[Any, ...]]:
     }
 
 
+@pytest.mark.timeout(900)  # a dozen processes, each of which imports torch
 def test_a_suite_is_the_same_however_its_processes_start(suite: Path, tmp_path: Path) -> None:
     """Started here, by torchrun on one node, and by torchrun on two; a fault of a plugin costs its
     own row in each."""
