@@ -184,7 +184,7 @@ def test_another_training_is_not_mended(tmp_path: Path) -> None:
     """What is refused is left as it is."""
     command = ["train", "toy", "points-ring", "--out", tmp_path / "run", "--images"]
     assert call(*command, "64").exit_code == 0
-    path = damage(tmp_path, "run/snapshots/*.safetensors", random.Random(0))
+    damage(tmp_path, "run/snapshots/*.safetensors", random.Random(0))
     before = {path: path.read_bytes() for path in files(tmp_path)}
     refused = call(*command, "96")
     assert refused.exit_code == 2

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 from corridor import SUITE, TOY, comparable
 
 from genbench.results import RECORDS
@@ -89,7 +88,6 @@ def ended(process: subprocess.Popen[str]) -> str:
     return said
 
 
-@pytest.mark.timeout(300)
 def test_two_at_once_train_once(tmp_path: Path) -> None:
     runs = Runs(tmp_path, "[0, 1]")
     runs.let()
@@ -109,7 +107,6 @@ def test_two_at_once_train_once(tmp_path: Path) -> None:
     assert (runs.out / RECORDS).read_bytes() == before
 
 
-@pytest.mark.timeout(300)
 def test_one_that_waits_takes_over_from_one_that_is_killed(tmp_path: Path) -> None:
     """The process that trained for the killed one dies with it: no two train one run."""
     runs = Runs(tmp_path, "[0]")
