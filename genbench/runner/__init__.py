@@ -17,8 +17,9 @@ from __future__ import annotations
 from genbench.runner.bench import STRATEGIES, Bench, Host, choose_host
 from genbench.runner.jobs import finished, lost, mend_all, run_job
 from genbench.runner.real import finished_real, run_real
-from genbench.runner.stages import check_sampling, draw, open_trained, train
+from genbench.runner.stages import check_sampling, draw
 from genbench.runner.timing import seconds_per_sample
+from genbench.runner.trained import open_trained, train
 
 __all__ = [
     "STRATEGIES",

@@ -21,17 +21,14 @@ from genbench.metrics import stability
 from genbench.ranks import Ranks
 from genbench.results import Record
 from genbench.runner.bench import Bench, open_cached
-from genbench.runner.mending import mend, record_card
+from genbench.runner.mending import card_if_whole, mend
 from genbench.runner.real import mend_real, real_base
-from genbench.runner.stages import (
+from genbench.runner.stages import draw, scored, snapshot_options, snapshot_scores
+from genbench.runner.trained import (
     Trained,
     builder,
     description,
-    draw,
     run_folder,
-    scored,
-    snapshot_options,
-    snapshot_scores,
     train,
     training_identity,
 )
@@ -113,7 +110,7 @@ def finished(bench: Bench, entries: Sequence[Entry]) -> list[Record] | None:
 
 
 def _stored(bench: Bench, entry: Entry, entries: Sequence[Entry]) -> Record | None:
-    card = record_card(_record_path(bench, entry, entries))
+    card = card_if_whole(_record_path(bench, entry, entries))
     if card is None:
         return None
     return replace(Record(**card), suite=bench.name, entry=entry.name)

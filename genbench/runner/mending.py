@@ -35,8 +35,8 @@ def mend(folder: Path, about: Mapping[str, Any] | None, report: Report) -> None:
         storage.remove(card)
 
 
-def record_card(path: Path) -> dict[str, Any] | None:
-    """A record that is there whole, or ``None``: whoever holds the folder mends it."""
+def card_if_whole(path: Path) -> dict[str, Any] | None:
+    """A card, or ``None`` where there is none or it is damaged: who holds its folder mends it."""
     try:
         return storage.read_card(path)
     except storage.Damaged:

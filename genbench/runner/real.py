@@ -14,7 +14,7 @@ from genbench.evaluation import Scorer
 from genbench.ranks import Ranks
 from genbench.results import Record
 from genbench.runner.bench import Bench
-from genbench.runner.mending import mend, record_card
+from genbench.runner.mending import card_if_whole, mend
 from genbench.runner.stages import pack_samples, scored
 from genbench.seeding import generator
 from genbench.types import REAL, Event, Report, Samples, TensorSamples
@@ -114,7 +114,7 @@ def _measured(
 
 def finished_real(bench: Bench, dataset: str) -> list[Record] | None:
     """The real row, where it has been computed, or ``None``."""
-    card = record_card(_real_path(bench, dataset))
+    card = card_if_whole(_real_path(bench, dataset))
     return None if card is None else [replace(Record(**card), suite=bench.name)]
 
 

@@ -6,7 +6,8 @@ import torch
 
 from genbench import sampling, storage
 from genbench.runner.bench import Bench
-from genbench.runner.stages import open_trained, run_folder, sampling_options
+from genbench.runner.stages import sampling_options
+from genbench.runner.trained import open_trained, run_folder
 from genbench.suite import Entry
 
 
