@@ -1,14 +1,32 @@
-"""What every test shares: one thread, and where the real data lies."""
+"""What every test shares: one thread, plugins kept apart, and where the real data lies."""
 
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
+from genbench import registry
+
 torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def names_of_its_own() -> Iterator[None]:
+    """What the tests of a module register is forgotten with the module: a run whose jobs are other
+    processes would not find there what only this one knows."""
+    modules = set(sys.modules)
+    with pytest.MonkeyPatch.context() as patch:
+        for group in registry.GROUPS:
+            patch.setattr(group, "_added", dict(group._added))
+        yield
+    for name in set(sys.modules) - modules:
+        if name.startswith("genbench_plugin_"):
+            del sys.modules[name]
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,10 +32,23 @@ from genbench.testing.source import source_of
 from genbench.testing.trial import Trial
 
 PLUGINS = Path(__file__).parents[1] / "plugins"
-for name in ("broken.py", "broken_parts.py"):
-    registry.add_plugin_file(PLUGINS / name)
-models: Any = sys.modules[registry.models.get("sound").__module__]
-parts: Any = sys.modules[registry.metrics.get("wrong-way").__module__]
+with pytest.MonkeyPatch.context() as patch:  # this module's names, not those of all collected
+    for group in registry.GROUPS:
+        patch.setattr(group, "_added", dict(group._added))
+    for name in ("broken.py", "broken_parts.py"):
+        registry.add_plugin_file(PLUGINS / name)
+    models: Any = sys.modules[registry.models.get("sound").__module__]
+    parts: Any = sys.modules[registry.metrics.get("wrong-way").__module__]
+    ADDED = [group._added for group in registry.GROUPS]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def broken_plugins() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for group, added in zip(registry.GROUPS, ADDED, strict=True):
+            patch.setattr(group, "_added", added)
+        yield
+
 
 PROCESSES = "two processes train it in step"
 """The one check that starts processes; its tests share them."""
