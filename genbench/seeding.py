@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -26,12 +27,20 @@ def seed_all(seed: int, purpose: str, *index: int) -> None:
     import torch
 
     value = derive(seed, purpose, *index)
-    if torch.accelerator.is_available():
+    if _has_accelerator():
         torch.manual_seed(value)
     else:  # which without a device formats stack traces: 0.4 ms at every step
         torch.default_generator.manual_seed(value)
     np.random.seed(value % 2**32)  # noqa: NPY002 - for plugins that draw from the global one
     random.seed(value)
+
+
+@cache
+def _has_accelerator() -> bool:
+    """Asked once a process: asking loads the driver's library, every time."""
+    import torch
+
+    return torch.accelerator.is_available()
 
 
 def generator(seed: int, purpose: str, *index: int) -> torch.Generator:

@@ -178,10 +178,16 @@ def card_path(path: Path) -> Path:
 
 
 def pack_tensors(tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> bytes:
-    """Tensors as safetensors bytes."""
+    """Tensors as safetensors bytes; those that share memory, as tied weights do, each whole."""
     from safetensors.torch import save
 
-    whole = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    whole: dict[str, Tensor] = {}
+    places: set[int] = set()
+    for name, value in tensors.items():
+        tensor = value.detach().cpu().contiguous()
+        place = tensor.untyped_storage().data_ptr()
+        whole[name] = tensor.clone() if place in places else tensor
+        places.add(place)
     return save(whole, dict(metadata or {}))
 
 

@@ -2,154 +2,22 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
-from genbench.errors import GenbenchError, UsageError, did_you_mean
-from genbench.storage import Damaged
-
-if TYPE_CHECKING:
-    from genbench.runner import Host
+from genbench.cli.group import Group
+from genbench.cli.options import Place, common, placed, precision_option, strategy_option
+from genbench.errors import UsageError
 
 FORMATS = ("markdown", "csv", "latex", "json", "html")
 _FOLDER = click.Path(path_type=Path)
 REGISTRIES = ("models", "datasets", "extractors", "metrics", "suites")
 
 
-class _Group(click.Group):
-    """Tells every mistake in one line, with its exit status and no traceback."""
-
-    def main(
-        self,
-        args: Sequence[str] | None = None,
-        prog_name: str | None = None,
-        complete_var: str | None = None,
-        standalone_mode: bool = True,
-        **extra: Any,
-    ) -> Any:
-        if not standalone_mode:
-            return super().main(args, prog_name, complete_var, False, **extra)
-        try:
-            status = super().main(args, prog_name, complete_var, False, **extra)
-        except click.exceptions.NoArgsIsHelpError as error:
-            click.echo(error.format_message())
-            sys.exit(error.exit_code)
-        except Damaged as error:
-            line = " ".join(str(error).split())
-            click.echo(
-                f"genbench: {line}; the genbench run or train that wrote it mends it", err=True
-            )
-            sys.exit(error.exit_code)
-        except (GenbenchError, click.ClickException) as error:
-            message = error.format_message() if isinstance(error, click.ClickException) else error
-            click.echo(f"genbench: {' '.join(str(message).split())}", err=True)
-            sys.exit(error.exit_code)
-        except (KeyboardInterrupt, click.Abort):
-            click.echo("genbench: interrupted; the same command continues", err=True)
-            sys.exit(130)
-        sys.exit(status if isinstance(status, int) else 0)
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        name = args[0]
-        if self.get_command(ctx, name) is None and not name.startswith("-"):
-            near = did_you_mean(name, self.list_commands(ctx))
-            raise UsageError(f"unknown command {name!r}{near}")
-        return super().resolve_command(ctx, args)
-
-
-def common(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that every command takes."""
-    command = click.option(
-        "--plugin",
-        "plugins",
-        multiple=True,
-        type=click.Path(path_type=Path),
-        help="A Python file that registers models, datasets, extractors or metrics.",
-    )(command)
-    return click.option(
-        "--data-dir",
-        type=click.Path(path_type=Path),
-        default=Path("data"),
-        show_default=True,
-        envvar="GENBENCH_DATA",
-        help="Where data sets lie, or are downloaded to.",
-    )(command)
-
-
-@dataclass(frozen=True)
-class Place:
-    """On what a command computes."""
-
-    device: str
-    devices: int
-    num_nodes: int
-    strategy: str = "auto"
-
-    def host(self, data_dir: Path) -> Host:
-        """Raises ``UsageError`` for a device that is not there."""
-        from genbench.runner import choose_host
-
-        return choose_host(data_dir, self.device, self.devices, self.num_nodes, self.strategy)
-
-
-def placed(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Of the commands that compute: the options behind their argument ``place``."""
-
-    @functools.wraps(command)
-    def placed_command(device: str, devices: int, num_nodes: int, **others: Any) -> Any:
-        strategy = others.pop("strategy", "auto")
-        return command(place=Place(device, devices, num_nodes, strategy), **others)
-
-    options = [
-        click.option(
-            "--device",
-            type=click.Choice(["auto", "cpu", "cuda"]),
-            default="auto",
-            show_default=True,
-            help="What to compute on.",
-        ),
-        click.option(
-            "--devices",
-            type=click.IntRange(min=1),
-            default=1,
-            show_default=True,
-            help="Devices of each run, on each node.",
-        ),
-        click.option(
-            "--num-nodes",
-            type=click.IntRange(min=1),
-            default=1,
-            show_default=True,
-            help="Nodes, on each of which torchrun or SLURM starts genbench.",
-        ),
-    ]
-    for option in reversed(options):
-        placed_command = option(placed_command)
-    return placed_command
-
-
-strategy_option = click.option(
-    "--strategy",
-    type=click.Choice(["auto", "ddp", "ddp_find_unused_parameters_true"]),
-    default="auto",
-    show_default=True,
-    help="Fabric's strategy for several devices [auto: ddp].",
-)
-precision_option = click.option(
-    "--precision", metavar="32-true|bf16-mixed", help="In place of the suite's or training's."
-)
-
-
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="genbench")
 def main() -> None:
     """Generative models on equal footing: fidelity, diversity, training stability and cost."""

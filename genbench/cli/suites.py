@@ -16,7 +16,7 @@ from genbench.suite import Entry, SuiteFile
 from genbench.types import REAL
 
 if TYPE_CHECKING:
-    from genbench.cli import Place
+    from genbench.cli.options import Place
     from genbench.executors.local import Job
     from genbench.results import Record
     from genbench.runner import Bench

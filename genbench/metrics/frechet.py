@@ -69,12 +69,14 @@ def trace_of_root(sigma1: Covariance, sigma2: Covariance) -> float:
 
 
 def _root_of_full_rank(sigma1: Covariance, sigma2: Covariance) -> float | None:
-    """The fast way, for traces of 1; ``None`` where it is not accurate."""
-    (factor1, failed1), (factor2, failed2) = (dpotrf(s, lower=1) for s in (sigma1, sigma2))
+    """The fast way, for traces of 1; ``None`` where it is not accurate. Overwrites both."""
+    empty1, empty2 = _empty(sigma1), _empty(sigma2)
+    factor1, failed1 = dpotrf(sigma1, lower=1, overwrite_a=1)
+    factor2, failed2 = dpotrf(sigma2, lower=1)
     pivots1, pivots2 = factor1.diagonal() ** 2, factor2.diagonal() ** 2
-    if failed1 or failed2 or pivots1.min() <= _empty(sigma1) or pivots2.min() <= _empty(sigma2):
+    if failed1 or failed2 or pivots1.min() <= empty1 or pivots2.min() <= empty2:
         return None
-    product, _ = dsygst(sigma2, factor1, itype=2, lower=1)
+    product, _ = dsygst(sigma2, factor1, itype=2, lower=1, overwrite_a=1)
     values = eigvalsh(product, overwrite_a=True, check_finite=False)
     if values[0] <= 0:
         return None

@@ -66,9 +66,14 @@ class Sieve:
 
     def squared_distances(self, other: Sieve) -> Tensor:
         """s: ``(N, M)``."""
+        s = self.points.new_empty(len(self), len(other))
+        # oneDNN compiles code for every shape it meets, and keeps it: multiples of one are few.
+        width = len(self) * -(-1024 // len(self))
         with full_float32():
-            products = _products(self.points, other.points)
-        return products.mul_(-2).add_(self.squares[:, None]).add_(other.squares)
+            for start in range(0, len(other), width):
+                columns = slice(start, start + width)
+                s[:, columns] = _products(self.points, other.points[columns])
+        return s.mul_(-2).add_(self.squares[:, None]).add_(other.squares)
 
     @property
     def relative_error(self) -> float:

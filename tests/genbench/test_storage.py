@@ -167,6 +167,15 @@ def test_tensors_and_states_come_back() -> None:
     assert torch.equal(again["tensor"], tensors["a"])
 
 
+def test_tensors_that_share_memory_come_back_each_whole() -> None:
+    tied = torch.nn.Linear(3, 3)
+    module = torch.nn.Sequential(tied, tied)
+    tensors = {**module.state_dict(), "row": tied.weight[1]}
+    back = storage.unpack_tensors(storage.pack_tensors(tensors))
+    assert all(torch.equal(back[name], tensors[name]) for name in tensors)
+    module.load_state_dict({name: value for name, value in back.items() if name != "row"})
+
+
 class Canary:
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return os.system, ("touch canary",)

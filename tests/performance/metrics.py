@@ -8,7 +8,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -98,13 +98,17 @@ def alone(who: str, count: int, width: int) -> tuple[float, float, str]:
 def score(who: str, count: int, width: int) -> None:
     random = np.random.default_rng(0)
     real, fake = (random.normal(size=(count, width)) * (1 + 0.01 * i) for i in (0, 1))
+    run: dict[str, Callable[[int], Mapping[str, float]]] = {
+        "ours": lambda n: manifold_scores(
+            torch.from_numpy(real[:n]), torch.from_numpy(fake[:n]), NEIGHBOURS
+        ),
+        "theirs": lambda n: compute_prdc(real[:n], fake[:n], NEIGHBOURS),
+    }
+    run[who](50)  # what is loaded once is no part of either
     resident("clear")
     before = resident("VmRSS")
     start = time.perf_counter()
-    if who == "ours":
-        scores = manifold_scores(torch.from_numpy(real), torch.from_numpy(fake), NEIGHBOURS)
-    else:
-        scores = compute_prdc(real, fake, NEIGHBOURS)
+    scores = run[who](count)
     seconds = time.perf_counter() - start
     print(seconds)
     print((resident("VmHWM") - before) / 1e3)

@@ -1,148 +1,211 @@
-"""A training step and DDIM sampling at the architecture of a diffusers U-Net of 6.5 M parameters.
+"""A U-Net trained and sampled, against diffusers' of the same structure.
 
-Equal convolutions and attention, batch and optimiser. The peer runs as users of diffusers may set
-it, contiguous and channels last, and the better of the two counts, in each precision.
+32×32 pictures, 64, 128 and 128 channels, two residual blocks a level on the way down, attention at
+16×16: 6.5 M parameters. diffusers runs in each of its own settings (either memory layout, compiled
+or not), and the best one counts. By default its attention has heads 8 wide; with one head, as here
+and in Ho et al. 2020, the networks are the same, and diffusers is faster. Both comparisons are
+shown.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from typing import Any
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 
 import torch
-from diffusers import DDIMPipeline, DDIMScheduler, UNet2DModel
+from diffusers import DDIMPipeline, DDIMScheduler, DDPMScheduler, UNet2DModel
+from race import fastest
 from ratio import Ratio
 from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils import clip_grad_norm_
+from torch.optim import Optimizer
 from torch.utils.flop_counter import FlopCounterMode
 
-from baselines.denoisers import NetworkDenoiser
+from baselines.ddpm import Ddpm
 from baselines.networks.unet import UNet
-from baselines.samplers import DDIM, integrate, strided_times
 from baselines.schedules import LinearBetas
+from genbench.types import Batch, Progress, SampleSpec
 
-SHAPE = (3, 32, 32)
-TARGETS = {torch.float32: 1.25, torch.bfloat16: 2.0}
+# Every contestant is compiled by itself: beyond the default of 8, those that follow would not be.
+torch._dynamo.config.recompile_limit = 64
+
+TIMESTEPS = 1000
+TARGETS = {"float32": 1.25, "bfloat16": 2.0}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How diffusers may be told to run."""
+
+    layout: torch.memory_format = torch.contiguous_format
+    compiled: bool = False
+
+    def __str__(self) -> str:
+        layout = "channels last" if self.layout == torch.channels_last else "contiguous"
+        return f"{layout}, compiled" if self.compiled else layout
+
+
+@dataclass(frozen=True)
+class Scale:
+    side: int
+    channels: tuple[int, ...]
+    blocks: int
+    batch: int
+    steps: int
+    """Of DDIM."""
+    rounds: int
+    settings: tuple[Setting, ...]
+    """Of diffusers."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return (3, self.side, self.side)
+
+
+FULL = Scale(
+    side=32,
+    channels=(64, 128, 128),
+    blocks=2,
+    batch=64,
+    steps=2,
+    rounds=3,
+    settings=tuple(
+        Setting(layout, compiled)
+        for layout in (torch.contiguous_format, torch.channels_last)
+        # Compiling takes a minute or two, each time, and a C++ compiler.
+        for compiled in ((False, True) if shutil.which("c++") else (False,))
+    ),
+)
+TINY = Scale(
+    side=8,
+    channels=(32, 32),
+    blocks=1,
+    batch=2,
+    steps=1,
+    rounds=1,
+    settings=(Setting(),),
+)
+
+
+@dataclass(frozen=True)
+class Contestant:
+    network: nn.Module
+    step: Callable[[], None]
+    sample: Callable[[], None]
 
 
 def measure(tiny: bool = False) -> list[Ratio]:
-    """Images a second, the best of turns that alternate."""
-    batch, turns, steps = (2, 1, 2) if tiny else (32, 4, 5)
-    about = f"{describe(our_network())}; theirs {describe(their_network())}"
-    ratios = []
-    for dtype, target in TARGETS.items():
-        name = str(dtype).removeprefix("torch.")
-        for what, ours, theirs in (
-            ("training step", our_training, their_training),
-            ("DDIM sampling", our_sampling, their_sampling),
-        ):
-            runs = {"ours": ours(batch, steps, dtype)}
-            runs |= {layout: theirs(batch, steps, dtype, layout) for layout in LAYOUTS}
-            rates = race(runs, batch, turns)
-            peer = max(LAYOUTS, key=lambda layout: rates[layout])
-            note = "; ".join(filter(None, (f"diffusers, {peer}", about)))
-            ratios.append(
-                Ratio(f"{what}, {name}", rates["ours"], rates[peer], "images/s", True, target, note)
+    """Images a second in a training step and through DDIM, in float32 and under bfloat16 autocast;
+    no average of the weights on either side."""
+    scale = TINY if tiny else FULL
+    return [ratio for precision in TARGETS for ratio in compare(scale, precision)]
+
+
+def compare(scale: Scale, precision: str) -> Iterator[Ratio]:
+    mine = ours(scale, precision)
+    peers = {
+        heads: {it: diffusers(scale, precision, it, head=head) for it in scale.settings}
+        for heads, head in {"the same heads": scale.channels[1], "its default heads": 8}.items()
+    }
+    for what, images in (("training step", scale.batch), ("DDIM step", scale.batch * scale.steps)):
+        trains = what == "training step"
+        runs: dict[object, Callable[[], None]] = {
+            (heads, it): peer.step if trains else peer.sample
+            for heads, its in peers.items()
+            for it, peer in its.items()
+        }
+        runs["ours"] = mine.step if trains else mine.sample
+        rates = {key: images / seconds for key, seconds in fastest(runs, scale.rounds).items()}
+        for heads, its in peers.items():
+            best = max(its, key=lambda it: rates[heads, it])
+            yield Ratio(
+                f"U-Net, {what}, {precision}",
+                rates["ours"],
+                rates[heads, best],
+                "images/s",
+                True,
+                TARGETS[precision],
+                f"diffusers with {heads}, {best}; {size(mine, scale)} against "
+                f"{size(its[scale.settings[0]], scale)}",
             )
-            about = ""
-    return ratios
 
 
-LAYOUTS = {"contiguous": torch.contiguous_format, "channels last": torch.channels_last}
-
-
-def our_network() -> UNet:
-    return UNet(
-        SHAPE,
-        channels=64,
-        multipliers=(1, 2, 2),
-        blocks=2,
+def ours(scale: Scale, precision: str) -> Contestant:
+    network = UNet(
+        scale.shape,
+        channels=scale.channels[0],
+        multipliers=[width // scale.channels[0] for width in scale.channels],
+        blocks=scale.blocks,
         dropout=0.0,
         attention=[1],
         published=True,
     )
-
-
-def their_network() -> UNet2DModel:
-    return UNet2DModel(
-        sample_size=32,
-        in_channels=3,
-        out_channels=3,
-        block_out_channels=(64, 128, 128),
-        layers_per_block=2,
-        down_block_types=("DownBlock2D", "AttnDownBlock2D", "DownBlock2D"),
-        up_block_types=("UpBlock2D", "AttnUpBlock2D", "UpBlock2D"),
-        attention_head_dim=128,
-    )
-
-
-def describe(network: nn.Module) -> str:
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        network(torch.zeros(1, *SHAPE), torch.ones(1))
-    parameters = sum(p.numel() for p in network.parameters()) / 1e6
-    return f"{parameters:.2f} M parameters, {counter.get_total_flops() / 1e9:.2f} GFLOP"
-
-
-def training(
-    network: nn.Module, x: Tensor, time: Tensor, dtype: torch.dtype
-) -> Callable[[], object]:
-    """One step of AdamW on the loss of Ho et al. 2020."""
-    optimizer = torch.optim.AdamW(network.parameters(), fused=True)
-    noise = torch.randn_like(x)
+    model = Ddpm(SampleSpec("image", scale.shape), LinearBetas(TIMESTEPS), network, 1e-4)
+    how = model.optimization("denoiser")
+    optimizer = how.optimizer(network.parameters())
+    batch = Batch(torch.randn(scale.batch, *scale.shape), {})
 
     def step() -> None:
-        with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
-            predicted: Any = network(x, time)
-            predicted = getattr(predicted, "sample", predicted)
-            loss = (predicted.float() - noise).square().mean()
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
+        with autocast(precision):
+            (turn,) = model.losses(batch, Progress(0, 0, 1))
+        update(turn.loss, network, optimizer)
 
-    return step
+    def sample() -> None:
+        with autocast(precision):
+            model.sample(torch.randn(batch.data.shape), {}, sampler="ddim", steps=scale.steps)
 
-
-def our_training(batch: int, steps: int, dtype: torch.dtype) -> Callable[[], object]:
-    return training(our_network(), torch.randn(batch, *SHAPE), torch.rand(batch), dtype)
+    return Contestant(network, step, sample)
 
 
-def their_training(batch: int, steps: int, dtype: torch.dtype, layout: str) -> Callable[[], object]:
-    network = their_network().to(memory_format=LAYOUTS[layout])
-    x = torch.randn(batch, *SHAPE).contiguous(memory_format=LAYOUTS[layout])
-    return training(network, x, torch.randint(0, 1000, (batch,)), dtype)
-
-
-def our_sampling(batch: int, steps: int, dtype: torch.dtype) -> Callable[[], object]:
-    schedule = LinearBetas(1000)
-    sampler = DDIM(NetworkDenoiser(our_network().eval(), schedule), schedule)
-
-    @torch.no_grad()
-    def sample() -> object:
-        with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
-            return integrate(sampler, torch.randn(batch, *SHAPE), strided_times(1000, steps))
-
-    return sample
-
-
-def their_sampling(batch: int, steps: int, dtype: torch.dtype, layout: str) -> Callable[[], object]:
-    network = their_network().eval().to(memory_format=LAYOUTS[layout])
-    pipeline = DDIMPipeline(network, DDIMScheduler(1000))
+def diffusers(scale: Scale, precision: str, setting: Setting, *, head: int) -> Contestant:
+    attends = [level == 1 for level in range(len(scale.channels))]
+    network = UNet2DModel(
+        sample_size=scale.side,
+        block_out_channels=scale.channels,
+        layers_per_block=scale.blocks,
+        down_block_types=["AttnDownBlock2D" if a else "DownBlock2D" for a in attends],
+        up_block_types=["AttnUpBlock2D" if a else "UpBlock2D" for a in reversed(attends)],
+        attention_head_dim=head,
+    ).to(memory_format=setting.layout)
+    if setting.compiled:
+        network.compile()
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, fused=True)
+    noising = DDPMScheduler(TIMESTEPS)
+    pipeline = DDIMPipeline(network, DDIMScheduler(TIMESTEPS))
     pipeline.set_progress_bar_config(disable=True)
+    x_0 = torch.randn(scale.batch, *scale.shape).to(memory_format=setting.layout)
 
-    def sample() -> object:
-        with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
-            return pipeline(batch_size=batch, num_inference_steps=steps, output_type="np")
+    def step() -> None:
+        noise = torch.randn_like(x_0)
+        t = torch.randint(TIMESTEPS, (len(x_0),))
+        with autocast(precision):
+            predicted = network(noising.add_noise(x_0, noise, t), t).sample
+            loss = F.mse_loss(predicted.float(), noise)
+        update(loss, network, optimizer)
 
-    return sample
+    def sample() -> None:
+        with autocast(precision):
+            pipeline(len(x_0), num_inference_steps=scale.steps, output_type="np")
+
+    return Contestant(network, step, sample)
 
 
-def race(runs: dict[str, Callable[[], object]], batch: int, turns: int) -> dict[str, float]:
-    """Each run's best rate over ``turns``, in which they alternate, after one to warm up."""
-    best = dict.fromkeys(runs, 0.0)
-    for turn in range(turns + 1):
-        for name, run in runs.items():
-            start = time.perf_counter()
-            run()
-            if turn:
-                best[name] = max(best[name], batch / (time.perf_counter() - start))
-    return best
+def update(loss: Tensor, network: nn.Module, optimizer: Optimizer) -> None:
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    clip_grad_norm_(network.parameters(), 1.0)
+    optimizer.step()
+
+
+def autocast(precision: str) -> AbstractContextManager[object]:
+    return torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def size(contestant: Contestant, scale: Scale) -> str:
+    parameters = sum(p.numel() for p in contestant.network.parameters()) / 1e6
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        contestant.network(torch.randn(1, *scale.shape), torch.ones(1))
+    return f"{parameters:.2f} M, {counter.get_total_flops() / 1e9:.2f} GFLOP"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
+from typing import TypeVar
+
+Name = TypeVar("Name", bound=Hashable)
 
 
-def fastest(contestants: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+def fastest(contestants: Mapping[Name, Callable[[], object]], rounds: int) -> dict[Name, float]:
     """The least seconds of each over ``rounds``, after one call that is not counted."""
     for contestant in contestants.values():
         contestant()

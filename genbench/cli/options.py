@@ -1,0 +1,97 @@
+"""The options that several commands take, and what they come to."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from genbench.runner import Host
+
+
+def common(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that every command takes."""
+    command = click.option(
+        "--plugin",
+        "plugins",
+        multiple=True,
+        type=click.Path(path_type=Path),
+        help="A Python file that registers models, datasets, extractors or metrics.",
+    )(command)
+    return click.option(
+        "--data-dir",
+        type=click.Path(path_type=Path),
+        default=Path("data"),
+        show_default=True,
+        envvar="GENBENCH_DATA",
+        help="Where data sets lie, or are downloaded to.",
+    )(command)
+
+
+@dataclass(frozen=True)
+class Place:
+    """On what a command computes."""
+
+    device: str
+    devices: int
+    num_nodes: int
+    strategy: str = "auto"
+
+    def host(self, data_dir: Path) -> Host:
+        """Raises ``UsageError`` for a device that is not there."""
+        from genbench.runner import choose_host
+
+        return choose_host(data_dir, self.device, self.devices, self.num_nodes, self.strategy)
+
+
+def placed(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Of the commands that compute: the options behind their argument ``place``."""
+
+    @functools.wraps(command)
+    def placed_command(device: str, devices: int, num_nodes: int, **others: Any) -> Any:
+        strategy = others.pop("strategy", "auto")
+        return command(place=Place(device, devices, num_nodes, strategy), **others)
+
+    options = [
+        click.option(
+            "--device",
+            type=click.Choice(["auto", "cpu", "cuda"]),
+            default="auto",
+            show_default=True,
+            help="What to compute on.",
+        ),
+        click.option(
+            "--devices",
+            type=click.IntRange(min=1),
+            default=1,
+            show_default=True,
+            help="Devices of each run, on each node.",
+        ),
+        click.option(
+            "--num-nodes",
+            type=click.IntRange(min=1),
+            default=1,
+            show_default=True,
+            help="Nodes, on each of which torchrun or SLURM starts genbench.",
+        ),
+    ]
+    for option in reversed(options):
+        placed_command = option(placed_command)
+    return placed_command
+
+
+strategy_option = click.option(
+    "--strategy",
+    type=click.Choice(["auto", "ddp", "ddp_find_unused_parameters_true"]),
+    default="auto",
+    show_default=True,
+    help="Fabric's strategy for several devices [auto: ddp].",
+)
+precision_option = click.option(
+    "--precision", metavar="32-true|bf16-mixed", help="In place of the suite's or training's."
+)
