@@ -14,6 +14,7 @@ import hashlib
 import io
 import json
 import os
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -88,6 +89,18 @@ def remove(*paths: Path) -> None:
 def write_text(path: Path, text: str) -> None:
     """``write_bytes`` in UTF-8."""
     write_bytes(path, text.encode())
+
+
+def cache_folder() -> Path:
+    """Where what can be computed again is kept between commands: ``$GENBENCH_CACHE``, or
+    ``~/.cache/genbench``; for a user without a home, among the temporary files."""
+    given = os.environ.get("GENBENCH_CACHE")
+    if given:
+        return Path(given)
+    try:
+        return Path.home() / ".cache" / "genbench"
+    except RuntimeError:
+        return Path(tempfile.gettempdir()) / "genbench-cache"
 
 
 def canonical(value: Any) -> str:

@@ -233,11 +233,13 @@ class FeatureExtractor(Protocol):
 
 @dataclass  # not frozen: torchmetrics rebuilds what ``compute`` returns field by field
 class Estimate:
-    """A score, and the interval that a resampling of the samples gives it, where one is known."""
+    """A score, and its 95 % interval over draws of the samples, where one is known."""
 
     value: float
     low: float | None = None
     high: float | None = None
+    note: str | None = None
+    """What a reader of the number must know: too few samples for it to mean anything, say."""
 
 
 class Metric(Protocol):

@@ -133,7 +133,8 @@ def sample(
 @click.option("--against", "reference", required=True, metavar="REFERENCE")
 @click.option("--train", metavar="DATA", help="The generator's training set.")
 @click.option("--extractor", default="inception", show_default=True)
-@click.option("--metrics", metavar="A,B", help="Scores to compute [all image scores].")
+@click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="Of the extractor.")
+@click.option("--metrics", metavar="A,B", help="Scores to compute, or all [the usual nine].")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="JSON on standard output.")
 @placed
@@ -143,6 +144,7 @@ def evaluate(
     reference: str,
     train: str | None,
     extractor: str,
+    options: tuple[str, ...],
     metrics: str | None,
     seed: int,
     as_json: bool,
@@ -155,7 +157,7 @@ def evaluate(
     from genbench.cli import scoring
 
     scores = scoring.evaluate(
-        samples, reference, train, extractor, metrics, seed, place.host(data_dir), plugins
+        samples, reference, train, extractor, options, metrics, seed, place.host(data_dir), plugins
     )
     if scores is not None:
         scoring.show(scores, as_json)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from genbench import evaluation
-from genbench.evaluation import Scores
+from genbench.cli.screen import waiting
+from genbench.cli.single import parse_options
+from genbench.evaluation import Scores, interval
 from genbench.executors.launch import company, on_ranks
+from genbench.protocol import lines
 from genbench.ranks import Ranks
 from genbench.runner import Host
 from genbench.types import Report
@@ -25,33 +29,54 @@ def evaluate(
     reference: str,
     train: str | None,
     extractor: str,
+    options: Sequence[str],
     metrics: str | None,
     seed: int,
     host: Host,
     plugins: Sequence[Path],
 ) -> Scores | None:
     """The scores, with their protocol; ``None`` in a process that only helps to compute them."""
-    names = [name.strip() for name in metrics.split(",")] if metrics else None
-    with company(host) as leads:
+    outputs: Sequence[str] = evaluation.DEFAULT_METRICS
+    if metrics == "all":
+        outputs = evaluation.every_output()
+    elif metrics:
+        outputs = [name.strip() for name in metrics.split(",")]
+    request = Request(
+        samples, reference, train, extractor, parse_options(options), tuple(outputs), seed
+    )
+    with company(host) as leads, waiting() as report:
         if not leads:
             return None
-        outputs = names or evaluation.DEFAULT_METRICS
-        request = (samples, reference, train, extractor, tuple(outputs), seed, str(host.data_dir))
-        return on_ranks(host, "32-true", _score, request, plugins=plugins)
+        data_dir = str(host.data_dir)
+        return on_ranks(host, "32-true", _score, request, data_dir, plugins=plugins, report=report)
 
 
-def _score(ranks: Ranks, request: tuple[Any, ...], report: Report) -> Scores:
-    samples, reference, train, extractor, outputs, seed, data_dir = request
+@dataclass(frozen=True)
+class Request:
+    """What is to be scored, and how."""
+
+    samples: str
+    reference: str
+    train: str | None
+    extractor: str
+    options: Mapping[str, Any]
+    outputs: tuple[str, ...]
+    seed: int
+
+
+def _score(ranks: Ranks, request: Request, data_dir: str, report: Report) -> Scores:
     return evaluation.evaluate(
-        samples,
-        reference,
-        train=train,
-        extractor=extractor,
-        metrics=outputs,
-        seed=seed,
+        request.samples,
+        request.reference,
+        train=request.train,
+        extractor=request.extractor,
+        extractor_options=request.options,
+        metrics=request.outputs,
+        seed=request.seed,
         data_dir=data_dir,
         device=str(ranks.fabric.device),
         ranks=ranks,
+        report=report,
     )
 
 
@@ -65,12 +90,15 @@ def show(scores: Scores, as_json: bool) -> None:
 
 def _show(scores: Scores) -> None:
     console = Console()
-    table = Table("metric", "", "value", box=None, pad_edge=False)
+    table = Table("metric", "", "value", "95 % interval", box=None, pad_edge=False)
     for name, estimate in scores.values.items():
-        table.add_row(name, "↑" if scores.better[name] else "↓", f"{estimate.value:.6g}")
-    for name, reason in scores.skipped.items():
-        table.add_row(name, "", f"skipped: {reason}")
+        arrow = "↑" if scores.better[name] else "↓"
+        table.add_row(name, arrow, f"{estimate.value:.6g}", escape(interval(estimate)))
     console.print(table)
+    for name, reason in scores.skipped.items():
+        console.print(f"{name} skipped: {reason}", highlight=False, markup=False, soft_wrap=True)
+    for note in scores.notes:
+        console.print(f"! {note}", style="yellow", highlight=False, markup=False, soft_wrap=True)
     console.print("\nprotocol", style="bold")
-    for key, value in scores.protocol.items():
-        console.print(f"  {key}: {value}", highlight=False, markup=False, soft_wrap=True)
+    for line in lines(scores.protocol):
+        console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)

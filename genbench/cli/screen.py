@@ -17,12 +17,33 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from genbench.types import ENDINGS, Event
+from genbench.types import ENDINGS, Event, Report
 
 if TYPE_CHECKING:
     from genbench.executors.local import Job, Show
 
 console = Console(stderr=True)
+
+
+PATIENCE = 2.0
+"""Seconds after which somebody who waits is shown a bar."""
+
+
+@contextmanager
+def waiting() -> Iterator[Report]:
+    """For a command without runs: a bar a stage, once it has lasted a while, on a terminal."""
+    start = time.perf_counter()
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def report(event: Event) -> None:
+            if time.perf_counter() - start < PATIENCE:
+                return
+            if event.stage not in tasks:
+                tasks[event.stage] = progress.add_task(event.stage, total=event.total)
+            progress.update(tasks[event.stage], completed=event.done, total=event.total)
+
+        yield report
 
 
 @contextmanager

@@ -8,10 +8,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from genbench import registry
+from genbench.data.files import shown
 from genbench.errors import DataError, UnknownName, UsageError
 from genbench.types import Samples
+
+if TYPE_CHECKING:
+    from genbench.data.moments import Moments
+    from genbench.types import TensorSamples
 
 FILES = (".npz", ".npy", ".pt", ".safetensors")
 """The suffixes of files that hold samples."""
@@ -40,7 +46,48 @@ def open_samples(reference: str, data_dir: Path) -> Samples:
 
         return read_file(path)
     if os.path.isfile(path):
-        raise UsageError(f"{path}: cannot tell what this file holds; known: {', '.join(FILES)}")
-    if os.sep in reference or "/" in reference:
-        raise DataError(f"{path}: no such file or folder")
+        raise UsageError(
+            f"{shown(path)}: cannot tell what this file holds; known: {', '.join(FILES)}"
+        )
+    if reference and (os.path.lexists(path) or os.sep in reference or "/" in reference):
+        raise DataError(f"{shown(path)}: {_obstacle(path)}")
     raise UnknownName("dataset, file or folder", name, known)
+
+
+def open_reference(reference: str, data_dir: Path) -> Samples | Moments:
+    """``open_samples``, or the published statistics in an ``.npz`` file (``open_moments``).
+
+    Raises as both do.
+    """
+    if reference.endswith(".npz") and reference.partition(":")[0] not in registry.datasets.names():
+        from genbench.data.moments import open_moments
+
+        moments = open_moments(Path(os.path.expanduser(reference)))
+        if moments is not None:
+            return moments
+    return open_samples(reference, data_dir)
+
+
+def from_array(array: Any, name: str = "array") -> TensorSamples:
+    """The samples in a numpy array, or in a tensor on any device, by the rules of
+    ``genbench.data.interpret``: images ``(N, C, H, W)``, ``(N, H, W, C)`` or ``(N, H, W)``, of
+    integers or of reals in [0, 1], or points ``(N, D)`` of reals. The id is ``array:name@hash``.
+
+    Raises ``DataError`` for anything else. ``name`` is for the messages and the id.
+    """
+    from genbench.data.arrays import as_array
+    from genbench.data.files import fitting
+    from genbench.data.interpret import Content, interpret
+
+    with fitting(name):
+        return interpret(name, Content(as_array(name, array)), "array", name)
+
+
+def _obstacle(path: Path) -> str:
+    try:
+        os.stat(path)
+    except FileNotFoundError:
+        return "no such file or folder"
+    except OSError as error:
+        return error.strerror or str(error)
+    return "neither a file nor a folder"

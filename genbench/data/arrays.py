@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+import warnings
+from collections.abc import Callable, Collection, Iterable
 from io import BufferedReader, BytesIO
 from pathlib import Path
 from typing import Any
@@ -21,14 +21,25 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
+from genbench.data.files import cause, fitting, listed, load, shown
 from genbench.data.interpret import Array, Content, interpret
+from genbench.data.numpy_files import (
+    EXPANSION,
+    ZIP,
+    Archive,
+    check_magic,
+    needs_code,
+    read_npy,
+    size_of,
+)
 from genbench.errors import DataError, UsageError
 from genbench.storage import write_bytes
 from genbench.types import TensorSamples
 
 NAMES = ("samples", "images", "arr_0")
 _BESIDE = ("labels", "modality", "levels", "classes")
-_ZIP = b"PK"
+_FLOATS = (torch.float16, torch.float32, torch.float64)
+"""Those that numpy has too."""
 
 
 def npz(argument: str, data_dir: Path) -> TensorSamples:
@@ -38,14 +49,15 @@ def npz(argument: str, data_dir: Path) -> TensorSamples:
     """
     if not argument:
         raise UsageError("dataset 'npz' needs a path: npz:PATH")
-    return _load(Path(os.path.expanduser(argument)), _read_npz)
+    return _samples(Path(os.path.expanduser(argument)), _read_npz)
 
 
 def read_file(path: Path) -> TensorSamples:
     """The samples in a file whose suffix is ``.npz``, ``.npy``, ``.pt`` or ``.safetensors``.
 
     Raises ``DataError`` where the file is missing, empty, truncated, damaged, not of the format
-    that its suffix says, would need unpickling of code, or as ``interpret`` does.
+    that its suffix says, holds statistics instead, would need unpickling of code, or as
+    ``interpret`` does.
     """
     readers = {
         ".npz": _read_npz,
@@ -53,7 +65,7 @@ def read_file(path: Path) -> TensorSamples:
         ".pt": _read_pt,
         ".safetensors": _read_safetensors,
     }
-    return _load(path, readers[path.suffix])
+    return _samples(path, readers[path.suffix])
 
 
 def save_npz(path: Path, samples: TensorSamples) -> None:
@@ -73,136 +85,135 @@ def save_npz(path: Path, samples: TensorSamples) -> None:
     write_bytes(path, buffer.getvalue())
 
 
-def _load(path: Path, read: Callable[[Path, BufferedReader], Content]) -> TensorSamples:
-    try:
-        with path.open("rb") as file:
-            if not file.peek(1):
-                raise DataError(f"{path}: the file is empty")
-            content = read(path, file)
-    except DataError:
-        raise
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror or error}") from error
-    except Exception as error:  # numpy, zipfile, zlib and torch raise anything on damaged files
-        cause = " ".join(str(error).split())[:200] or type(error).__name__
-        raise DataError(f"{path}: truncated or damaged ({cause})") from error
-    return interpret(path, content)
+def holds_statistics(names: Collection[str]) -> bool:
+    """Whether arrays of these names are published statistics and no samples."""
+    if any(name in names for name in NAMES):
+        return False
+    return "pool_3" in names or ("mu" in names and "sigma" in names)
 
 
-def _read_npz(path: Path, file: BufferedReader) -> Content:
-    _check_magic(path, file, "an .npz file", _ZIP)
-    with _refusing_objects(path), np.load(file, allow_pickle=False) as archive:
-        return _gather(path, archive.files, lambda name: _member(path, name, archive[name]))
+def as_array(where: str, value: object) -> Array:
+    """A numpy array of what is one, a tensor on any device, or a plain number or text.
+
+    Raises ``DataError`` for anything else.
+    """
+    if isinstance(value, Tensor):
+        try:
+            tensor = value.detach().cpu().resolve_conj().resolve_neg()
+            if tensor.is_floating_point() and tensor.dtype not in _FLOATS:
+                tensor = tensor.float()
+            return tensor.numpy()
+        except (RuntimeError, TypeError, NotImplementedError) as error:
+            raise DataError(
+                f"{where} is a tensor that is no plain array ({cause(error)})"
+            ) from error
+    if isinstance(value, np.ndarray) and not isinstance(value, np.ma.MaskedArray):
+        return value
+    if isinstance(value, (int, str)):
+        return np.asarray(value)
+    raise DataError(f"{where} is a {type(value).__name__}, not a tensor or an array")
 
 
-def _read_npy(path: Path, file: BufferedReader) -> Content:
-    _check_magic(path, file, "an .npy file", b"\x93NUMPY")
-    with _refusing_objects(path):
-        return Content(np.load(file, allow_pickle=False))
+def _samples(path: Path, read: Callable[[str, BufferedReader], Content]) -> TensorSamples:
+    where = shown(path)
+    with fitting(where):
+        return interpret(where, load(path, read), "file", shown(path.name))
 
 
-def _read_pt(path: Path, file: BufferedReader) -> Content:
+def _read_npz(where: str, file: BufferedReader) -> Content:
+    archive = Archive(where, file)
+    if holds_statistics(archive):
+        raise DataError(
+            f"{where}: holds statistics, not samples: give this file as the reference of "
+            "frechet_distance"
+        )
+    return _gather(where, archive, archive.__getitem__)
+
+
+def _read_npy(where: str, file: BufferedReader) -> Content:
+    return Content(read_npy(where, file))
+
+
+def _read_pt(where: str, file: BufferedReader) -> Content:
     # A zip archive, or what torch wrote before version 1.6: a stream of pickles of protocol 2.
-    _check_magic(path, file, "a PyTorch file", _ZIP, pickle.PROTO + b"\x02")
+    check_magic(where, file, "a PyTorch file", ZIP, pickle.PROTO + b"\x02")
     try:
-        held = torch.load(file, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of programs in TorchScript, which are refused below
+            held = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise _needs_code(path) from error
+        raise needs_code(where) from error
+    except RuntimeError as error:
+        if "TorchScript" in str(error):
+            raise needs_code(where) from error
+        raise
+    most = EXPANSION * size_of(file)
     if isinstance(held, Tensor):
-        return Content(_array(path, "the tensor", held))
+        return Content(_whole(f"{where}: the tensor", held, most))
     if not isinstance(held, dict):
-        raise DataError(f"{path}: holds a {type(held).__name__}, not a tensor or a dict of them")
-    return _gather(path, held, lambda name: _array(path, name, held[name]))
+        raise DataError(f"{where}: holds a {type(held).__name__}, not a tensor or a dict of them")
+    return _gather(where, held, lambda name: _whole(f"{where}: {shown(name)}", held[name], most))
 
 
-def _read_safetensors(path: Path, file: BufferedReader) -> Content:
+def _read_safetensors(where: str, file: BufferedReader) -> Content:
     # Eight bytes of length, then a JSON object.
     if file.read(9)[8:] != b"{":
-        raise DataError(f"{path}: not a safetensors file (wrong magic)")
-    with safe_open(path, framework="pt") as held:
-        said: Mapping[str, str] = held.metadata() or {}
+        raise DataError(f"{where}: not a safetensors file (wrong magic)")
+    with safe_open(file.name, framework="pt") as held:
+        said = held.metadata() or {}
         names = set(held.keys())
 
         def get(name: str) -> Array:
-            return _array(path, name, held.get_tensor(name) if name in names else said[name])
+            value = held.get_tensor(name) if name in names else said[name]
+            return as_array(f"{where}: {shown(name)}", value)
 
-        return _gather(path, names, get, said)
+        return _gather(where, names, get, said)
+
+
+def _whole(where: str, value: object, most: int) -> Array:
+    """A tensor may be a few numbers that are repeated without end: not above ``most`` bytes."""
+    if isinstance(value, Tensor) and value.numel() * value.element_size() > most:
+        raise DataError(
+            f"{where} has the shape {tuple(value.shape)}, which repeats the few numbers in the file"
+        )
+    return as_array(where, value)
 
 
 def _gather(
-    path: Path, names: Iterable[str], get: Callable[[str], Array], said: Iterable[str] = ()
+    where: str, names: Iterable[str], get: Callable[[str], Array], said: Iterable[str] = ()
 ) -> Content:
     """``names`` are those of the arrays, ``said`` those of further facts."""
-    names = set(names)
+    names, said = set(names), set(said)
     candidates = names.difference(_BESIDE)
     chosen = [name for name in NAMES if name in names][:1] or list(candidates)
     if len(chosen) != 1:
-        held = ", ".join(sorted(map(str, candidates))) or "no array"
-        raise DataError(f"{path}: holds {held}; call the array of samples 'samples'")
+        held = listed(sorted(map(shown, candidates))) or "no array"
+        raise DataError(f"{where}: holds {held}; call the array of samples 'samples'")
     beside = {name: get(name) for name in _BESIDE if name in names or name in said}
     return Content(
         samples=get(chosen[0]),
         labels=beside.get("labels"),
-        modality=_text(path, "modality", beside.get("modality")),
-        levels=_integer(path, "levels", beside.get("levels")),
-        classes=_integer(path, "classes", beside.get("classes")),
+        modality=_text(where, "modality", beside.get("modality")),
+        levels=_integer(where, "levels", beside.get("levels")),
+        classes=_integer(where, "classes", beside.get("classes")),
     )
 
 
-def _member(path: Path, name: str, value: object) -> Array:
-    """An entry of an archive, which numpy gives as bytes where it is no array."""
-    if isinstance(value, np.ndarray):
-        return value
-    raise DataError(f"{path}: {name} is not an array")
-
-
-def _array(path: Path, name: str, value: object) -> Array:
-    if isinstance(value, Tensor):
-        # numpy has no bfloat16.
-        return (value.float() if value.dtype == torch.bfloat16 else value).detach().numpy()
-    if isinstance(value, (int, str)):
-        return np.asarray(value)
-    raise DataError(f"{path}: {name} is a {type(value).__name__}, not a tensor")
-
-
-def _text(path: Path, name: str, value: Array | None) -> str | None:
+def _text(where: str, name: str, value: Array | None) -> str | None:
     if value is None:
         return None
     if value.dtype.kind != "U" or value.ndim:
-        raise DataError(f"{path}: {name} is {value}, not a text")
+        raise DataError(f"{where}: {name} is {_said(value)}, not a text")
     return str(value)
 
 
-def _integer(path: Path, name: str, value: Array | None) -> int | None:
+def _integer(where: str, name: str, value: Array | None) -> int | None:
     if value is None:
         return None
     if not str(value).isdecimal():
-        raise DataError(f"{path}: {name} is {value}, not a whole number")
+        raise DataError(f"{where}: {name} is {_said(value)}, not a whole number")
     return int(value)
 
 
-def _check_magic(path: Path, file: BufferedReader, kind: str, *magic: bytes) -> None:
-    """Tell another format from a damaged file, and a bare pickle from both."""
-    start = file.read(8)
-    file.seek(0)
-    if start.startswith(magic):
-        return
-    if start[:1] == pickle.PROTO:
-        raise _needs_code(path)
-    raise DataError(f"{path}: not {kind} (wrong magic)")
-
-
-@contextmanager
-def _refusing_objects(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except ValueError as error:
-        if "allow_pickle" in str(error):  # what numpy names when an array of objects is met
-            raise _needs_code(path) from error
-        raise
-
-
-def _needs_code(path: Path) -> DataError:
-    return DataError(
-        f"{path}: refused: reading it would unpickle objects, which can run code; save plain arrays"
-    )
+def _said(value: Array) -> str:
+    return f"an array of shape {value.shape}" if value.ndim else shown(str(value)[:100])

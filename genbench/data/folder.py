@@ -5,19 +5,24 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from genbench.data.pictures import PictureFiles, examine
+from genbench.data.examine import examine
+from genbench.data.files import cause, listed, shown
+from genbench.data.pictures import PictureFiles
 from genbench.errors import DataError, UsageError
 from genbench.types import Samples, SampleSpec
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+OTHERS = (".apng", ".avif", ".gif", ".heic", ".jp2", ".jxl", ".pgm", ".ppm", ".tif", ".tiff")
+"""Pictures that are not read: to leave some out without a word would be to score others."""
 
 
 def folder(argument: str, data_dir: Path) -> Samples:
     """The pictures (png, jpg, jpeg, bmp, webp) below a folder, in the order of their paths.
 
     uint8 ``(1, H, W)`` a sample where all are grey, ``(3, H, W)`` otherwise; unlabelled; read from
-    the files as they are asked for. Opening the folder reads every file once. The id holds the
-    folder's name and the hash of the files' bytes. ``data_dir`` is not used.
+    the files as they are asked for. Opening the folder reads every file once, unless it did before
+    and the file is unchanged. The id holds the folder's name and the hash of the files' bytes.
+    ``data_dir`` is not used.
 
     Raises ``UsageError`` without a path; ``DataError`` where the folder is missing or holds no
     picture, a picture cannot be used, or the pictures differ in size.
@@ -25,32 +30,34 @@ def folder(argument: str, data_dir: Path) -> Samples:
     if not argument:
         raise UsageError("dataset 'folder' needs a path: folder:PATH")
     root = Path(os.path.expanduser(argument))
-    if not os.path.isdir(root):
-        raise DataError(f"{root}: {'not a folder' if os.path.exists(root) else 'no such folder'}")
-    paths = _pictures(root)
-    if not paths:
-        raise DataError(f"{root}: zero images: no {', '.join(SUFFIXES)} file below this folder")
-    found = examine(paths, root)
+    names = _pictures(root)
+    if not names:
+        known = ", ".join(SUFFIXES)
+        raise DataError(f"{shown(root)}: zero images: no {known} file below this folder")
+    found = examine(root, names)
     width, height = size = found.headers[0].size
-    for path, header in zip(paths, found.headers, strict=True):
+    for name, header in zip(names, found.headers, strict=True):
         if header.size != size:
             raise DataError(
-                f"{root}: mixed sizes: {paths[0].relative_to(root)} is {width}×{height}, "
-                f"{path.relative_to(root)} is {header.size[0]}×{header.size[1]}"
+                f"{shown(root)}: mixed sizes: {shown(names[0])} is {width}×{height}, "
+                f"{shown(name)} is {header.size[0]}×{header.size[1]}; make them equal"
             )
     grey = all(header.mode == "L" for header in found.headers)
     spec = SampleSpec("image", (1 if grey else 3, height, width))
-    return PictureFiles(spec, f"folder:{root.resolve().name}@{found.hash}", paths)
+    return PictureFiles(spec, f"folder:{shown(root.resolve().name)}@{found.hash}", root, names)
 
 
-def _pictures(root: Path) -> list[Path]:
-    """Links to folders are followed, each real folder being entered once, so that a loop ends."""
+def _pictures(root: Path) -> list[str]:
+    """Names below ``root``, sorted. Links to folders are followed, each real folder being entered
+    once, so that a loop ends."""
 
     def refuse(error: OSError) -> None:
-        raise DataError(f"{error.filename}: {error.strerror}") from error
+        missing = isinstance(error, FileNotFoundError) and error.filename == str(root)
+        said = "no such folder" if missing else cause(error)
+        raise DataError(f"{shown(error.filename)}: {said}") from error
 
     seen: set[str] = set()
-    paths = []
+    names: list[str] = []
     for place, folders, files in os.walk(root, followlinks=True, onerror=refuse):
         real = os.path.realpath(place)
         if real in seen:
@@ -58,5 +65,12 @@ def _pictures(root: Path) -> list[Path]:
             continue
         seen.add(real)
         folders.sort()  # which of two names of one folder comes first must not depend on the disk
-        paths += [Path(place, name) for name in files if name.lower().endswith(SUFFIXES)]
-    return sorted(paths, key=lambda path: path.relative_to(root).as_posix())
+        inside = os.path.relpath(place, root).replace(os.sep, "/") + "/"
+        names += [inside.removeprefix("./") + name for name in files]
+    others = sorted(name for name in names if name.lower().endswith(OTHERS))
+    if others:
+        raise DataError(
+            f"{shown(root)}: pictures in formats that are not read: {listed(map(shown, others))}; "
+            "convert them to PNG or remove them"
+        )
+    return sorted(name for name in names if name.lower().endswith(SUFFIXES))

@@ -16,9 +16,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from genbench.data.examine import examine
 from genbench.data.idx import read_idx
 from genbench.data.memory import in_memory
-from genbench.data.pictures import PictureFiles, examine
+from genbench.data.pictures import PictureFiles
 from genbench.data.splits import choose_split
 from genbench.errors import DataError
 from genbench.storage import CannotWrite, refused
@@ -109,7 +110,7 @@ def celeba64(argument: str, data_dir: Path) -> Samples:
 
     Splits ``train`` (162,770), ``valid`` (19,867) and ``test`` (19,962) of the published partition,
     uint8 ``(3, 64, 64)`` a sample, unlabelled, read from the files as they are asked for. The id
-    names the crop. Opening the set reads every file once, for its header and the content hash.
+    names the crop. Opening the set decodes every file once, and the next time only what is new.
     torchvision downloads it with ``gdown`` (``pip install gdown``); without that, put
     ``list_eval_partition.txt`` and the unpacked ``img_align_celeba/`` into ``data_dir/celeba``.
 
@@ -124,13 +125,14 @@ def celeba64(argument: str, data_dir: Path) -> Samples:
 
         files = "celeba/list_eval_partition.txt and celeba/img_align_celeba/*.jpg (unpacked)"
         _obtain("celeba64", data_dir, files, lambda: datasets.CelebA(data_dir, download=True))
-    paths = [pictures / name for name in _partition(partition, split)]
-    found = examine(paths, pictures)
-    for path, header in zip(paths, found.headers, strict=True):
+    names = _partition(partition, split)
+    found = examine(pictures, names)
+    for name, header in zip(names, found.headers, strict=True):
         if (header.mode, header.size) != ("RGB", (178, 218)):
-            raise DataError(f"{path}: not an aligned face of CelebA, 178×218 in colour")
+            raise DataError(f"{pictures / name}: not an aligned face of CelebA, 178×218 in colour")
     spec = SampleSpec("image", (3, CELEBA_SIDE, CELEBA_SIDE))
-    return PictureFiles(spec, f"celeba64-crop{CELEBA_CROP}:{split}@{found.hash}", paths, face)
+    identity = f"celeba64-crop{CELEBA_CROP}:{split}@{found.hash}"
+    return PictureFiles(spec, identity, pictures, names, face)
 
 
 def face(picture: Image.Image) -> Image.Image:

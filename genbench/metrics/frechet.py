@@ -15,6 +15,8 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from genbench.errors import UsageError
+from genbench.metrics import resampling
+from genbench.metrics.distances import row_slices
 from genbench.types import Estimate, Features
 
 Covariance: TypeAlias = npt.NDArray[np.float64]
@@ -126,11 +128,43 @@ def add_rows(
     return total, mean + offset * len(x) / total, torch.addmm(scatter[0], rows.T, rows)[None]
 
 
+def moments_of(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Count ``(1,)``, mean ``(1, D)`` and scatter ``(1, D, D)`` of ``(N, D)``, float64, in bounded
+    memory."""
+    size = x.shape[1]
+    zeros = x.new_zeros(1, size, dtype=torch.float64)
+    moments = zeros[:, 0].clone(), zeros, zeros.new_zeros(1, size, size)
+    for rows in row_slices(len(x), size):
+        moments = add_rows(*moments, x[rows].double())
+    return moments
+
+
+def gaussian(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean ``(D,)`` and unbiased covariance ``(D, D)`` of ``(N, D)``, float64, N ≥ 2."""
+    count, mean, scatter = moments_of(x)
+    return mean[0], scatter[0] / (count - 1)
+
+
+def without(
+    whole: tuple[Tensor, Tensor, Tensor], part: tuple[Tensor, Tensor, Tensor]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The moments of what is left of a ``whole`` when a ``part`` is taken out."""
+    (n, mean, scatter), (m, part_mean, part_scatter) = whole, part
+    left = n - m
+    left_mean = (n * mean - m * part_mean) / left
+    offset = part_mean - left_mean
+    between = (m * left / n) * (offset.T @ offset)
+    return left, left_mean, scatter - part_scatter - between
+
+
 class FrechetDistance(Metric):
     """Fréchet distance between the Gaussians of reference and generated features (unbiased Σ).
 
     It is the FID only over the published Inception network. Its bias is upwards, about
     proportional to 1/N (Chong & Forsyth 2020): compare at equal counts. Needs 2 samples a side.
+
+    The interval is the jackknife's over groups of the generated samples, about the biased value;
+    there is none where these are too few for a covariance of full rank, and then a note says so.
     """
 
     needs: Set[str] = frozenset({"features"})
@@ -139,38 +173,80 @@ class FrechetDistance(Metric):
     version = 1
     full_state_update = False
 
+    generated_features: list[Tensor]
+
     def __init__(self) -> None:
         super().__init__()
-        for side in sorted(self.sides):
-            for moment in MOMENTS:
-                # One entry a process, merged when computed: moments about different means cannot
-                # be synced by a sum.
-                self.add_state(f"{side}_{moment}", [], dist_reduce_fx="cat")
+        for moment in MOMENTS:
+            # One entry a process, merged when computed: moments about different means cannot be
+            # synced by a sum.
+            self.add_state(f"reference_{moment}", [], dist_reduce_fx="cat")
+        self.add_state("generated_features", [], dist_reduce_fx="cat")
 
     def update(self, features: Features, side: str) -> None:
         """Add ``features["features"]``, ``(B, D)``, of ``"reference"`` or ``"generated"``."""
-        x = features["features"].double()
-        states = [getattr(self, f"{side}_{moment}") for moment in MOMENTS]
-        if states[0]:
-            before = self._moments(side)
-        else:
-            size = x.shape[1]
-            before = x.new_zeros(1), x.new_zeros(1, size), x.new_zeros(1, size, size)
-        for state, value in zip(states, add_rows(*before, x), strict=True):
+        x = features["features"]
+        if side == "generated":
+            self.generated_features.append(x)
+            return
+        states = [getattr(self, f"reference_{moment}") for moment in MOMENTS]
+        before = self._reference() if states[0] else moments_of(x[:0])
+        for state, value in zip(states, add_rows(*before, x.double()), strict=True):
             state[:] = [value]
 
+    def accept_moments(self, mean: Tensor, covariance: Tensor, count: int | None) -> None:
+        """Take mean ``(D,)`` and covariance ``(D, D)``, as they are published, in place of the
+        reference's features. ``count``: of the samples behind them, where it is known."""
+        known = len(mean) + 1 if count is None else count  # as many as Σ needs: nobody knows
+        for moment, value in zip(
+            MOMENTS,
+            (mean.new_full((1,), known), mean[None], covariance[None] * (known - 1)),
+            strict=True,
+        ):
+            getattr(self, f"reference_{moment}")[:] = [value.double().to(self.device)]
+
     def compute(self) -> Mapping[str, Estimate]:
-        mu1, sigma1 = self._gaussian("reference")
-        mu2, sigma2 = self._gaussian("generated")
-        return {"frechet_distance": Estimate(frechet_distance(mu1, sigma1, mu2, sigma2))}
+        x = dim_zero_cat(self.generated_features)
+        mu, sigma = _gaussian("reference", *self._reference())
+        if len(mu) != x.shape[1]:
+            raise UsageError(
+                f"frechet_distance: the reference has {len(mu)} features a sample, the generated "
+                f"samples have {x.shape[1]}"
+            )
 
-    def _gaussian(self, side: str) -> tuple[Tensor, Tensor]:
-        count, mean, scatter = self._moments(side)
-        if count < 2:
-            raise UsageError(f"frechet_distance needs at least 2 {side} samples; there is 1")
-        return mean[0], scatter[0] / (count - 1)
+        def distance(moments: tuple[Tensor, Tensor, Tensor]) -> float:
+            return frechet_distance(mu, sigma, *_gaussian("generated", *moments))
 
-    def _moments(self, side: str) -> tuple[Tensor, Tensor, Tensor]:
-        return merge_moments(
-            *(dim_zero_cat(getattr(self, f"{side}_{moment}")) for moment in MOMENTS)
+        whole = moments_of(x)
+        value = distance(whole)
+        least = resampling.enough(x.shape[1] + 1)
+        few = min(len(x), int(self._reference()[0]))
+        if few <= x.shape[1]:
+            note = (
+                f"{few} samples fit no covariance of {x.shape[1]} features: look at "
+                "kernel_distance, which needs none"
+            )
+            return {"frechet_distance": Estimate(value, note=note)}
+        if len(x) < least:
+            return {"frechet_distance": Estimate(value)}
+        group = resampling.groups(len(x)).to(x.device)
+        estimate = resampling.jackknife(
+            value,
+            [
+                distance(without(whole, moments_of(x[group == number])))
+                for number in range(resampling.GROUPS)
+            ],
+            least=0.0,
         )
+        return {"frechet_distance": estimate}
+
+    def _reference(self) -> tuple[Tensor, Tensor, Tensor]:
+        return merge_moments(
+            *(dim_zero_cat(getattr(self, f"reference_{moment}")) for moment in MOMENTS)
+        )
+
+
+def _gaussian(side: str, count: Tensor, mean: Tensor, scatter: Tensor) -> tuple[Tensor, Tensor]:
+    if count < 2:
+        raise UsageError(f"frechet_distance needs at least 2 {side} samples; there is 1")
+    return mean[0], scatter[0] / (count - 1)

@@ -11,14 +11,16 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from genbench.metrics.distances import require_rows
+from genbench.metrics.resampling import mean
 from genbench.seeding import generator
 from genbench.types import Estimate, Features
 
 
-def inception_score(logits: Tensor, splits: int = 1) -> float:
-    """exp E_x KL(p(y|x) ‖ p(y)), in [1, K], averaged over consecutive splits of the rows.
+def inception_scores(logits: Tensor, splits: int = 1) -> Tensor:
+    """exp E_x KL(p(y|x) ‖ p(y)), in [1, K], of each of consecutive splits of the rows.
 
-    ``logits``: ``(N, K)``, N ≥ ``splits``. Computed in float64 (Salimans et al. 2016, section 4).
+    ``logits``: ``(N, K)``, N ≥ ``splits``. Returns ``(splits,)``, computed in float64 (Salimans et
+    al. 2016, section 4).
     """
     log_p = logits.double().log_softmax(dim=1)
     n = len(log_p)
@@ -28,7 +30,7 @@ def inception_score(logits: Tensor, splits: int = 1) -> float:
         log_marginal = part.logsumexp(dim=0) - math.log(len(part))
         divergence = (part.exp() * (part - log_marginal)).sum(dim=1)
         scores.append(divergence.mean().exp())
-    return float(torch.stack(scores).mean())
+    return torch.stack(scores)
 
 
 class InceptionScore(Metric):
@@ -36,7 +38,8 @@ class InceptionScore(Metric):
 
     It never looks at real data, and it is the published score only over the published network. Each
     part has N/``splits`` samples, which biases it downwards where they are few (Barratt & Sharma
-    2018): compare at equal counts and splits.
+    2018): compare at equal counts and splits. The interval is Student's t for the mean of as many
+    independent parts; there is none for a single one.
     """
 
     needs: Set[str] = frozenset({"logits"})
@@ -61,5 +64,5 @@ class InceptionScore(Metric):
         logits = dim_zero_cat(self.logits)
         require_rows("inception_score", "generated", logits, least=self.splits)
         order = torch.randperm(len(logits), generator=generator(self.seed, "inception_score"))
-        score = inception_score(logits[order.to(logits.device)], self.splits)
-        return {"inception_score": Estimate(score)}
+        scores = inception_scores(logits[order.to(logits.device)], self.splits)
+        return {"inception_score": mean(scores)}

@@ -12,6 +12,7 @@ from torchmetrics.utilities import dim_zero_cat
 
 from genbench.metrics.distances import require_rows
 from genbench.metrics.neighbours import memberships, nearest
+from genbench.metrics.resampling import mean, share
 from genbench.storage import hash_tensor
 from genbench.types import Estimate, Features
 
@@ -28,9 +29,9 @@ def neighbour_radii(x: Tensor, neighbours: int) -> Tensor:
 _kept: OrderedDict[tuple[str, int], Tensor] = OrderedDict()
 
 
-def _kept_radii(x: Tensor, neighbours: int) -> Tensor:
-    """``neighbour_radii``, remembered for the last four sets: one reference, with its quadratic
-    number of distances, serves every entry, seed and snapshot."""
+def kept_radii(x: Tensor, neighbours: int) -> Tensor:
+    """``neighbour_radii``, remembered for the last four sets: one reference or training set, with
+    its quadratic number of distances, serves every entry, seed and snapshot."""
     key = hash_tensor(*torch.split(x, 1024)), neighbours  # in parts: each is copied
     if key not in _kept:
         _kept[key] = neighbour_radii(x, neighbours)
@@ -40,7 +41,7 @@ def _kept_radii(x: Tensor, neighbours: int) -> Tensor:
     return _kept[key].to(x.device)
 
 
-def manifold_scores(reference: Tensor, generated: Tensor, neighbours: int) -> dict[str, float]:
+def manifold_scores(reference: Tensor, generated: Tensor, neighbours: int) -> dict[str, Estimate]:
     """``precision``, ``recall``, ``density`` and ``coverage`` of ``(M, D)`` against ``(N, D)``.
 
     With a ball around every sample that reaches, but excludes, its k-th nearest of the same set:
@@ -50,22 +51,29 @@ def manifold_scores(reference: Tensor, generated: Tensor, neighbours: int) -> di
     share of reference balls with a generated sample inside (Naeem et al. 2020). The balls are open,
     a strict <, as in prdc; Kynkäänniemi et al.'s eq. 1 has ≤. All are in [0, 1] but density, which
     is in [0, N/k] and about 1 for equal distributions.
+
+    The intervals of precision and density are over draws of the generated samples, given the balls
+    of the reference; those of recall and coverage over draws of the reference samples, given the
+    balls of the generated set and the radii of the reference.
     """
-    reference_radii = _kept_radii(reference, neighbours)
+    reference_radii = kept_radii(reference, neighbours)
     generated_radii = neighbour_radii(generated, neighbours)
     balls_around_generated = torch.zeros_like(generated_radii, dtype=torch.int64)
-    recalled = covered = 0
+    recalled: list[Tensor] = []
+    covered: list[Tensor] = []
     for around_reference, around_generated in memberships(
         reference, reference_radii, generated, generated_radii
     ):
         balls_around_generated += around_reference.count_nonzero(dim=0)
-        covered += int(around_reference.any(dim=1).sum())
-        recalled += int(around_generated.any(dim=1).sum())
+        covered.append(around_reference.any(dim=1))
+        recalled.append(around_generated.any(dim=1))
+    density = mean(balls_around_generated.double() / neighbours)
+    density.value = int(balls_around_generated.sum()) / (neighbours * len(generated))  # exactly
     return {
-        "precision": int((balls_around_generated > 0).sum()) / len(generated),
-        "recall": recalled / len(reference),
-        "density": int(balls_around_generated.sum()) / (neighbours * len(generated)),
-        "coverage": covered / len(reference),
+        "precision": share(balls_around_generated > 0),
+        "recall": share(torch.cat(recalled)),
+        "density": density,
+        "coverage": share(torch.cat(covered)),
     }
 
 
@@ -106,5 +114,4 @@ class Manifold(Metric):
         generated = dim_zero_cat(self.generated_features)
         require_rows("manifold", "reference", reference, least=self.neighbours + 1)
         require_rows("manifold", "generated", generated, least=self.neighbours + 1)
-        scores = manifold_scores(reference, generated, self.neighbours)
-        return {name: Estimate(value) for name, value in scores.items()}
+        return manifold_scores(reference, generated, self.neighbours)

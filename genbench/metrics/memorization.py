@@ -11,6 +11,7 @@ from torchmetrics.utilities import dim_zero_cat
 
 from genbench.metrics.distances import euclidean, paired, require_rows, row_slices
 from genbench.metrics.neighbours import nearest
+from genbench.metrics.resampling import share
 from genbench.types import Estimate, Features
 
 RATIO = 1 / 3
@@ -46,7 +47,8 @@ class Memorization(Metric):
     """Share of generated samples that are copies of training samples, in [0, 1].
 
     The share among unseen real samples is its floor, not 0: about (1/3)^d where the features are
-    spread over d dimensions, 1/9 for points of the plane. Needs 2 training samples.
+    spread over d dimensions, 1/9 for points of the plane. The interval
+    is over draws of the generated samples. Needs 2 training samples.
     """
 
     needs: Set[str] = frozenset({"features"})
@@ -71,5 +73,4 @@ class Memorization(Metric):
         train = dim_zero_cat(self.train_features)
         generated = dim_zero_cat(self.generated_features)
         require_rows("memorized", "train", train, least=2)
-        share = memorized(generated, train).double().mean()
-        return {"memorized": Estimate(float(share))}
+        return {"memorized": share(memorized(generated, train))}

@@ -1,4 +1,4 @@
-"""Modes: which of the reference's modes a generator reaches, and how closely (VEEGAN's scores)."""
+"""Modes: which of the reference's modes a generator reaches, how closely, and how evenly."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torchmetrics.utilities import dim_zero_cat
 
 from genbench.errors import UsageError
 from genbench.metrics.distances import euclidean, row_slices
+from genbench.metrics.resampling import over_groups, share
 from genbench.types import Estimate, Features
 
 WITHIN = 3.0
@@ -45,36 +46,60 @@ def fit_modes(x: Tensor, labels: Tensor) -> Mixture:
     return Mixture(centres, float(variance.sqrt()))
 
 
-def mode_scores(generated: Tensor, mixture: Mixture) -> dict[str, float]:
+def nearest_centres(x: Tensor, centres: Tensor) -> tuple[Tensor, Tensor]:
+    """The Euclidean distance of each row of ``(N, D)`` to the nearest of ``centres``, ``(K, D)``,
+    and which one that is: ``(N,)`` each."""
+    parts = [euclidean(x[rows], centres).min(dim=1) for rows in row_slices(len(x), len(centres))]
+    return torch.cat([part.values for part in parts]), torch.cat([part.indices for part in parts])
+
+
+def mode_scores(generated: Tensor, mixture: Mixture) -> dict[str, Estimate]:
     """``high_quality`` and ``mode_coverage``, both in [0, 1], of ``(M, D)`` samples.
 
     A sample is of high quality within 3 standard deviations, in Euclidean distance, of the nearest
     centre; a mode is covered when it is the nearest of one such sample (Srivastava et al. 2017).
+    ``mode_coverage`` has no interval: no sample tells how likely an unseen mode is.
     """
-    covered = torch.zeros(len(mixture.centres), dtype=torch.bool, device=generated.device)
-    good = 0
-    for rows in row_slices(len(generated), len(mixture.centres)):
-        distance, mode = euclidean(generated[rows], mixture.centres).min(dim=1)
-        close = distance <= WITHIN * mixture.deviation
-        good += int(close.sum())
-        covered[mode[close]] = True
-    return {
-        "high_quality": good / len(generated),
-        "mode_coverage": float(covered.double().mean()),
-    }
+    distance, mode = nearest_centres(generated, mixture.centres)
+    close = distance <= WITHIN * mixture.deviation
+    covered = len(torch.unique(mode[close])) / len(mixture.centres)
+    return {"high_quality": share(close), "mode_coverage": Estimate(covered)}
+
+
+def mode_kl(generated: Tensor, reference: Tensor, centres: Tensor) -> Estimate:
+    """KL(p ‖ q) = Σ p log(p/q) in nats, in [0, ∞): p, q the shares of generated and of reference
+    samples whose nearest centre each mode is.
+
+    In this direction, as PacGAN's code computes it (Lin et al. 2018), a mode that no generated
+    sample reaches adds 0, and what would have gone there weighs on the others; one that no
+    reference sample is nearest to is no mode here. Every sample counts, near its centre or not. For
+    equal distributions its mean is about (K - 1)(1/M + 1/N)/2. The interval is the jackknife's over
+    groups of generated samples, given q.
+    """
+    known = nearest_centres(reference, centres)[1].bincount(minlength=len(centres))
+    reached = known > 0
+    q = known[reached].double() / len(reference)
+
+    def divergence(mode: Tensor) -> float:
+        p = mode.bincount(minlength=len(q)).double() / len(mode)
+        return float(torch.special.xlogy(p, p / q).sum().clamp(min=0))
+
+    return over_groups(divergence, nearest_centres(generated, centres[reached])[1], least=0.0)
 
 
 class Modes(Metric):
-    """Share of modes covered and of high-quality samples, where the reference is labelled by mode.
+    """Share of modes covered, share of high-quality samples, and how evenly they are spread over
+    the modes, where the reference is labelled by mode.
 
     ``needs`` is checked on the reference: one without labels leaves this metric out, while
     generated samples need none. Of a perfect sampler of round Gaussians in the plane,
-    1 - exp(-9/2) = 98.9 % are of high quality.
+    1 - exp(-9/2) = 98.9 % are of high quality. The intervals are over draws of the generated
+    samples.
     """
 
     needs: Set[str] = frozenset({"features", "labels"})
     sides: Set[str] = frozenset({"reference", "generated"})
-    outputs: Mapping[str, bool] = {"mode_coverage": True, "high_quality": True}
+    outputs: Mapping[str, bool] = {"mode_coverage": True, "high_quality": True, "mode_kl": False}
     version = 1
     full_state_update = False
 
@@ -96,6 +121,7 @@ class Modes(Metric):
 
     def compute(self) -> Mapping[str, Estimate]:
         reference = dim_zero_cat(self.reference_features)
+        generated = dim_zero_cat(self.generated_features)
         mixture = fit_modes(reference, dim_zero_cat(self.reference_labels))
-        scores = mode_scores(dim_zero_cat(self.generated_features), mixture)
-        return {name: Estimate(value) for name, value in scores.items()}
+        divergence = mode_kl(generated, reference, mixture.centres)
+        return mode_scores(generated, mixture) | {"mode_kl": divergence}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Set
 
 import torch
@@ -10,24 +11,42 @@ from torch.nn.functional import normalize
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
+from genbench.metrics.resampling import mean
 from genbench.types import Estimate, Features
 
 
-def vendi_score(x: Tensor) -> float:
-    """exp of the entropy of the eigenvalues of K/N, K the cosine similarities of ``(N, D)``.
+def vendi_score(x: Tensor) -> Estimate:
+    """exp of the entropy H of the eigenvalues of K/N, K the cosine similarities of ``(N, D)``.
 
     In [1, min(N, D)]: 1 where all rows point one way, N where they are orthogonal (Friedman & Dieng
     2023, definition 3.1). XXᵀ and XᵀX share their eigenvalues other than 0, so the smaller one is
     taken. A row of zeros has no direction and adds nothing. Computed in float64.
+
+    The interval is that of the infinitesimal jackknife: with G = XᵀX/N, H = -tr(G log G) moves with
+    the weight of a row x as -xᵀ(log G)x - |x|² does, whose spread over the rows is known. There is
+    none for N ≤ D: then the score follows N, not the distribution.
     """
     x = normalize(x.double(), dim=1)
-    gram = x.T @ x if x.shape[1] < len(x) else x @ x.T
-    weights = torch.linalg.eigvalsh(gram / len(x)).clamp(min=0)
-    return float(torch.special.entr(weights).sum().exp())
+    if len(x) <= x.shape[1]:
+        weights = torch.linalg.eigvalsh(x @ x.T / len(x)).clamp(min=0)
+        return Estimate(float(torch.special.entr(weights).sum().exp()))
+    weights, directions = torch.linalg.eigh(x.T @ x / len(x))
+    entropy = float(torch.special.entr(weights.clamp(min=0)).sum())
+    filled = weights > torch.finfo(x.dtype).eps
+    along = (x @ directions[:, filled]).square()
+    influence = mean(along @ (-weights[filled].log() - 1))
+    bounds = (influence.low, influence.high)
+    low, high = (
+        None if bound is None else math.exp(entropy + bound - influence.value) for bound in bounds
+    )
+    return Estimate(math.exp(entropy), low, high)
 
 
 class VendiScore(Metric):
-    """Vendi score of the generated samples under cosine similarity; it never sees real data."""
+    """Vendi score of the generated samples under cosine similarity; it never sees real data.
+
+    The interval is over draws of the generated samples, about the value at their count.
+    """
 
     needs: Set[str] = frozenset({"features"})
     sides: Set[str] = frozenset({"generated"})
@@ -46,4 +65,4 @@ class VendiScore(Metric):
         self.features.append(features["features"])
 
     def compute(self) -> Mapping[str, Estimate]:
-        return {"vendi_score": Estimate(vendi_score(dim_zero_cat(self.features)))}
+        return {"vendi_score": vendi_score(dim_zero_cat(self.features))}

@@ -13,7 +13,7 @@ from genbench.errors import one_line
 from genbench.evaluation import Scorer
 from genbench.ranks import Ranks
 from genbench.results import Record
-from genbench.runner.bench import Bench
+from genbench.runner.bench import Bench, open_cached
 from genbench.runner.mending import card_if_whole, mend
 from genbench.runner.stages import pack_samples, scored
 from genbench.seeding import generator
@@ -68,7 +68,8 @@ def _measured(
         for metric in evaluation.resolve(outputs, scorer.seed).values()
         for output in metric.outputs
     }
-    smallest = min(len(train), len(scorer.reference))
+    reference = open_cached(bench.score.reference, bench.host.data_dir)
+    smallest = min(len(train), len(reference))
     if bench.samples > smallest:
         reason = f"{bench.samples} samples are asked for; the data set has {smallest} a side"
         return replace(base, status="skipped", reason=reason)
@@ -79,7 +80,7 @@ def _measured(
     better: dict[str, bool] = {}
     for number in range(REAL_DRAWS):
         report(Event("score", number, REAL_DRAWS))
-        for source, wanted in ((train, False), (scorer.reference, True)):
+        for source, wanted in ((train, False), (reference, True)):
             chosen = [output for output in outputs if looks[output] is wanted]
             if not chosen:
                 continue
@@ -92,8 +93,8 @@ def _measured(
             better |= scores.better
     card = _real_path(bench, base.dataset)
     path = folder / "samples" / f"{card.stem}.safetensors"
-    shown = scorer.reference.take(torch.arange(min(SHOWN, len(scorer.reference))))
-    picture = pack_samples(shown.data, scorer.reference.spec)
+    shown = reference.take(torch.arange(min(SHOWN, len(reference))))
+    picture = pack_samples(shown.data, reference.spec)
     record = replace(
         base,
         scores={name: _spread(draws[name]) for name in outputs if name in draws},

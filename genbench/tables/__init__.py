@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from genbench.errors import UnknownName
+from genbench.protocol import protocol_differences
 from genbench.results import Record
 from genbench.tables.columns import Column
 from genbench.tables.compare import Row, Table, comparison
 from genbench.tables.diagnostics import Training, diagnostics, trainings
 from genbench.tables.entrants import Entrant
-from genbench.tables.protocols import protocol_differences
 from genbench.tables.terminal import show, terminal
 from genbench.tables.text import csv, json, latex, markdown
 from genbench.tables.web import html, html_table

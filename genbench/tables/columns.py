@@ -68,21 +68,37 @@ class _Score:
 
 _SCORES = {
     DISTANCE: _Score("Fréchet distance", FIDELITY),
+    "frechet_distance_infinity": _Score("Fréchet distance, N → ∞", FIDELITY),
+    "spatial_frechet_distance": _Score("spatial Fréchet distance", FIDELITY),
+    "frechet_distance_per_class": _Score("Fréchet distance, per class", FIDELITY),
     "kernel_distance": _Score("kernel distance", FIDELITY),
+    "gaussian_kernel_distance": _Score("Gaussian kernel distance", FIDELITY),
+    "energy_distance": _Score("energy distance", FIDELITY),
     "sliced_wasserstein": _Score("sliced Wasserstein", FIDELITY),
     "inception_score": _Score("inception score", FIDELITY, decimals=2),
     "precision": _Score("precision", FIDELITY, decimals=3),
     "density": _Score("density", FIDELITY, decimals=3),
     "high_quality": _Score("high quality", FIDELITY, decimals=3),
+    "class_accuracy": _Score("class accuracy", FIDELITY, decimals=3),
     "recall": _Score("recall", DIVERSITY, decimals=3),
     COVERAGE: _Score("coverage", DIVERSITY, decimals=3),
     "vendi_score": _Score("Vendi score", DIVERSITY, decimals=2),
     "mode_coverage": _Score("mode coverage", DIVERSITY, decimals=3),
+    "mode_kl": _Score("KL over modes", DIVERSITY),
     "memorized": _Score("memorized", MEMORIZATION, decimals=3),
+    "authenticity": _Score("authenticity", MEMORIZATION, decimals=3),
+    "data_copying": _Score("data copying, C_T", MEMORIZATION, decimals=2),
+    "feature_likelihood_divergence": _Score("feature likelihood divergence", MEMORIZATION),
 }
 
 # The names of the literature belong to the published Inception network alone.
-_OVER_INCEPTION = {DISTANCE: "FID", "kernel_distance": "KID", "inception_score": "IS"}
+_OVER_INCEPTION = {
+    DISTANCE: "FID",
+    "frechet_distance_infinity": "FID∞",
+    "spatial_frechet_distance": "sFID",
+    "kernel_distance": "KID",
+    "inception_score": "IS",
+}
 
 _STABILITY = (
     Column("last_over_best.ema", "last / best, EMA", STABILITY, decimals=2),
@@ -103,7 +119,7 @@ _COST = (
 
 def over_inception(protocol: Mapping[str, Any]) -> bool:
     """Whether the scores are over the published Inception network."""
-    return str(protocol.get("extractor", "")).startswith("inception")
+    return str(protocol.get("extractor", "")).startswith("inception@")
 
 
 def score_heading(output: str, protocol: Mapping[str, Any]) -> str:

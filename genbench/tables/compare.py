@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from genbench.protocol import Protocol, protocol_differences
 from genbench.results import Record
 from genbench.statistics import Summary, summarize
 from genbench.tables.cells import EMPTY, MISSING, Cell, cell, column_decimals, quantity
 from genbench.tables.columns import LOST, SPREAD, Column, comparison_columns
 from genbench.tables.entrants import Entrant, entrants, is_collapsed
 from genbench.tables.notes import SEEDS_FOR_BOLD, comparison_notes, outcomes
-from genbench.tables.protocols import Protocol, by_protocol, protocol_differences
+from genbench.tables.protocols import by_protocol
 
 
 @dataclass(frozen=True)

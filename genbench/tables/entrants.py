@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from genbench.protocol import flat
 from genbench.results import Record
 from genbench.statistics import collapsed
 from genbench.storage import canonical
 from genbench.tables.columns import COVERAGE
-from genbench.tables.protocols import flat
 from genbench.types import REAL
 
 # Facts that may differ between the seeds of one entry.

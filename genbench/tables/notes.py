@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from genbench.protocol import Protocol, describe
 from genbench.results import Record
 from genbench.storage import canonical
 from genbench.tables.columns import COVERAGE
 from genbench.tables.entrants import Entrant, is_collapsed
-from genbench.tables.protocols import Protocol, describe
 
 SEEDS_FOR_BOLD = 5
 """Where an entry has fewer seeds, no value of the column is bold: the order may be luck."""

@@ -270,16 +270,16 @@ def test_one_byte_of_data(tmp_path: Path) -> None:
 
 def test_one_byte_of_an_extractor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     shipped = Path(digits_module.__file__).parent
-    for name in (digits_module.WEIGHTS, digits_module.CARD):
+    for name in ("digits.safetensors", "digits.json"):
         shutil.copy(shipped / name, tmp_path / name)
     monkeypatch.setattr(digits_module, "files", lambda package: tmp_path)
     before = digits_module.digits().id
-    weights = tmp_path / digits_module.WEIGHTS
+    weights, card_path = tmp_path / "digits.safetensors", tmp_path / "digits.json"
     altered = weights.read_bytes()[:-1] + bytes([weights.read_bytes()[-1] ^ 1])
     weights.write_bytes(altered)
-    card = json.loads((tmp_path / digits_module.CARD).read_text())
+    card = json.loads(card_path.read_text())
     card["sha256"] = hashlib.sha256(altered).hexdigest()
-    (tmp_path / digits_module.CARD).write_text(json.dumps(card))
+    card_path.write_text(json.dumps(card))
     assert digits_module.digits().id != before
 
     monkeypatch.setattr(inception_module, "SHA256", "")

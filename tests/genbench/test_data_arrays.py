@@ -330,6 +330,10 @@ def test_arrays_that_are_no_samples(tmp_path, array, cause):
         ({"samples": GREY, "labels": np.arange(5.0)}, "labels must be 5 integers, not float64"),
         ({"samples": GREY, "labels": np.arange(5) - 1}, "labels run from -1 to 3"),
         ({"samples": GREY, "labels": np.arange(5), "classes": 4}, "not within 0…3"),
+        ({"samples": GREY, "labels": np.full(5, 2**63, np.uint64)}, "not within 0…2147483647"),
+        ({"samples": GREY, "levels": np.zeros((50, 50))}, "levels is an array of shape (50, 50)"),
+        ({"mu": np.zeros(3), "sigma": np.eye(3)}, "holds statistics, not samples"),
+        ({"pool_3": np.zeros((9, 3)), "logits": np.zeros((9, 2))}, "holds statistics, not"),
     ],
 )
 def test_entries_that_contradict(tmp_path, entries, cause):
@@ -341,6 +345,44 @@ def test_pytorch_files_that_hold_no_tensor(tmp_path):
     assert "holds a list, not a tensor" in refusal(tmp_path / "x.pt")
     torch.save({"samples": [1.0]}, tmp_path / "x.pt")
     assert "samples is a list, not a tensor" in refusal(tmp_path / "x.pt")
+
+
+def test_a_few_numbers_repeated_without_end_are_refused(tmp_path):
+    path = tmp_path / "x.pt"
+    torch.save(torch.zeros(1, 1, 1, 1).expand(10**9, 3, 32, 32), path)
+    assert "repeats the few numbers in the file" in refusal(path)
+    grey = torch.from_numpy(GREY)[:, None]
+    torch.save(grey.expand(-1, 3, -1, -1), path)  # which is no more than grey made colour
+    assert torch.equal(read_file(path).data[:, 1:2], grey)
+
+
+@pytest.mark.parametrize(
+    ("value", "cause"),
+    [
+        (torch.zeros(5, 2).to_sparse(), "no plain array"),
+        (torch.zeros(5, 2, dtype=torch.complex64).conj(), "type complex64"),
+        (torch.zeros(5, 2, dtype=torch.bool), "type bool"),
+    ],
+)
+def test_tensors_that_are_no_samples(tmp_path, value, cause):
+    torch.save(value, tmp_path / "x.pt")
+    assert cause in refusal(tmp_path / "x.pt")
+
+
+def test_narrow_floats(tmp_path):
+    torch.save(torch.full((2, 3), 0.5).to(torch.float8_e4m3fn), tmp_path / "x.pt")
+    assert torch.equal(read_file(tmp_path / "x.pt").data, torch.full((2, 3), 0.5))
+
+
+def test_a_file_of_weights_is_told_in_a_short_line(tmp_path):
+    torch.save({f"layer.{index}": torch.zeros(1) for index in range(500)}, tmp_path / "x.pt")
+    assert ", and 480 more; call the array" in refusal(tmp_path / "x.pt")
+
+
+def test_samples_beside_statistics_are_samples(tmp_path):
+    """As in the reference batches of ADM."""
+    np.savez(tmp_path / "x.npz", arr_0=COLOUR, mu=np.zeros(3), sigma=np.eye(3))
+    assert torch.equal(read_file(tmp_path / "x.npz").data, torch.from_numpy(COLOUR))
 
 
 def test_levels_without_a_modality_count_for_reals_too(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +13,9 @@ import torch
 from PIL import Image
 
 from genbench import registry
-from genbench.data import open_samples
+from genbench.data import open_reference, open_samples
 from genbench.data.memory import in_memory
+from genbench.data.moments import Moments
 from genbench.errors import DataError, UsageError
 from genbench.types import Categorical, SampleSpec
 
@@ -79,6 +81,34 @@ def test_a_file_of_another_kind(tmp_path):
     path.write_bytes(b"x")
     with pytest.raises(UsageError, match=r"samples\.mat: cannot tell .*; known: \.npz"):
         open_samples(str(path), tmp_path)
+
+
+def test_a_reference_is_samples_or_statistics(tmp_path):
+    np.savez(tmp_path / "samples.npz", np.zeros((3, 4, 4, 1), np.uint8))
+    np.savez(tmp_path / "statistics.npz", mu=np.zeros(3), sigma=np.eye(3))
+    samples = open_reference(str(tmp_path / "samples.npz"), tmp_path)
+    assert samples.id == open_samples(str(tmp_path / "samples.npz"), tmp_path).id
+    assert open_reference("digits:test", tmp_path).id == open_samples("digits:test", tmp_path).id
+    assert isinstance(open_reference(str(tmp_path / "statistics.npz"), tmp_path), Moments)
+    with pytest.raises(DataError, match="give this file as the reference of frechet_distance"):
+        open_samples(str(tmp_path / "statistics.npz"), tmp_path)
+    with pytest.raises(DataError, match="No such file"):
+        open_reference(str(tmp_path / "missing.npz"), tmp_path)
+    (tmp_path / "folder.npz").mkdir()
+    Image.new("L", (4, 4)).save(tmp_path / "folder.npz" / "a.png")
+    assert len(open_reference(str(tmp_path / "folder.npz"), tmp_path)) == 1
+
+
+@pytest.mark.timeout(20)
+def test_what_is_neither_a_file_nor_a_folder(tmp_path):
+    for name in ("pipe", "pipe.npy", "pipe.npz", "pipe.pt", "pipe.safetensors"):
+        os.mkfifo(tmp_path / name)
+        with pytest.raises(DataError, match=rf"{name}: (neither a file nor|not a regular file)"):
+            open_samples(str(tmp_path / name), tmp_path)
+    for name in ("loop", "loop.npy"):
+        (tmp_path / name).symlink_to(tmp_path / name)
+        with pytest.raises(DataError, match=f"{name}: Too many levels of symbolic links"):
+            open_samples(str(tmp_path / name), tmp_path)
 
 
 def test_importing_the_room_does_not_import_torch():

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 import genbench
-from genbench import evaluation, registry
+from genbench import evaluation, registry, storage
 from genbench.data import open_samples
 from genbench.errors import UsageError
-from genbench.metrics.frechet import FrechetDistance
+from genbench.evaluation import embedding
+from genbench.metrics.frechet import FrechetDistance, frechet_distance
 from genbench.metrics.vendi import VendiScore
 from genbench.types import Estimate, SampleSpec, TensorSamples
 
@@ -159,3 +161,135 @@ def test_samples_that_do_not_fit(
     other = TensorSamples(spec, "mine", torch.zeros(5, *spec.shape, dtype=torch.uint8))
     with pytest.raises(UsageError, match="mine does not fit digits:test@"):
         genbench.evaluate(other, halves[1], extractor="digits")
+
+
+def test_scores_read_as_a_table_with_their_protocol(
+    halves: tuple[TensorSamples, TensorSamples],
+) -> None:
+    train, test = halves
+    scores = genbench.evaluate(train, test, extractor="digits", metrics=["precision", "memorized"])
+    lines = repr(scores).splitlines()
+    low, high = scores.values["precision"].low, scores.values["precision"].high
+    assert low is not None
+    assert high is not None
+    assert lines[0].split() == [
+        "precision",
+        f"{scores.values['precision'].value:.6g}",
+        f"[{low:.6g},",
+        f"{high:.6g}]",
+    ]
+    assert lines[1] == "memorized  -  (needs the generator's training set)"
+    assert f"reference: {test.id}" in lines
+    with pytest.raises(AttributeError):
+        scores.values = {}  # type: ignore[misc]
+
+
+def test_two_protocols_say_exactly_what_differs(
+    halves: tuple[TensorSamples, TensorSamples],
+) -> None:
+    train, test = halves
+    wanted = ["frechet_distance"]
+    whole = genbench.evaluate(train, test, extractor="digits", metrics=wanted)
+    few = TensorSamples(train.spec, "few", train.data[:500])
+    part = genbench.evaluate(few, test, extractor="identity", metrics=wanted)
+    assert whole.differences(whole) == []
+    assert whole.differences(part) == [
+        f"extractor: {whole.protocol['extractor']} against identity",
+        f"samples: {len(train)} against 500",
+    ]
+
+
+def test_arrays_and_tensors_are_samples(halves: tuple[TensorSamples, TensorSamples]) -> None:
+    points = torch.randn(300, 2, generator=torch.Generator().manual_seed(0))
+    other = torch.randn(400, 2, generator=torch.Generator().manual_seed(1)) + 1
+    wanted = ["frechet_distance", "kernel_distance"]
+    scores = genbench.evaluate(points, other.numpy(), extractor="identity", metrics=wanted)
+    mu, sigma = other.double().mean(0), other.double().T.cov()
+    expected = frechet_distance(points.double().mean(0), points.double().T.cov(), mu, sigma)
+    assert scores.values["frechet_distance"].value == pytest.approx(expected, rel=1e-10)
+    assert scores.protocol["samples"] == 300
+
+
+def test_published_statistics_give_a_frechet_distance_alone(tmp_path: Path) -> None:
+    points = torch.randn(300, 2, generator=torch.Generator().manual_seed(0))
+    other = torch.randn(400, 2, generator=torch.Generator().manual_seed(1)).double() + 1
+    path = tmp_path / "statistics.npz"
+    np.savez(path, mu=other.mean(0).numpy(), sigma=other.T.cov().numpy())
+    wanted = ["frechet_distance", "precision", "memorized"]
+    scores = genbench.evaluate(points, path, extractor="identity", metrics=wanted)
+    samples = genbench.evaluate(points, other, extractor="identity", metrics=wanted)
+    value = scores.values["frechet_distance"]
+    assert scores.values.keys() == {"frechet_distance"}
+    assert value.value == pytest.approx(samples.values["frechet_distance"].value, rel=1e-6)
+    assert value.low is not None
+    assert value.note is None
+    assert "holds statistics" in scores.skipped["precision"]
+    assert scores.protocol["reference"].startswith("file:statistics.npz@")
+
+
+def test_statistics_of_another_network_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "statistics.npz"
+    np.savez(path, mu=np.zeros(3), sigma=np.eye(3))
+    scores = genbench.evaluate(
+        torch.randn(50, 2), path, extractor="identity", metrics=["frechet_distance"]
+    )
+    assert scores.skipped["frechet_distance"] == (
+        "frechet_distance: the reference has 3 features a sample, the generated samples have 2"
+    )
+
+
+def test_too_few_samples_for_the_features_are_told(
+    halves: tuple[TensorSamples, TensorSamples],
+) -> None:
+    train, test = halves
+    few = TensorSamples(train.spec, "few", train.data[:40])
+    scores = genbench.evaluate(few, test, extractor="digits", metrics=["frechet_distance"])
+    estimate = scores.values["frechet_distance"]
+    assert estimate.low is None
+    assert scores.notes == [
+        "frechet_distance: 40 samples fit no covariance of 64 features: look at kernel_distance, "
+        "which needs none"
+    ]
+
+
+def test_a_reference_is_embedded_once_for_all_commands(
+    halves: tuple[TensorSamples, TensorSamples],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where it took long; and only where its id names its contents."""
+    train, test = halves
+    monkeypatch.setenv("GENBENCH_CACHE", str(tmp_path))
+    monkeypatch.setattr(embedding, "WORTH_KEEPING", 0.0)
+    stages: list[str] = []
+
+    def score(reference: TensorSamples) -> evaluation.Scores:
+        stages.clear()
+        return genbench.evaluate(
+            train,
+            reference,
+            extractor="digits",
+            metrics=["frechet_distance", "recall"],
+            report=lambda event: stages.append(event.stage),
+        )
+
+    first = score(test)
+    assert {f"embed {test.id}", f"embed {train.id}"} == set(stages)
+    assert score(test) == first
+    assert set(stages) == {f"embed {train.id}"}
+    (kept,) = (tmp_path / "features").glob("*.safetensors")
+    kept.write_bytes(kept.read_bytes()[:-1])
+    assert score(test) == first  # what is damaged is made anew
+    assert storage.read_artefact(kept) is not None
+    score(TensorSamples(test.spec, "mine", test.data))
+    assert len(list((tmp_path / "features").glob("*.safetensors"))) == 1
+
+
+def test_a_cache_that_cannot_be_written_costs_nothing(
+    halves: tuple[TensorSamples, TensorSamples], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedding, "WORTH_KEEPING", 0.0)
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("GENBENCH_CACHE", str(tmp_path / "file" / "cache"))
+    scores = genbench.evaluate(*halves, extractor="digits", metrics=["frechet_distance"])
+    assert scores.values.keys() == {"frechet_distance"}

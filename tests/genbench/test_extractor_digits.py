@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from importlib.resources import files
@@ -16,7 +17,7 @@ from torch.nn import functional as F
 
 from genbench.errors import GenbenchError
 from genbench.extractors import digits as module
-from genbench.extractors import train_digits
+from genbench.extractors import train_classifiers
 from genbench.extractors.digits import DigitsNetwork, digits
 from genbench.metrics.frechet import frechet_distance
 from genbench.types import SampleSpec
@@ -135,9 +136,11 @@ def test_altered_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_training_is_the_same_each_time_and_writes_a_card_that_fits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(train_digits, "EPOCHS", 1)
+    monkeypatch.setattr(
+        train_classifiers, "DIGITS", dataclasses.replace(train_classifiers.DIGITS, epochs=1)
+    )
     for name in ("first", "second"):
-        train_digits.main(tmp_path / name)
+        train_classifiers.main("digits", tmp_path, tmp_path / name)
     data = (tmp_path / "first" / "digits.safetensors").read_bytes()
     assert data == (tmp_path / "second" / "digits.safetensors").read_bytes()
     card = json.loads((tmp_path / "first" / "digits.json").read_text())

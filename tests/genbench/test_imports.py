@@ -22,6 +22,7 @@ ORDER = [
         "sampling",
         "extractors",
         "metrics",
+        "protocol",
         "results",
         "statistics",
     },
@@ -80,7 +81,8 @@ def test_contestants_use_what_any_plugin_may(file: Path) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["run", "--help"], ["list", "models"], ["list", "suites"], ["list", "metrics"]],
+    [["--help"], ["run", "--help"]]
+    + [["list", group] for group in ("models", "suites", "metrics", "extractors")],
     ids=" ".join,
 )
 def test_looking_around_imports_no_torch(arguments: list[str]) -> None:

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 from prdc import compute_prdc
+from scipy import stats
 from torch import Tensor
 
 from genbench.errors import UsageError
 from genbench.metrics import distances
 from genbench.metrics.manifold import Manifold, manifold_scores, neighbour_radii
+from genbench.types import Estimate
 
 
 def normal(count: int, seed: int, dimension: int = 6) -> Tensor:
@@ -28,6 +30,11 @@ def rectified(count: int, seed: int) -> Tensor:
     return normal(count, seed, dimension=512).add(0.3).relu()
 
 
+def scores(reference: Tensor, generated: Tensor, neighbours: int) -> dict[str, float]:
+    computed = manifold_scores(reference, generated, neighbours)
+    return {name: estimate.value for name, estimate in computed.items()}
+
+
 ROWS = {
     "generic": (normal(150, 0), 0.8 * normal(130, 1)),
     "ties and copies": (whole(150, 0), whole(130, 1)),
@@ -40,15 +47,15 @@ ROWS = {
 def test_equals_prdc(rows: str, neighbours: int) -> None:
     reference, generated = ROWS[rows]
     theirs = compute_prdc(reference.double().numpy(), generated.double().numpy(), neighbours)
-    ours = manifold_scores(reference, generated, neighbours)
+    ours = scores(reference, generated, neighbours)
     assert ours == pytest.approx(theirs, rel=1e-12)
 
 
 def test_blocks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     reference, generated = normal(90, 2), normal(70, 3)
-    scores = manifold_scores(reference, generated, 5)
+    whole = scores(reference, generated, 5)
     monkeypatch.setattr(distances, "BLOCK_ENTRIES", 700)
-    assert manifold_scores(reference, generated, 5) == scores
+    assert scores(reference, generated, 5) == whole
 
 
 def test_radii_equal_the_differences_own_to_the_bit() -> None:
@@ -60,14 +67,18 @@ def test_radii_equal_the_differences_own_to_the_bit() -> None:
 def test_a_set_against_itself_in_any_order() -> None:
     """Each ball holds its own centre and k - 1 others: the k-th lies on its border, outside."""
     x = normal(200, 4)
-    scores = manifold_scores(x, x.flip(0), 5)
-    assert scores == {"precision": 1.0, "recall": 1.0, "density": 1.0, "coverage": 1.0}
+    assert scores(x, x.flip(0), 5) == {
+        "precision": 1.0,
+        "recall": 1.0,
+        "density": 1.0,
+        "coverage": 1.0,
+    }
 
 
 def test_expectations_for_equal_distributions() -> None:
     """E density = 1; E coverage = 1 - (N-1)…(N-k)/((M+N-1)…(M+N-k)) (Naeem et al. 2020)."""
     n, m, k = 120, 100, 3
-    draws = [manifold_scores(normal(n, 2 * i), normal(m, 2 * i + 1), k) for i in range(100)]
+    draws = [scores(normal(n, 2 * i), normal(m, 2 * i + 1), k) for i in range(100)]
     density = np.array([draw["density"] for draw in draws])
     coverage = np.array([draw["coverage"] for draw in draws])
     expected = 1 - np.prod([(n - i) / (m + n - i) for i in range(1, k + 1)])
@@ -78,15 +89,15 @@ def test_expectations_for_equal_distributions() -> None:
 def test_collapsed_generator_is_precise_and_recalls_nothing() -> None:
     reference = normal(300, 5)
     generated = reference[:1] + 1e-3 * normal(300, 6)
-    scores = manifold_scores(reference, generated, 5)
-    assert scores["precision"] > 0.95
-    assert scores["recall"] < 0.05
-    assert scores["coverage"] < 0.05
+    found = scores(reference, generated, 5)
+    assert found["precision"] > 0.95
+    assert found["recall"] < 0.05
+    assert found["coverage"] < 0.05
 
 
 def test_swapping_the_sides_swaps_precision_and_recall() -> None:
     x, y = normal(200, 7), 0.5 * normal(150, 8)
-    one, other = manifold_scores(x, y, 5), manifold_scores(y, x, 5)
+    one, other = scores(x, y, 5), scores(y, x, 5)
     assert one["precision"] == other["recall"]
     assert one["recall"] == other["precision"]
     assert one["precision"] != one["recall"]
@@ -98,3 +109,48 @@ def test_needs_more_samples_than_neighbours() -> None:
     metric.update({"features": torch.zeros(5, 2)}, "generated")
     with pytest.raises(UsageError, match="manifold needs at least 6 generated samples"):
         metric.compute()
+
+
+def test_intervals_of_three_are_shares_and_of_density_a_mean() -> None:
+    reference, generated = normal(60, 9), normal(50, 10)
+    found = manifold_scores(reference, generated, 3)
+    for name, count in (("precision", 50), ("recall", 60), ("coverage", 60)):
+        estimate = found[name]
+        theirs = stats.binomtest(round(estimate.value * count), count).proportion_ci(
+            0.95, method="wilson"
+        )
+        assert (estimate.low, estimate.high) == pytest.approx((theirs.low, theirs.high))
+    distances = torch.cdist(reference.double(), generated.double())
+    radii = neighbour_radii(reference, 3)
+    balls = (distances < radii[:, None]).sum(dim=0).double() / 3
+    low, high = stats.ttest_1samp(balls.numpy(), 0).confidence_interval(0.95)
+    assert (found["density"].low, found["density"].high) == pytest.approx((low, high))
+
+
+@pytest.mark.parametrize("name", ["precision", "density"])
+def test_intervals_hold_in_about_95_of_100_draws(name: str) -> None:
+    """Given one reference, whose truth a large draw tells."""
+    reference = normal(80, 11, dimension=2)
+
+    def found(count: int, seed: int) -> Estimate:
+        return manifold_scores(reference, 1.5 * normal(count, seed, dimension=2), 3)[name]
+
+    truth = found(20_000, 12).value
+    draws = [found(100, 100 + seed) for seed in range(200)]
+    held = [(draw.low or 0) <= truth <= (draw.high or 0) for draw in draws]
+    assert 0.9 <= np.mean(held) <= 0.99
+
+
+def test_more_noise_never_improves_precision_and_may_improve_recall() -> None:
+    """Scattered samples have large balls, in which the reference lies: why recall is no score of
+    fidelity."""
+    reference, generated, noise = normal(500, 13), 0.6 * normal(500, 14), normal(500, 15)
+    found = [scores(reference, generated + level * noise, 5) for level in (0, 0.5, 1, 2, 4)]
+    precision = [each["precision"] for each in found]
+    assert precision == sorted(precision, reverse=True)
+    assert found[1]["recall"] > found[0]["recall"]
+
+
+def test_order_does_not_matter() -> None:
+    reference, generated = ROWS["ties and copies"]
+    assert scores(reference.flip(0), generated.roll(7, 0), 3) == scores(reference, generated, 3)

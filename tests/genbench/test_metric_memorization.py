@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from scipy import stats
 from scipy.spatial import KDTree
 from torch import Tensor
 
@@ -99,3 +100,13 @@ def test_three_copies_and_nothing_else() -> None:
 def test_one_training_sample_has_no_second() -> None:
     with pytest.raises(UsageError, match="at least 2 train samples"):
         score(torch.zeros(3, 2), torch.zeros(1, 2))
+
+
+def test_interval_is_that_of_a_share() -> None:
+    train = normal(200, 32, 16)
+    metric = Memorization()
+    metric.update({"features": train}, "train")
+    metric.update({"features": torch.cat([train[:30], normal(70, 32, 17)])}, "generated")
+    estimate = metric.compute()["memorized"]
+    theirs = stats.binomtest(30, 100).proportion_ci(0.95, method="wilson")
+    assert (estimate.low, estimate.high) == pytest.approx((theirs.low, theirs.high))

@@ -14,6 +14,7 @@ from genbench.metrics.sliced_wasserstein import (
     random_directions,
     sliced_wasserstein,
 )
+from genbench.types import Estimate
 
 LINE = torch.ones(1, 1)
 
@@ -74,4 +75,20 @@ def test_metric_is_the_function_over_its_seeded_directions() -> None:
     metric.update({"features": x}, "reference")
     metric.update({"features": y}, "generated")
     expected = sliced_wasserstein(x, y, random_directions(32, 4, seed=7))
-    assert metric.compute()["sliced_wasserstein"].value == expected
+    estimate = metric.compute()["sliced_wasserstein"]
+    assert estimate == Estimate(expected)  # too few samples for an interval
+
+
+def test_interval_holds_in_about_95_of_100_draws() -> None:
+    """On the line, about the mean over draws, since the distance of few samples is biased."""
+    stream = torch.Generator().manual_seed(0)
+    reference = torch.randn(400, 1, generator=stream)
+    estimates = []
+    for _ in range(200):
+        metric = SlicedWasserstein(projections=1)
+        metric.update({"features": reference}, "reference")
+        metric.update({"features": torch.randn(200, 1, generator=stream) + 1}, "generated")
+        estimates.append(metric.compute()["sliced_wasserstein"])
+    truth = sum(estimate.value for estimate in estimates) / 200
+    held = sum((e.low or 0) <= truth <= (e.high or 0) for e in estimates)
+    assert 0.9 <= held / 200 <= 0.99

@@ -47,7 +47,7 @@ registry.models.add("pictures", pictures)
 registry.models.add("vae", vae)
 registry.datasets.add("moons", moons)
 registry.extractors.add("fourier", fourier)
-registry.metrics.add("energy_distance", EnergyDistance)
+registry.metrics.add("chamfer_distance", ChamferDistance)
 """
 
 PICTURES = """
@@ -164,10 +164,10 @@ def test_a_strangers_package_runs_beside_the_built_ins(run_of_the_package: Path)
     assert {name: row.status for name, row in found.items()} == dict.fromkeys(
         ["real", "VAE", "GAN", "DDPM"], "done"
     )
-    real = found.pop("real").value("energy_distance")
+    real = found.pop("real").value("chamfer_distance")
     assert real is not None
     for row in found.values():
-        assert (row.value("energy_distance") or 0) > real > 0
+        assert (row.value("chamfer_distance") or 0) > real > 0
         assert (row.value("frechet_distance") or 0) > 0
         assert row.protocol["extractor"] == "fourier@32-0.5"
         assert row.protocol["reference"].startswith("moons:test@")
@@ -175,14 +175,14 @@ def test_a_strangers_package_runs_beside_the_built_ins(run_of_the_package: Path)
     table = (run_of_the_package / "table.md").read_text(encoding="utf-8")
     page = (run_of_the_package / "report.html").read_text(encoding="utf-8")
     for text in (table, page):
-        assert all(word in text for word in ("VAE", "GAN", "DDPM", "energy distance"))
+        assert all(word in text for word in ("VAE", "GAN", "DDPM", "chamfer distance"))
 
 
 def test_a_strangers_package_is_listed(moons: Path) -> None:
     assert "vae        Variational autoencoder" in typed(moons, "list", "models")
     assert "two-moons   A VAE beside a GAN" in typed(moons, "list", "suites")
     found = typed(moons, "doctor")
-    for name in ("vae", "moons", "fourier", "energy_distance"):
+    for name in ("vae", "moons", "fourier", "chamfer_distance"):
         assert f"{name} (genbench-moons 1.0)" in found
 
 
@@ -191,7 +191,7 @@ def run_of_a_script(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The package's sources in one file that adds them by name, and a model that cannot fit."""
     folder = tmp_path_factory.mktemp("script")
     future = "from __future__ import annotations\n"
-    files = [PACKAGE / "moons" / f"{name}.py" for name in ("vae", "data", "fourier", "energy")]
+    files = [PACKAGE / "moons" / f"{name}.py" for name in ("vae", "data", "fourier", "chamfer")]
     sources = [file.read_text(encoding="utf-8").replace(future, "") for file in files]
     script, suite = folder / "script.py", folder / "script.toml"
     script.write_text(future + "\n".join([*sources, ADDS]), encoding="utf-8")

@@ -175,6 +175,7 @@ def test_protocol_differences(a: dict[str, Any], b: dict[str, Any], expected: li
         ("inception@abc", "FID"),
         ("digits@abc", "Fréchet distance"),
         ("my-inception@abc", "Fréchet distance"),
+        ("inception-torchvision@abc", "Fréchet distance"),
     ],
 )
 def test_published_names_belong_to_the_published_network(extractor: str, heading: str) -> None:

@@ -99,9 +99,12 @@ def score(who: str, count: int, width: int) -> None:
     random = np.random.default_rng(0)
     real, fake = (random.normal(size=(count, width)) * (1 + 0.01 * i) for i in (0, 1))
     run: dict[str, Callable[[int], Mapping[str, float]]] = {
-        "ours": lambda n: manifold_scores(
-            torch.from_numpy(real[:n]), torch.from_numpy(fake[:n]), NEIGHBOURS
-        ),
+        "ours": lambda n: {
+            name: estimate.value
+            for name, estimate in manifold_scores(
+                torch.from_numpy(real[:n]), torch.from_numpy(fake[:n]), NEIGHBOURS
+            ).items()
+        },
         "theirs": lambda n: compute_prdc(real[:n], fake[:n], NEIGHBOURS),
     }
     run[who](50)  # what is loaded once is no part of either

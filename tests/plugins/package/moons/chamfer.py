@@ -1,4 +1,4 @@
-"""Energy distance (Székely & Rizzo 2013)."""
+"""Chamfer distance (Fan, Su & Guibas 2017)."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from torchmetrics.utilities import dim_zero_cat
 from genbench import Estimate
 
 
-class EnergyDistance(torchmetrics.Metric):
-    """2 E|X - Y| - E|X - X'| - E|Y - Y'|, ≥ 0, between reference and generated features."""
+class ChamferDistance(torchmetrics.Metric):
+    """Mean distance to the nearest sample of the other side, summed over both sides, ≥ 0."""
 
     needs = frozenset({"features"})
     sides = frozenset({"reference", "generated"})
-    outputs = {"energy_distance": False}  # noqa: RUF012
+    outputs = {"chamfer_distance": False}  # noqa: RUF012
     version = 1
     full_state_update = False
 
@@ -29,7 +29,6 @@ class EnergyDistance(torchmetrics.Metric):
 
     def compute(self) -> dict[str, Estimate]:
         x, y = dim_zero_cat(self.reference), dim_zero_cat(self.generated)
-        between, within_x, within_y = (
-            float(torch.cdist(a, b).mean()) for a, b in ((x, y), (x, x), (y, y))
-        )
-        return {"energy_distance": Estimate(2 * between - within_x - within_y)}
+        distances = torch.cdist(x, y)
+        value = sum(float(distances.amin(dim=side).mean()) for side in (0, 1))
+        return {"chamfer_distance": Estimate(value)}

@@ -1,0 +1,62 @@
+"""The names of scores → the metrics that compute them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from genbench import registry
+from genbench.errors import GenbenchError, UnknownName, UsageError
+from genbench.registry import PluginError, blaming, schema
+from genbench.types import Metric
+
+
+def resolve(outputs: Sequence[str], seed: int) -> dict[str, Metric]:
+    """Fresh metrics that compute all of ``outputs``, by registered name.
+
+    Names are those of outputs, as in ``precision``. Raises ``UnknownName``; ``UsageError`` when two
+    metrics compute one output; and, where an output is missing, what kept a plugin from loading.
+    """
+    makers, broken = _makers()
+    chosen: dict[str, Metric] = {}
+    for output in outputs:
+        if output not in makers:
+            unknown = UnknownName("metric", output, makers)
+            raise PluginError("; ".join(map(str, [unknown, *broken]))) if broken else unknown
+        name, *others = makers[output]
+        if others:
+            raise UsageError(f"{output!r} is computed by the metrics {name!r} and {others[0]!r}")
+        if name not in chosen:
+            factory = registry.metrics.get(name)
+            seeded = {"seed": seed} if "seed" in schema(factory) else {}
+            chosen[name] = registry.metrics.make(name, **seeded)
+    return chosen
+
+
+def every_output() -> list[str]:
+    """The names of all scores that can be asked for, sorted; those that two metrics claim, and
+    those of a plugin at fault, are left out."""
+    makers, _ = _makers()
+    return sorted(output for output, names in makers.items() if len(names) == 1)
+
+
+def version_of(metric: Metric) -> str:
+    """The metric's version, with the options that decide its numbers."""
+    options = {name: getattr(metric, name, None) for name in schema(type(metric)) if name != "seed"}
+    said = ", ".join(f"{name} {value}" for name, value in options.items())
+    return f"{getattr(metric, 'version', 1)}{f' ({said})' if said else ''}"
+
+
+def _makers() -> tuple[dict[str, list[str]], list[GenbenchError]]:
+    """Output → the metrics that compute it; and why some plugins could not be asked."""
+    makers: dict[str, list[str]] = {}
+    broken: list[GenbenchError] = []
+    for name in registry.metrics.names():
+        try:
+            with blaming(f"metric {name!r} failed"):
+                offered = list(registry.metrics.get(name).outputs)
+        except GenbenchError as error:
+            broken.append(error)  # it costs its own outputs alone, which nobody may want
+            continue
+        for output in offered:
+            makers.setdefault(output, []).append(name)
+    return makers, broken

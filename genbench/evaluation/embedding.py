@@ -1,0 +1,142 @@
+"""Samples → features, batch by batch; those that took long are kept for the next time."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Collection, Iterator
+from importlib.metadata import version
+from math import ceil
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from genbench import storage
+from genbench.data.pictures import read_ahead
+from genbench.errors import GenbenchError
+from genbench.ranks import ALONE, Ranks
+from genbench.registry import blaming
+from genbench.types import Batch, Event, FeatureExtractor, Features, Report, Samples
+
+VERSION = 1
+"""Raised whenever the same samples would have other features."""
+
+BATCH = 256
+
+WORTH_KEEPING = 2.0
+"""Seconds: what took less is computed again."""
+
+HASHED = re.compile(r"@[0-9a-f]{12,}$")
+"""How ids end that name their contents: another process may trust these alone."""
+
+
+@torch.no_grad()
+def embed(
+    samples: Samples,
+    extractor: FeatureExtractor,
+    device: str,
+    ranks: Ranks = ALONE,
+    names: Collection[str] | None = None,
+    report: Report = lambda event: None,
+) -> Iterator[Features]:
+    """The features of all samples, batch by batch, the same for any number of ranks, which take the
+    batches in turns; ``labels`` added where the samples have any. ``names``: those wanted; all of
+    them by default.
+
+    Raises ``GenbenchError`` where features are not finite, ``PluginError`` where the data set or
+    the extractor is at fault.
+    """
+    batches = ceil(len(samples) / BATCH)
+    turns = range(0, batches, ranks.world)
+    # Where nothing is left for a rank, the last batch is made once more and not looked at.
+    mine = [min(turn + ranks.rank, batches - 1) for turn in turns]
+    reader = read_ahead(
+        samples, [torch.arange(i * BATCH, min((i + 1) * BATCH, len(samples))) for i in mine]
+    )
+    for turn in turns:
+        report(Event(f"embed {samples.id}", turn, batches))
+        with blaming(f"data set {samples.id} failed"):
+            batch = next(reader)
+        features = _features(samples, batch, extractor, device)
+        everyone = {
+            name: list(ranks.rows(value, BATCH))
+            for name, value in features.items()
+            if names is None or name in names
+        }
+        for number in range(turn, min(turn + ranks.world, batches)):
+            rows = min(BATCH, len(samples) - number * BATCH)
+            yield {name: parts[number - turn][:rows] for name, parts in everyone.items()}
+
+
+def embed_first(samples: Samples, extractor: FeatureExtractor, device: str) -> Features:
+    """The features of the first sample. Raises as ``embed`` does."""
+    with blaming(f"data set {samples.id} failed"):
+        batch = samples.take(torch.arange(1))
+    return _features(samples, batch, extractor, device)
+
+
+def _features(
+    samples: Samples, batch: Batch, extractor: FeatureExtractor, device: str
+) -> dict[str, Tensor]:
+    batch = batch.to(device)
+    with blaming(f"extractor {extractor.id} failed"):
+        features = dict(extractor(batch.data, samples.spec))
+    for name, value in features.items():
+        if not value.isfinite().all():
+            raise GenbenchError(f"{extractor.id} gives {name} of {samples.id} that are not finite")
+    if "label" in batch.condition:
+        features["labels"] = batch.condition["label"]
+    return features
+
+
+def embed_once(
+    samples: Samples,
+    extractor: FeatureExtractor,
+    device: str,
+    names: Collection[str],
+    report: Report,
+) -> list[Features]:
+    """``embed``, or what an earlier process has kept of it, which is the same to the bit."""
+    if not HASHED.search(samples.id):
+        return list(embed(samples, extractor, device, ALONE, names, report))
+    key = storage.fingerprint(
+        {
+            "samples": samples.id,
+            "extractor": extractor.id,
+            "resize": getattr(extractor, "resize", "none"),
+            "names": sorted(names),
+            "device": torch.device(device).type,
+            "torch": version("torch"),
+            "version": VERSION,
+        }
+    )
+    path = storage.cache_folder() / "features" / f"{key}.safetensors"
+    kept = _read(path)
+    if kept is not None:
+        batches = {name: torch.split(value.to(device), BATCH) for name, value in kept.items()}
+        return [
+            dict(zip(batches, parts, strict=True)) for parts in zip(*batches.values(), strict=True)
+        ]
+    start = time.perf_counter()
+    features = list(embed(samples, extractor, device, ALONE, names, report))
+    if time.perf_counter() - start > WORTH_KEEPING:
+        _write(path, features)
+    return features
+
+
+def _read(path: Path) -> dict[str, Tensor] | None:
+    try:
+        found = storage.read_artefact(path)
+    except storage.Damaged:
+        return None  # and written anew
+    return None if found is None else storage.unpack_tensors(found[0])
+
+
+def _write(path: Path, features: list[Features]) -> None:
+    """Nothing is lost but time where the folder cannot be written."""
+    whole = {name: torch.cat([batch[name] for batch in features]) for name in features[0]}
+    try:
+        storage.write_artefact(path, storage.pack_tensors(whole), {})
+    except storage.CannotWrite:
+        return

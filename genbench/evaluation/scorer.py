@@ -1,0 +1,273 @@
+"""One scoring protocol, ready to score any number of sample sets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import torch
+import torchmetrics
+from torch import nn
+
+from genbench import registry
+from genbench.data.moments import Moments
+from genbench.errors import FAULTS, UsageError, one_line
+from genbench.evaluation.choice import resolve, version_of
+from genbench.evaluation.embedding import embed, embed_first, embed_once
+from genbench.evaluation.scores import Scores
+from genbench.ranks import ALONE, Ranks
+from genbench.registry import blaming, check_options
+from genbench.types import (
+    Estimate,
+    FeatureExtractor,
+    Features,
+    Metric,
+    Report,
+    Samples,
+    SampleSpec,
+)
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """One scoring protocol. The features of the reference and of the training set are computed once
+    and kept."""
+
+    extractor_name: str
+    extractor: FeatureExtractor
+    spec: SampleSpec
+    """Of what it scores."""
+    reference: Samples | Moments
+    train: Samples | None
+    outputs: tuple[str, ...]
+    seed: int = 0
+    device: str = "cpu"
+    _kept: dict[tuple[str, frozenset[str]], list[Features]] = field(
+        default_factory=dict, repr=False
+    )
+
+    def protocol(self, count: int, outputs: Sequence[str] | None = None) -> dict[str, Any]:
+        """What must agree before two numbers may share a column."""
+        chosen = resolve(outputs or self.outputs, self.seed)
+        metrics = {name: version_of(metric) for name, metric in chosen.items()}
+        needs_train = any("train" in metric.sides for metric in chosen.values())
+        held = self.reference
+        return {
+            "extractor": self.extractor.id,
+            "resize": getattr(self.extractor, "resize", "none"),
+            "reference": held.id,
+            "reference_count": held.count if isinstance(held, Moments) else len(held),
+            "train": self.train.id if needs_train and self.train is not None else None,
+            "samples": count,
+            "modality": self.spec.modality,
+            "shape": list(self.spec.shape),
+            "levels": self.spec.levels,
+            "metrics": metrics,
+            "seed": self.seed,
+        }
+
+    def code(self, outputs: Sequence[str] | None = None) -> dict[str, str]:
+        """Hashes of the source of the plugins at work, which a version number may not follow.
+        genbench's own code is followed by ``VERSION`` and the metrics' versions."""
+        used = [(registry.metrics, name) for name in resolve(outputs or self.outputs, self.seed)]
+        used.append((registry.extractors, self.extractor_name))
+        return {
+            f"{group.kind} {name}": group.code(name)
+            for group, name in used
+            if not group.is_ours(name)
+        }
+
+    def __call__(
+        self,
+        samples: Samples,
+        outputs: Sequence[str] | None = None,
+        ranks: Ranks = ALONE,
+        report: Report = lambda event: None,
+    ) -> Scores:
+        """The scores of ``samples``; all ranks embed, and rank 0 computes.
+
+        A metric that raises costs its own outputs: they are skipped, with the reason. Raises
+        ``UsageError`` when the samples do not fit the reference.
+        """
+        if not isinstance(self.reference, Moments):
+            check_fit(samples, self.reference)
+        outputs = tuple(outputs or self.outputs)
+        chosen = resolve(outputs, self.seed)
+        skipped: dict[str, str] = {}
+        running: dict[str, Metric] = {}
+        for name, metric in chosen.items():
+            reason = self._obstacle(metric, samples)
+            if reason is None:
+                running[name] = _unsynced(metric.to(self.device))
+            else:
+                skipped |= {output: reason for output in metric.outputs if output in outputs}
+        features = self._sides(samples, running, ranks, report)
+
+        def compute() -> tuple[dict[str, Estimate], dict[str, str], list[str]]:
+            values: dict[str, Estimate] = {}
+            refused: dict[str, str] = {}
+            faults: list[str] = []
+            for name, metric in running.items():
+                wanted = [output for output in metric.outputs if output in outputs]
+                try:
+                    computed = self._computed(metric, features)
+                    values |= {output: computed[output] for output in wanted}
+                except (MemoryError, torch.OutOfMemoryError):
+                    raise  # of this machine, not of the metric
+                except UsageError as error:  # too few samples, say
+                    refused |= dict.fromkeys(wanted, str(error))
+                except FAULTS as error:
+                    refused |= dict.fromkeys(wanted, f"{name} failed: {one_line(error)}")
+                    faults += wanted
+            return values, refused, faults
+
+        values, refused, faults = ranks.first(compute)
+        better = {name: up for metric in running.values() for name, up in metric.outputs.items()}
+        return Scores(
+            values={name: values[name] for name in outputs if name in values},
+            skipped=skipped | refused,
+            better={name: up for name, up in better.items() if name in values},
+            protocol=self.protocol(len(samples), outputs),
+            faults=faults,
+        )
+
+    @torch.no_grad()
+    def rehearse(self) -> None:
+        """Take and embed one sample of each set: a fault is told before anything is trained. Raises
+        ``GenbenchError``."""
+        for samples in (self.reference, self.train):
+            if samples is not None and not isinstance(samples, Moments):
+                self._offered(samples)
+
+    def _sides(
+        self, samples: Samples, metrics: Mapping[str, Metric], ranks: Ranks, report: Report
+    ) -> dict[str, list[Features]]:
+        """The features that ``metrics`` look at, by side, and no others."""
+        sides = {"reference": self.reference, "generated": samples, "train": self.train}
+        features = {}
+        for side, source in sides.items():
+            looking = [metric for metric in metrics.values() if side in metric.sides]
+            if not looking or source is None or isinstance(source, Moments):
+                continue
+            names = frozenset().union(*(metric.needs for metric in looking))
+            if side == "generated":
+                features[side] = list(
+                    embed(source, self.extractor, self.device, ranks, names, report)
+                )
+            else:
+                features[side] = self._once(source, names, ranks, report)
+        return features
+
+    def _once(
+        self, source: Samples, names: frozenset[str], ranks: Ranks, report: Report
+    ) -> list[Features]:
+        key = source.id, names
+        if key not in self._kept:
+            if ranks.world == 1:
+                made = embed_once(source, self.extractor, self.device, names, report)
+            else:
+                made = list(embed(source, self.extractor, self.device, ranks, names, report))
+            self._kept[key] = made
+        return self._kept[key]
+
+    def _computed(
+        self, metric: Metric, features: Mapping[str, Sequence[Features]]
+    ) -> Mapping[str, Estimate]:
+        for side, batches in features.items():
+            for batch in batches if side in metric.sides else ():
+                metric.update(batch, side)
+        if isinstance(self.reference, Moments):
+            accept: Any = metric
+            accept.accept_moments(
+                self.reference.mean, self.reference.covariance, self.reference.count
+            )
+        computed: Mapping[str, Estimate] = metric.compute()
+        return computed
+
+    def _obstacle(self, metric: Metric, samples: Samples) -> str | None:
+        """Why ``metric`` cannot be computed, or ``None``."""
+        if "train" in metric.sides and self.train is None:
+            return "needs the generator's training set"
+        if isinstance(self.reference, Moments):
+            if "reference" in metric.sides and not hasattr(metric, "accept_moments"):
+                return f"needs samples to compare with; {self.reference.id} holds statistics"
+            offered = self._offered(samples)
+        else:
+            offered = self._offered(self.reference)
+        missing = sorted(metric.needs - offered)
+        if missing:
+            return f"needs {' and '.join(missing)}, which {self.extractor.id} does not give here"
+        return None
+
+    @torch.no_grad()
+    def _offered(self, samples: Samples) -> frozenset[str]:
+        """The names of the features that ``samples`` have."""
+        if samples.id not in self._names:
+            one = embed_first(samples, self.extractor, self.device)
+            self._names[samples.id] = frozenset(one)
+        return self._names[samples.id]
+
+    @cached_property
+    def _names(self) -> dict[str, frozenset[str]]:
+        return {}
+
+
+def scorer(
+    *,
+    reference: Samples | Moments,
+    spec: SampleSpec | None = None,
+    train: Samples | None,
+    extractor: str,
+    extractor_options: Mapping[str, Any] | None = None,
+    outputs: Sequence[str],
+    seed: int = 0,
+    device: str = "cpu",
+) -> Scorer:
+    """A ``Scorer`` from names. ``spec``: of what is scored, by default the reference's.
+
+    Raises ``UsageError`` for unknown names, or when the extractor cannot embed such samples.
+    """
+    resolve(outputs, seed)
+    if not isinstance(reference, Moments):
+        spec = reference.spec
+        if train is not None:
+            check_fit(train, reference)
+    assert spec is not None
+    factory = registry.extractors.get(extractor)
+    options = check_options(f"extractor {extractor!r}", factory, extractor_options or {})
+    built: FeatureExtractor = registry.extractors.make(extractor, **options)
+    with blaming(f"extractor {extractor!r} failed"):
+        reason = built.supports(spec)
+        if reason is not None:
+            raise UsageError(f"extractor {extractor!r} cannot embed {reference.id}: {reason}")
+        placed = built.to(device)
+    return Scorer(extractor, placed, spec, reference, train, tuple(outputs), seed, device)
+
+
+def check_fit(samples: Samples, reference: Samples) -> None:
+    """Raises ``UsageError`` unless both are samples of one kind, and there are some."""
+    for source in (samples, reference):
+        if len(source) == 0:
+            raise UsageError(f"{source.id} holds no samples")
+    ours, theirs = samples.spec, reference.spec
+    if (ours.modality, ours.shape, ours.levels) != (theirs.modality, theirs.shape, theirs.levels):
+        raise UsageError(
+            f"{samples.id} does not fit {reference.id}: "
+            f"{_describe(samples)} against {_describe(reference)}"
+        )
+
+
+def _unsynced(metric: Metric) -> Metric:
+    """Rank 0 has all features: what torchmetrics would gather from the others is not there."""
+    for module in metric.modules() if isinstance(metric, nn.Module) else ():
+        if isinstance(module, torchmetrics.Metric):
+            module.distributed_available_fn = lambda: False
+    return metric
+
+
+def _describe(samples: Samples) -> str:
+    spec = samples.spec
+    levels = "real-valued" if spec.levels is None else f"{spec.levels} levels"
+    return f"{spec.modality} {'×'.join(map(str, spec.shape))}, {levels}"

@@ -1,0 +1,62 @@
+"""What some samples scored, with the protocol behind every number."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from genbench.protocol import lines, protocol_differences
+from genbench.types import Estimate
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, repr=False)
+class Scores:
+    """What some samples scored. Its ``repr`` is a table with the protocol below."""
+
+    values: Mapping[str, Estimate]
+    """By output name."""
+    skipped: Mapping[str, str]
+    """Outputs without a score → the reason."""
+    better: Mapping[str, bool]
+    """By output name: whether higher is better."""
+    protocol: Mapping[str, Any]
+    faults: Sequence[str] = ()
+    """Those of ``skipped`` that a fault of their metric has cost: another try may give them."""
+
+    def to_frame(self) -> pd.DataFrame:
+        """Columns ``metric, value, low, high``: the ends of the 95 % interval, or NaN."""
+        import pandas as pd
+
+        rows = [(name, e.value, e.low, e.high) for name, e in self.values.items()]
+        frame = pd.DataFrame(rows, columns=["metric", "value", "low", "high"])
+        return frame.astype({"value": float, "low": float, "high": float})
+
+    def differences(self, other: Scores) -> list[str]:
+        """What keeps these numbers from being compared with ``other``'s, a line each, as in
+        ``samples: 500 against 1000``; empty where the protocols are one."""
+        return protocol_differences(self.protocol, other.protocol)
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader of the numbers must know, a line each."""
+        return [f"{name}: {e.note}" for name, e in self.values.items() if e.note is not None]
+
+    def __repr__(self) -> str:
+        width = max(map(len, [*self.values, *self.skipped]), default=0)
+        rows = []
+        for name, estimate in self.values.items():
+            line = f"{name:<{width}}  {estimate.value:.6g}"
+            rows.append(f"{line}  {interval(estimate)}".rstrip())
+        rows += [f"{name:<{width}}  -  ({reason})" for name, reason in self.skipped.items()]
+        return "\n".join([*rows, "", *self.notes, *lines(self.protocol)])
+
+
+def interval(estimate: Estimate) -> str:
+    """``[low, high]``, or nothing."""
+    if estimate.low is None or estimate.high is None:
+        return ""
+    return f"[{estimate.low:.6g}, {estimate.high:.6g}]"

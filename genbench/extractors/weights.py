@@ -1,0 +1,76 @@
+"""Files of weights that somebody publishes: where they lie, their hash, their download."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from genbench.errors import DataError, one_line
+from genbench.storage import CannotWrite, make_folder, refused, unpack_state
+
+
+@dataclass(frozen=True)
+class Published:
+    """A file of weights as its authors publish it."""
+
+    what: str
+    """``the published Inception network``."""
+    file: str
+    url: str
+    sha256: str
+    """How its hash begins, as the name of the file says."""
+
+    def path(self) -> Path:
+        """Where it is looked for: in ``$GENBENCH_WEIGHTS``, or ``~/.cache/genbench/weights``."""
+        given = os.environ.get("GENBENCH_WEIGHTS")
+        folder = Path(given) if given else Path.home() / ".cache" / "genbench" / "weights"
+        return folder / self.file
+
+    def read(self, given: Path | None) -> tuple[dict[str, Any], str]:
+        """The state dictionary and the SHA-256 of the file, never unpickling code.
+
+        ``given``: the file; ``None``: the one at ``path()``, downloaded where it is not there.
+        Raises ``DataError`` where it is missing, another file, or cannot be read safely.
+        """
+        path = given or self.path()
+        if given is None and not path.exists():
+            self._download(path)
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+        digest = hashlib.sha256(data).hexdigest()
+        if not digest.startswith(self.sha256):
+            raise DataError(
+                f"{path} is not {self.what}: its SHA-256 begins with "
+                f"{digest[:8]}, not {self.sha256}"
+            )
+        try:
+            return unpack_state(data), digest
+        except Exception as error:  # torch raises anything on what it did not write
+            raise DataError(
+                f"{path}: cannot be read without running code ({brief(error)})"
+            ) from error
+
+    def _download(self, path: Path) -> None:
+        fetch: Callable[..., None] = torch.hub.download_url_to_file
+        try:
+            make_folder(path.parent)
+            fetch(self.url, str(path), hash_prefix=self.sha256)
+        except (OSError, RuntimeError) as error:
+            if isinstance(error, OSError) and refused(error):
+                raise CannotWrite(f"cannot write {path}: {error.strerror}") from error
+            raise DataError(
+                f"cannot download {self.what} ({error}): put {self.url} at {path}"
+            ) from error
+
+
+def brief(error: Exception) -> str:
+    """Enough of an error that torch tells at length."""
+    return one_line(error)[:200]

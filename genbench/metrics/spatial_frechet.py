@@ -1,0 +1,26 @@
+"""Spatial Fréchet distance: over features that still know where things are (Nash et al. 2021)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+
+from genbench.metrics.frechet import FrechetDistance
+from genbench.types import Estimate, Features
+
+
+class SpatialFrechetDistance(FrechetDistance):
+    """Fréchet distance over an extractor's ``"spatial"`` features, as ``frechet_distance`` is.
+
+    It is the sFID only over the published Inception network, whose spatial features are 7 channels
+    of 17×17, flattened: 2,023 numbers.
+    """
+
+    needs: Set[str] = frozenset({"spatial"})
+    outputs: Mapping[str, bool] = {"spatial_frechet_distance": False}
+
+    def update(self, features: Features, side: str) -> None:
+        """Add ``features["spatial"]``, ``(B, D)``, of ``"reference"`` or ``"generated"``."""
+        super().update({"features": features["spatial"]}, side)
+
+    def compute(self) -> Mapping[str, Estimate]:
+        return {"spatial_frechet_distance": super().compute()["frechet_distance"]}
