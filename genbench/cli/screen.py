@@ -31,7 +31,8 @@ PATIENCE = 2.0
 
 @contextmanager
 def waiting() -> Iterator[Report]:
-    """For a command without runs: a bar a stage, once it has lasted a while, on a terminal."""
+    """For a command without runs: a bar that names its stage, once it has lasted a while, on a
+    terminal."""
     start = time.perf_counter()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         tasks: dict[str, TaskID] = {}
@@ -40,8 +41,11 @@ def waiting() -> Iterator[Report]:
             if time.perf_counter() - start < PATIENCE:
                 return
             if event.stage not in tasks:
+                for task in tasks.values():
+                    progress.remove_task(task)
+                tasks.clear()
                 tasks[event.stage] = progress.add_task(event.stage, total=event.total)
-            progress.update(tasks[event.stage], completed=event.done, total=event.total)
+            progress.update(tasks[event.stage], completed=event.done)
 
         yield report
 

@@ -21,6 +21,7 @@ from genbench.ranks import ALONE, Ranks
 from genbench.registry import blaming, check_options
 from genbench.types import (
     Estimate,
+    Event,
     FeatureExtractor,
     Features,
     Metric,
@@ -109,7 +110,8 @@ class Scorer:
             values: dict[str, Estimate] = {}
             refused: dict[str, str] = {}
             faults: list[str] = []
-            for name, metric in running.items():
+            for done, (name, metric) in enumerate(running.items()):
+                report(Event(f"compute {name}", done, len(running)))
                 wanted = [output for output in metric.outputs if output in outputs]
                 try:
                     computed = self._computed(metric, features)

@@ -9,13 +9,16 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from PIL import Image
 from torch.distributions import Normal, kl_divergence
 
 from genbench import Batch, Progress, SampleSpec
 from genbench.cli import main
+from genbench.data import open_samples
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -68,6 +71,36 @@ def test_add_your_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     typed(budget)
     typed(sample.replace("sample vae ", "sample new "))
     assert trained < distance(evaluate) / 5
+
+
+def test_score_samples_you_already_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The section's commands on pictures and files of these names; over the pixels, since the
+    published network is not at hand."""
+    monkeypatch.chdir(tmp_path)
+    digits = open_samples("digits:train", Path())
+    array = digits.take(torch.arange(200)).data.numpy()
+    np.savez("samples.npz", samples=array, modality="image", levels=17)
+    random = np.random.default_rng(0)
+    for name in ("PICTURES", "REFERENCE_PICTURES"):
+        Path(name).mkdir()
+        pictures = random.integers(0, 256, (30, 8, 8, 3)).astype(np.uint8)
+        for number, picture in enumerate(pictures):
+            Image.fromarray(picture).save(Path(name) / f"{number}.png")
+    rows = pictures.reshape(30, -1).astype(float)
+    np.savez("fid_stats.npz", mu=rows.mean(0), sigma=np.cov(rows, rowvar=False))
+    (commands,) = [text for text in blocks("sh") if "fid_stats.npz" in text]
+    own, against_pictures, against_statistics = commands.splitlines()
+    assert re.search(r"precision +↑ +[\d.]+ +\[[\d.]+, [\d.]+\]", typed(own))
+    shown = typed(f"{against_pictures} --extractor identity")
+    assert "look at kernel_distance" in shown
+    assert re.search(r"reference: folder:REFERENCE_PICTURES.*@", shown)
+    shown = typed(f"{against_statistics} --extractor identity")
+    assert re.search(r"frechet_distance +↓ +[\d.]+", shown)
+    (python,) = [text for text in blocks("python") if "scores.differences" in text]
+    exec(python, {})
+    assert "extractor: digits@" in capsys.readouterr().out
 
 
 def test_the_packaged_model_is_the_one_shown() -> None:
