@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Set
 
 from torch import Tensor
-from torchmetrics import Metric
-from torchmetrics.utilities import dim_zero_cat
 
 from genbench.metrics.distances import require_rows
+from genbench.metrics.kept import KeepsFeatures
 from genbench.metrics.manifold import kept_radii
 from genbench.metrics.neighbours import nearest
 from genbench.metrics.resampling import share
-from genbench.types import Estimate, Features
+from genbench.types import Estimate
 
 
 def authentic(generated: Tensor, train: Tensor) -> Tensor:
@@ -25,7 +24,7 @@ def authentic(generated: Tensor, train: Tensor) -> Tensor:
     return kept_radii(train, 1)[index[:, 0]] < distance[:, 0]
 
 
-class Authenticity(Metric):
+class Authenticity(KeepsFeatures):
     """Share of generated samples that are authentic, in [0, 1]: AuthPct as a share.
 
     Unseen real samples do not score 1: they are inauthentic where they and a training sample are
@@ -34,26 +33,12 @@ class Authenticity(Metric):
     generated samples. Needs 2 training samples.
     """
 
-    needs: Set[str] = frozenset({"features"})
     sides: Set[str] = frozenset({"train", "generated"})
     outputs: Mapping[str, bool] = {"authenticity": True}
     version = 1
-    full_state_update = False
-
-    train_features: list[Tensor]
-    generated_features: list[Tensor]
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.add_state("train_features", [], dist_reduce_fx="cat")
-        self.add_state("generated_features", [], dist_reduce_fx="cat")
-
-    def update(self, features: Features, side: str) -> None:
-        """Add ``features["features"]``, ``(B, D)``, of ``"train"`` or ``"generated"``."""
-        getattr(self, f"{side}_features").append(features["features"])
 
     def compute(self) -> Mapping[str, Estimate]:
-        train = dim_zero_cat(self.train_features)
-        generated = dim_zero_cat(self.generated_features)
+        train = self.all_of("train")
+        generated = self.all_of("generated")
         require_rows("authenticity", "train", train, least=2)
         return {"authenticity": share(authentic(generated, train))}

@@ -7,14 +7,13 @@ from collections.abc import Mapping, Set
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
-from torchmetrics.utilities import dim_zero_cat
 
 from genbench.errors import UsageError
 from genbench.metrics.distances import require_rows
+from genbench.metrics.kept import KeepsFeatures
 from genbench.metrics.neighbours import nearest
 from genbench.seeding import derive
-from genbench.types import Estimate, Features
+from genbench.types import Estimate
 
 COMPONENTS = 64
 """Principal components of the training features that are kept at most, as in dgm-eval."""
@@ -85,7 +84,7 @@ def _reduced(train: Tensor, *others: Tensor) -> list[Tensor]:
     return [x @ directions[:, -COMPONENTS:] for x in centred]
 
 
-class DataCopying(Metric):
+class DataCopying(KeepsFeatures):
     """C_T: a z-score below 0 where generated samples lie nearer to the training samples than unseen
     reference samples do, and above 0 where they lie farther.
 
@@ -95,32 +94,19 @@ class DataCopying(Metric):
     of the counts: compare at equal counts. Needs as many training samples as ``cells``.
     """
 
-    needs: Set[str] = frozenset({"features"})
     sides: Set[str] = frozenset({"train", "reference", "generated"})
     outputs: Mapping[str, bool] = {"data_copying": True}
     version = 1
-    full_state_update = False
-
-    train_features: list[Tensor]
-    reference_features: list[Tensor]
-    generated_features: list[Tensor]
 
     def __init__(self, *, cells: int = 3, seed: int = 0) -> None:
         super().__init__()
         self.cells = cells
         self.seed = seed
-        for side in sorted(self.sides):
-            self.add_state(f"{side}_features", [], dist_reduce_fx="cat")
-
-    def update(self, features: Features, side: str) -> None:
-        """Add ``features["features"]``, ``(B, D)``, of ``"train"``, ``"reference"`` or
-        ``"generated"``."""
-        getattr(self, f"{side}_features").append(features["features"])
 
     def compute(self) -> Mapping[str, Estimate]:
-        train = dim_zero_cat(self.train_features)
-        reference = dim_zero_cat(self.reference_features)
-        generated = dim_zero_cat(self.generated_features)
+        train = self.all_of("train")
+        reference = self.all_of("reference")
+        generated = self.all_of("generated")
         require_rows("data_copying", "train", train, least=self.cells)
         score = data_copying(train, reference, generated, self.cells, self.seed)
         return {"data_copying": Estimate(score)}

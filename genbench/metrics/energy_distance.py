@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
-from torchmetrics.utilities import dim_zero_cat
 
+from genbench.metrics.kept import KeepsFeatures
 from genbench.metrics.kernel import squared_mmd
-from genbench.types import Estimate, Features
+from genbench.types import Estimate
 
 
 def energy_distance(x: Tensor, y: Tensor) -> Estimate:
@@ -28,32 +27,17 @@ def _nearness(x: Tensor, y: Tensor) -> Tensor:
     return -torch.cdist(x, y, compute_mode="use_mm_for_euclid_dist")
 
 
-class EnergyDistance(Metric):
+class EnergyDistance(KeepsFeatures):
     """Energy distance between reference and generated features, in their unit.
 
     Its bias is upwards, as 1/N: compare at equal counts. The interval is the jackknife's over the
     generated samples, the reference being held fixed.
     """
 
-    needs: Set[str] = frozenset({"features"})
-    sides: Set[str] = frozenset({"reference", "generated"})
     outputs: Mapping[str, bool] = {"energy_distance": False}
     version = 1
-    full_state_update = False
-
-    reference_features: list[Tensor]
-    generated_features: list[Tensor]
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.add_state("reference_features", [], dist_reduce_fx="cat")
-        self.add_state("generated_features", [], dist_reduce_fx="cat")
-
-    def update(self, features: Features, side: str) -> None:
-        """Add ``features["features"]``, ``(B, D)``, of ``"reference"`` or ``"generated"``."""
-        getattr(self, f"{side}_features").append(features["features"])
 
     def compute(self) -> Mapping[str, Estimate]:
-        reference = dim_zero_cat(self.reference_features)
-        generated = dim_zero_cat(self.generated_features)
+        reference = self.all_of("reference")
+        generated = self.all_of("generated")
         return {"energy_distance": energy_distance(reference, generated)}

@@ -7,13 +7,12 @@ from collections.abc import Mapping, Set
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
-from torchmetrics.utilities import dim_zero_cat
 
 from genbench.metrics.distances import paired, require_rows, row_slices
+from genbench.metrics.kept import KeepsFeatures
 from genbench.metrics.resampling import mean
 from genbench.seeding import generator
-from genbench.types import Estimate, Features
+from genbench.types import Estimate
 
 # The numbers of the authors' released code.
 SIZE = 10_000
@@ -118,7 +117,7 @@ def _log_normal(squares: Tensor, log_variances: Tensor, dimension: int) -> Tenso
     return -(squares / log_variances.exp() + spread) / 2
 
 
-class FeatureLikelihoodDivergence(Metric):
+class FeatureLikelihoodDivergence(KeepsFeatures):
     """Feature likelihood divergence, which fidelity, diversity and novelty all lower.
 
     About 0 for unseen real samples, as many as half the training set; far above it where training
@@ -126,31 +125,18 @@ class FeatureLikelihoodDivergence(Metric):
     set and of the reference.
     """
 
-    needs: Set[str] = frozenset({"features"})
     sides: Set[str] = frozenset({"train", "reference", "generated"})
     outputs: Mapping[str, bool] = {"feature_likelihood_divergence": False}
     version = 1
-    full_state_update = False
-
-    train_features: list[Tensor]
-    reference_features: list[Tensor]
-    generated_features: list[Tensor]
 
     def __init__(self, *, seed: int = 0) -> None:
         super().__init__()
         self.seed = seed
-        for side in sorted(self.sides):
-            self.add_state(f"{side}_features", [], dist_reduce_fx="cat")
-
-    def update(self, features: Features, side: str) -> None:
-        """Add ``features["features"]``, ``(B, D)``, of ``"train"``, ``"reference"`` or
-        ``"generated"``."""
-        getattr(self, f"{side}_features").append(features["features"])
 
     def compute(self) -> Mapping[str, Estimate]:
-        train = dim_zero_cat(self.train_features)
-        reference = dim_zero_cat(self.reference_features)
-        generated = dim_zero_cat(self.generated_features)
+        train = self.all_of("train")
+        reference = self.all_of("reference")
+        generated = self.all_of("generated")
         require_rows("feature_likelihood_divergence", "train", train, least=2)
         require_rows("feature_likelihood_divergence", "reference", reference, least=2)
         estimate = feature_likelihood_divergence(train, reference, generated, self.seed)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 
 import numpy as np
 import torch
 from torch import Tensor
-from torchmetrics import Metric
-from torchmetrics.utilities import dim_zero_cat
 
 from genbench.metrics.distances import require_rows
 from genbench.metrics.frechet import frechet_distance, gaussian
+from genbench.metrics.kept import KeepsFeatures
 from genbench.seeding import generator
-from genbench.types import Estimate, Features
+from genbench.types import Estimate
 
 POINTS = 15
 SMALLEST = 5000
@@ -46,7 +45,7 @@ def frechet_distance_infinity(reference: Tensor, generated: Tensor, seed: int) -
     return float(intercept)
 
 
-class FrechetDistanceInfinity(Metric):
+class FrechetDistanceInfinity(KeepsFeatures):
     """Fréchet distance without the bias of a finite number of generated samples.
 
     It is the FID∞ only over the published Inception network. The reference's own bias stays. The
@@ -56,28 +55,16 @@ class FrechetDistanceInfinity(Metric):
     generated samples.
     """
 
-    needs: Set[str] = frozenset({"features"})
-    sides: Set[str] = frozenset({"reference", "generated"})
     outputs: Mapping[str, bool] = {"frechet_distance_infinity": False}
     version = 1
-    full_state_update = False
-
-    reference_features: list[Tensor]
-    generated_features: list[Tensor]
 
     def __init__(self, *, seed: int = 0) -> None:
         super().__init__()
         self.seed = seed
-        self.add_state("reference_features", [], dist_reduce_fx="cat")
-        self.add_state("generated_features", [], dist_reduce_fx="cat")
-
-    def update(self, features: Features, side: str) -> None:
-        """Add ``features["features"]``, ``(B, D)``, of ``"reference"`` or ``"generated"``."""
-        getattr(self, f"{side}_features").append(features["features"])
 
     def compute(self) -> Mapping[str, Estimate]:
-        reference = dim_zero_cat(self.reference_features)
-        generated = dim_zero_cat(self.generated_features)
+        reference = self.all_of("reference")
+        generated = self.all_of("generated")
         require_rows("frechet_distance_infinity", "reference", reference, least=2)
         require_rows("frechet_distance_infinity", "generated", generated, least=LEAST)
         value = frechet_distance_infinity(reference, generated, self.seed)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
-from torchmetrics.utilities import dim_zero_cat
 
+from genbench.metrics.kept import KeepsFeatures
 from genbench.metrics.kernel import squared_mmd
-from genbench.types import Estimate, Features
+from genbench.types import Estimate
 
 SIGMA = 10.0
 SCALE = 1000.0
@@ -33,7 +32,7 @@ def _gaussian(x: Tensor, y: Tensor) -> Tensor:
     return distances.square_().mul_(-1 / (2 * SIGMA**2)).exp_()
 
 
-class GaussianKernelDistance(Metric):
+class GaussianKernelDistance(KeepsFeatures):
     """1000 times the squared MMD of CMMD's Gaussian kernel, whose width of 10 is not fitted.
 
     It is the CMMD only over CLIP's ViT-L/14 at 336 pixels, with embeddings of norm 1, in whose unit
@@ -43,25 +42,10 @@ class GaussianKernelDistance(Metric):
     samples, the reference being held fixed.
     """
 
-    needs: Set[str] = frozenset({"features"})
-    sides: Set[str] = frozenset({"reference", "generated"})
     outputs: Mapping[str, bool] = {"gaussian_kernel_distance": False}
     version = 1
-    full_state_update = False
-
-    reference_features: list[Tensor]
-    generated_features: list[Tensor]
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.add_state("reference_features", [], dist_reduce_fx="cat")
-        self.add_state("generated_features", [], dist_reduce_fx="cat")
-
-    def update(self, features: Features, side: str) -> None:
-        """Add ``features["features"]``, ``(B, D)``, of ``"reference"`` or ``"generated"``."""
-        getattr(self, f"{side}_features").append(features["features"])
 
     def compute(self) -> Mapping[str, Estimate]:
-        reference = dim_zero_cat(self.reference_features)
-        generated = dim_zero_cat(self.generated_features)
+        reference = self.all_of("reference")
+        generated = self.all_of("generated")
         return {"gaussian_kernel_distance": gaussian_mmd2(reference, generated)}

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
-from torchmetrics.utilities import dim_zero_cat
 
 from genbench.metrics.distances import require_rows, row_slices
+from genbench.metrics.kept import KeepsFeatures
 from genbench.metrics.resampling import jackknife
-from genbench.types import Estimate, Features
+from genbench.types import Estimate
 
 Kernel: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 """k of every pair of rows: ``(N, D)``, ``(M, D)`` → ``(N, M)``."""
@@ -85,34 +84,19 @@ def _polynomial(x: Tensor, y: Tensor) -> Tensor:
     return (x @ y.T / x.shape[1] + 1).pow(3)
 
 
-class KernelDistance(Metric):
+class KernelDistance(KeepsFeatures):
     """Unbiased squared MMD of KID's polynomial kernel; it needs no seed and no subsets.
 
     It is the KID only over the published Inception network. Needs 2 samples a side. The interval is
     the jackknife's over the generated samples, the reference being held fixed.
     """
 
-    needs: Set[str] = frozenset({"features"})
-    sides: Set[str] = frozenset({"reference", "generated"})
     outputs: Mapping[str, bool] = {"kernel_distance": False}
     version = 1
-    full_state_update = False
-
-    reference_features: list[Tensor]
-    generated_features: list[Tensor]
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.add_state("reference_features", [], dist_reduce_fx="cat")
-        self.add_state("generated_features", [], dist_reduce_fx="cat")
-
-    def update(self, features: Features, side: str) -> None:
-        """Add ``features["features"]``, ``(B, D)``, of ``"reference"`` or ``"generated"``."""
-        getattr(self, f"{side}_features").append(features["features"])
 
     def compute(self) -> Mapping[str, Estimate]:
-        reference = dim_zero_cat(self.reference_features)
-        generated = dim_zero_cat(self.generated_features)
+        reference = self.all_of("reference")
+        generated = self.all_of("generated")
         require_rows("kernel_distance", "reference", reference, least=2)
         require_rows("kernel_distance", "generated", generated, least=2)
         return {"kernel_distance": polynomial_mmd2(reference, generated)}

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
-from torchmetrics.utilities import dim_zero_cat
 
 from genbench.metrics.distances import require_rows
+from genbench.metrics.kept import KeepsFeatures
 from genbench.metrics.neighbours import memberships, nearest
 from genbench.metrics.resampling import mean, share
 from genbench.storage import hash_tensor
-from genbench.types import Estimate, Features
+from genbench.types import Estimate
 
 
 def neighbour_radii(x: Tensor, neighbours: int) -> Tensor:
@@ -77,7 +76,7 @@ def manifold_scores(reference: Tensor, generated: Tensor, neighbours: int) -> di
     }
 
 
-class Manifold(Metric):
+class Manifold(KeepsFeatures):
     """Improved precision and recall, and density and coverage, from balls of k nearest neighbours.
 
     One ``neighbours`` serves all four: 5, as in prdc, the implementation of Naeem et al. 2020;
@@ -85,8 +84,6 @@ class Manifold(Metric):
     precision and low recall and coverage. Needs more than ``neighbours`` samples a side.
     """
 
-    needs: Set[str] = frozenset({"features"})
-    sides: Set[str] = frozenset({"reference", "generated"})
     outputs: Mapping[str, bool] = {
         "precision": True,
         "recall": True,
@@ -94,24 +91,14 @@ class Manifold(Metric):
         "coverage": True,
     }
     version = 1
-    full_state_update = False
-
-    reference_features: list[Tensor]
-    generated_features: list[Tensor]
 
     def __init__(self, *, neighbours: int = 5) -> None:
         super().__init__()
         self.neighbours = neighbours
-        self.add_state("reference_features", [], dist_reduce_fx="cat")
-        self.add_state("generated_features", [], dist_reduce_fx="cat")
-
-    def update(self, features: Features, side: str) -> None:
-        """Add ``features["features"]``, ``(B, D)``, of ``"reference"`` or ``"generated"``."""
-        getattr(self, f"{side}_features").append(features["features"])
 
     def compute(self) -> Mapping[str, Estimate]:
-        reference = dim_zero_cat(self.reference_features)
-        generated = dim_zero_cat(self.generated_features)
+        reference = self.all_of("reference")
+        generated = self.all_of("generated")
         require_rows("manifold", "reference", reference, least=self.neighbours + 1)
         require_rows("manifold", "generated", generated, least=self.neighbours + 1)
         return manifold_scores(reference, generated, self.neighbours)

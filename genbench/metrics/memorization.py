@@ -6,13 +6,12 @@ from collections.abc import Mapping, Set
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
-from torchmetrics.utilities import dim_zero_cat
 
 from genbench.metrics.distances import euclidean, paired, require_rows, row_slices
+from genbench.metrics.kept import KeepsFeatures
 from genbench.metrics.neighbours import nearest
 from genbench.metrics.resampling import share
-from genbench.types import Estimate, Features
+from genbench.types import Estimate
 
 RATIO = 1 / 3
 """A copy is nearer to one training sample than this times its distance to any other."""
@@ -43,7 +42,7 @@ def memorized(generated: Tensor, train: Tensor) -> Tensor:
     return closest < RATIO * second
 
 
-class Memorization(Metric):
+class Memorization(KeepsFeatures):
     """Share of generated samples that are copies of training samples, in [0, 1].
 
     The share among unseen real samples is its floor, not 0: about (1/3)^d where the features are
@@ -51,26 +50,12 @@ class Memorization(Metric):
     is over draws of the generated samples. Needs 2 training samples.
     """
 
-    needs: Set[str] = frozenset({"features"})
     sides: Set[str] = frozenset({"train", "generated"})
     outputs: Mapping[str, bool] = {"memorized": False}
     version = 1
-    full_state_update = False
-
-    train_features: list[Tensor]
-    generated_features: list[Tensor]
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.add_state("train_features", [], dist_reduce_fx="cat")
-        self.add_state("generated_features", [], dist_reduce_fx="cat")
-
-    def update(self, features: Features, side: str) -> None:
-        """Add ``features["features"]``, ``(B, D)``, of ``"train"`` or ``"generated"``."""
-        getattr(self, f"{side}_features").append(features["features"])
 
     def compute(self) -> Mapping[str, Estimate]:
-        train = dim_zero_cat(self.train_features)
-        generated = dim_zero_cat(self.generated_features)
+        train = self.all_of("train")
+        generated = self.all_of("generated")
         require_rows("memorized", "train", train, least=2)
         return {"memorized": share(memorized(generated, train))}

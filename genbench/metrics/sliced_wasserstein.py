@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
-from torchmetrics import Metric
-from torchmetrics.utilities import dim_zero_cat
 
 from genbench.metrics.distances import row_slices
+from genbench.metrics.kept import KeepsFeatures
 from genbench.metrics.resampling import over_groups
 from genbench.seeding import generator
-from genbench.types import Estimate, Features
+from genbench.types import Estimate
 
 
 def sliced_wasserstein(x: Tensor, y: Tensor, directions: Tensor) -> float:
@@ -44,36 +43,24 @@ def random_directions(count: int, dimension: int, seed: int) -> Tensor:
     return normalize(torch.randn(count, dimension, generator=stream, dtype=torch.float64), dim=1)
 
 
-class SlicedWasserstein(Metric):
+class SlicedWasserstein(KeepsFeatures):
     """Sliced 2-Wasserstein distance between reference and generated features, in their unit.
 
     Its bias is upwards: compare at equal counts. The interval is the jackknife's over groups of the
     generated samples, the reference and the directions being held fixed.
     """
 
-    needs: Set[str] = frozenset({"features"})
-    sides: Set[str] = frozenset({"reference", "generated"})
     outputs: Mapping[str, bool] = {"sliced_wasserstein": False}
     version = 1
-    full_state_update = False
-
-    reference_features: list[Tensor]
-    generated_features: list[Tensor]
 
     def __init__(self, *, projections: int = 256, seed: int = 0) -> None:
         super().__init__()
         self.projections = projections
         self.seed = seed
-        self.add_state("reference_features", [], dist_reduce_fx="cat")
-        self.add_state("generated_features", [], dist_reduce_fx="cat")
-
-    def update(self, features: Features, side: str) -> None:
-        """Add ``features["features"]``, ``(B, D)``, of ``"reference"`` or ``"generated"``."""
-        getattr(self, f"{side}_features").append(features["features"])
 
     def compute(self) -> Mapping[str, Estimate]:
-        reference = dim_zero_cat(self.reference_features)
-        generated = dim_zero_cat(self.generated_features)
+        reference = self.all_of("reference")
+        generated = self.all_of("generated")
         directions = random_directions(self.projections, reference.shape[1], self.seed)
         directions = directions.to(reference.device)
 
