@@ -39,7 +39,7 @@ def evaluate(
     outputs: Sequence[str] = evaluation.DEFAULT_METRICS
     if metrics == "all":
         outputs = evaluation.every_output()
-    elif metrics:
+    elif metrics is not None:
         outputs = [name.strip() for name in metrics.split(",")]
     request = Request(
         samples, reference, train, extractor, parse_options(options), tuple(outputs), seed
@@ -80,12 +80,16 @@ def _score(ranks: Ranks, request: Request, data_dir: str, report: Report) -> Sco
     )
 
 
-def show(scores: Scores, as_json: bool) -> None:
-    """Print the scores and, with them, their protocol."""
+def show(scores: Scores, as_json: bool) -> int:
+    """Print the scores and, with them, their protocol. Returns the exit status: 1 where a metric
+    failed by a fault, 2 where nothing that was asked for could be scored."""
     if as_json:
         click.echo(json.dumps(asdict(scores), ensure_ascii=False))
     else:
         _show(scores)
+    if scores.faults:
+        return 1
+    return 0 if scores.values else 2
 
 
 def _show(scores: Scores) -> None:

@@ -59,10 +59,11 @@ def open_reference(reference: str, data_dir: Path) -> Samples | Moments:
 
     Raises as both do.
     """
-    if reference.endswith(".npz") and reference.partition(":")[0] not in registry.datasets.names():
+    file = reference.removeprefix("npz:")
+    if file.endswith(".npz") and file.partition(":")[0] not in registry.datasets.names():
         from genbench.data.moments import open_moments
 
-        moments = open_moments(Path(os.path.expanduser(reference)))
+        moments = open_moments(Path(os.path.expanduser(file)))
         if moments is not None:
             return moments
     return open_samples(reference, data_dir)

@@ -35,7 +35,7 @@ __all__ = [
 Source: TypeAlias = "str | Path | Tensor | np.ndarray[Any, Any] | Samples"
 """``dataset:split``, a file, a folder of pictures, a tensor or an array ``(N, …)``, ``Samples``."""
 
-VERSION = 2
+VERSION = 3
 """Raised whenever the same samples and protocol would give other scores."""
 
 DEFAULT_METRICS = (

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from importlib.metadata import version
 from math import ceil
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -93,17 +94,23 @@ def _features(
 def embed_once(
     samples: Samples,
     extractor: FeatureExtractor,
+    made_by: Mapping[str, Any] | None,
     device: str,
     names: Collection[str],
     report: Report,
 ) -> list[Features]:
-    """``embed``, or what an earlier process has kept of it, which is the same to the bit."""
-    if not HASHED.search(samples.id):
+    """``embed``, or what an earlier process has kept of it, which is the same to the bit.
+
+    ``made_by``: what decides the features beside the extractor's id; where it is ``None`` nothing
+    is kept.
+    """
+    if made_by is None or not HASHED.search(samples.id):
         return list(embed(samples, extractor, device, ALONE, names, report))
     key = storage.fingerprint(
         {
             "samples": samples.id,
             "extractor": extractor.id,
+            "made_by": made_by,
             "resize": getattr(extractor, "resize", "none"),
             "names": sorted(names),
             "device": torch.device(device).type,

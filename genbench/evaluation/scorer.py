@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import isfinite
 from typing import Any
 
 import torch
 import torchmetrics
 from torch import nn
 
-from genbench import registry
+from genbench import registry, storage
 from genbench.data.moments import Moments
 from genbench.errors import FAULTS, UsageError, one_line
 from genbench.evaluation.choice import resolve, version_of
@@ -45,6 +46,8 @@ class Scorer:
     outputs: tuple[str, ...]
     seed: int = 0
     device: str = "cpu"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Of the extractor."""
     _kept: dict[tuple[str, frozenset[str]], list[Features]] = field(
         default_factory=dict, repr=False
     )
@@ -70,15 +73,18 @@ class Scorer:
         }
 
     def code(self, outputs: Sequence[str] | None = None) -> dict[str, str]:
-        """Hashes of the source of the plugins at work, which a version number may not follow.
-        genbench's own code is followed by ``VERSION`` and the metrics' versions."""
+        """Hashes of the source of the plugins at work, which a version number may not follow, and
+        the extractor's options, which its id may not name. genbench's own code is followed by
+        ``VERSION`` and the metrics' versions."""
         used = [(registry.metrics, name) for name in resolve(outputs or self.outputs, self.seed)]
         used.append((registry.extractors, self.extractor_name))
-        return {
+        hashes = {
             f"{group.kind} {name}": group.code(name)
             for group, name in used
             if not group.is_ours(name)
         }
+        given = {"extractor options": storage.canonical(dict(self.options))} if self.options else {}
+        return hashes | given
 
     def __call__(
         self,
@@ -92,8 +98,9 @@ class Scorer:
         A metric that raises costs its own outputs: they are skipped, with the reason. Raises
         ``UsageError`` when the samples do not fit the reference.
         """
-        if not isinstance(self.reference, Moments):
-            check_fit(samples, self.reference)
+        beside = self.train if isinstance(self.reference, Moments) else self.reference
+        if beside is not None:
+            check_fit(samples, beside)
         outputs = tuple(outputs or self.outputs)
         chosen = resolve(outputs, self.seed)
         skipped: dict[str, str] = {}
@@ -115,7 +122,12 @@ class Scorer:
                 wanted = [output for output in metric.outputs if output in outputs]
                 try:
                     computed = self._computed(metric, features)
-                    values |= {output: computed[output] for output in wanted}
+                    numbers = {output: computed[output].value for output in wanted}
+                    lost = {
+                        name: number for name, number in numbers.items() if not isfinite(number)
+                    }
+                    refused |= {name: f"{name} is {number}" for name, number in lost.items()}
+                    values |= {name: computed[name] for name in wanted if name not in lost}
                 except (MemoryError, torch.OutOfMemoryError):
                     raise  # of this machine, not of the metric
                 except UsageError as error:  # too few samples, say
@@ -168,11 +180,23 @@ class Scorer:
         key = source.id, names
         if key not in self._kept:
             if ranks.world == 1:
-                made = embed_once(source, self.extractor, self.device, names, report)
+                made = embed_once(source, self.extractor, self._made_by, self.device, names, report)
             else:
                 made = list(embed(source, self.extractor, self.device, ranks, names, report))
             self._kept[key] = made
         return self._kept[key]
+
+    @cached_property
+    def _made_by(self) -> dict[str, Any] | None:
+        """What decides the features beside the extractor's id, which names its weights; ``None``
+        where a plugin's source cannot be told."""
+        code = None
+        if not registry.extractors.is_ours(self.extractor_name):
+            try:
+                code = registry.extractors.code(self.extractor_name)
+            except UsageError:
+                return None
+        return {"options": dict(self.options), "code": code}
 
     def _computed(
         self, metric: Metric, features: Mapping[str, Sequence[Features]]
@@ -180,7 +204,7 @@ class Scorer:
         for side, batches in features.items():
             for batch in batches if side in metric.sides else ():
                 metric.update(batch, side)
-        if isinstance(self.reference, Moments):
+        if isinstance(self.reference, Moments) and "reference" in metric.sides:
             accept: Any = metric
             accept.accept_moments(
                 self.reference.mean, self.reference.covariance, self.reference.count
@@ -245,7 +269,7 @@ def scorer(
         if reason is not None:
             raise UsageError(f"extractor {extractor!r} cannot embed {reference.id}: {reason}")
         placed = built.to(device)
-    return Scorer(extractor, placed, spec, reference, train, tuple(outputs), seed, device)
+    return Scorer(extractor, placed, spec, reference, train, tuple(outputs), seed, device, options)
 
 
 def check_fit(samples: Samples, reference: Samples) -> None:

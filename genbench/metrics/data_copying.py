@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Set
 
 import torch
@@ -47,10 +48,14 @@ def data_copying(
     ``UsageError`` where no cell with a reference sample does.
     """
     from sklearn.cluster import KMeans  # slow to import, and only needed here
+    from sklearn.exceptions import ConvergenceWarning
 
     train, reference, generated = _reduced(train, reference, generated)
     clusters = KMeans(cells, n_init=10, random_state=derive(seed, "data_copying") % 2**32)
-    clusters.fit(train.cpu().numpy())
+    with warnings.catch_warnings():
+        # Of fewer different training samples than cells, where some stay empty, and do not count.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        clusters.fit(train.cpu().numpy())
     of_train, of_reference, of_generated = (
         torch.from_numpy(clusters.predict(x.cpu().numpy())).to(x.device)
         for x in (train, reference, generated)

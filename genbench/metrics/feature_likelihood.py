@@ -23,7 +23,7 @@ NEAREST = 1e-3
 """Added to the least squared distance, which is 0 for a copy, where the widths begin."""
 SHRINK = 0.9
 """Of the distances to the mean of the data, in the Gaussian that is everybody's while fitting."""
-NARROWEST, WIDEST = -40.0, 20.0
+NARROWEST, WIDEST = -40.0, 40.0
 """Of the log variances."""
 
 CLOSE = 1e-6
@@ -42,8 +42,9 @@ def feature_likelihood_divergence(
     ``(T, D)``, ``(N, D)`` and ``(M, D)``, T, N ≥ 2, in units of the reference's deviations.
 
     As the authors' released code, but in float64; at most 10,000 training samples are fitted to, in
-    one batch (there: all, in batches of 10,000); a feature that is constant in the reference is
-    left in its unit (there: NaN). The interval is over draws of the reference, all else given.
+    one batch (there: all, in batches of 10,000), in fifty steps (there: fewer, once the likelihood
+    hardly changes); a feature that is constant in the reference is left in its unit (there: NaN).
+    The interval is over draws of the reference, all else given.
     """
     deviation, centre = torch.std_mean(reference.double(), dim=0)
     deviation = deviation.where(deviation > 0, 1.0)

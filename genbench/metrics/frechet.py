@@ -206,16 +206,17 @@ class FrechetDistance(Metric):
             getattr(self, f"reference_{moment}")[:] = [value.double().to(self.device)]
 
     def compute(self) -> Mapping[str, Estimate]:
+        (name,) = self.outputs
         x = dim_zero_cat(self.generated_features)
-        mu, sigma = _gaussian("reference", *self._reference())
+        mu, sigma = _gaussian(name, "reference", *self._reference())
         if len(mu) != x.shape[1]:
             raise UsageError(
-                f"frechet_distance: the reference has {len(mu)} features a sample, the generated "
+                f"{name}: the reference has {len(mu)} features a sample, the generated "
                 f"samples have {x.shape[1]}"
             )
 
         def distance(moments: tuple[Tensor, Tensor, Tensor]) -> float:
-            return frechet_distance(mu, sigma, *_gaussian("generated", *moments))
+            return frechet_distance(mu, sigma, *_gaussian(name, "generated", *moments))
 
         whole = moments_of(x)
         value = distance(whole)
@@ -226,9 +227,9 @@ class FrechetDistance(Metric):
                 f"{few} samples fit no covariance of {x.shape[1]} features: look at "
                 "kernel_distance, which needs none"
             )
-            return {"frechet_distance": Estimate(value, note=note)}
+            return {name: Estimate(value, note=note)}
         if len(x) < least:
-            return {"frechet_distance": Estimate(value)}
+            return {name: Estimate(value)}
         group = resampling.groups(len(x)).to(x.device)
         estimate = resampling.jackknife(
             value,
@@ -238,7 +239,7 @@ class FrechetDistance(Metric):
             ],
             least=0.0,
         )
-        return {"frechet_distance": estimate}
+        return {name: estimate}
 
     def _reference(self) -> tuple[Tensor, Tensor, Tensor]:
         return merge_moments(
@@ -246,7 +247,9 @@ class FrechetDistance(Metric):
         )
 
 
-def _gaussian(side: str, count: Tensor, mean: Tensor, scatter: Tensor) -> tuple[Tensor, Tensor]:
+def _gaussian(
+    name: str, side: str, count: Tensor, mean: Tensor, scatter: Tensor
+) -> tuple[Tensor, Tensor]:
     if count < 2:
-        raise UsageError(f"frechet_distance needs at least 2 {side} samples; there is 1")
+        raise UsageError(f"{name} needs at least 2 {side} samples; there is 1")
     return mean[0], scatter[0] / (count - 1)

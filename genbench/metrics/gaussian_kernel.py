@@ -9,6 +9,7 @@ from torch import Tensor
 
 from genbench.metrics.kept import KeepsFeatures
 from genbench.metrics.kernel import squared_mmd
+from genbench.metrics.resampling import rescaled
 from genbench.types import Estimate
 
 SIGMA = 10.0
@@ -22,9 +23,7 @@ def gaussian_mmd2(x: Tensor, y: Tensor) -> Estimate:
     The V-statistic over ``(N, D)`` and ``(M, D)``, as in CMMD's published code, by ``squared_mmd``.
     """
     estimate = squared_mmd(_gaussian, x, y, unbiased=False)
-    bounds = (estimate.low, estimate.high)
-    low, high = (None if bound is None else SCALE * bound for bound in bounds)
-    return Estimate(SCALE * estimate.value, low, high)
+    return rescaled(estimate, lambda value: SCALE * value)
 
 
 def _gaussian(x: Tensor, y: Tensor) -> Tensor:

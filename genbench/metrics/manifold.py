@@ -11,7 +11,7 @@ from torch import Tensor
 from genbench.metrics.distances import require_rows
 from genbench.metrics.kept import KeepsFeatures
 from genbench.metrics.neighbours import memberships, nearest
-from genbench.metrics.resampling import mean, share
+from genbench.metrics.resampling import mean, rescaled, share
 from genbench.storage import hash_tensor
 from genbench.types import Estimate
 
@@ -58,21 +58,25 @@ def manifold_scores(reference: Tensor, generated: Tensor, neighbours: int) -> di
     reference_radii = kept_radii(reference, neighbours)
     generated_radii = neighbour_radii(generated, neighbours)
     balls_around_generated = torch.zeros_like(generated_radii, dtype=torch.int64)
-    recalled: list[Tensor] = []
-    covered: list[Tensor] = []
+    # Small tensors kept from block to block would each pin, in the allocator, the room that a large
+    # one has just left: 12 MB a block.
+    recalled = torch.empty_like(reference_radii, dtype=torch.bool)
+    covered = torch.empty_like(recalled)
+    done = 0
     for around_reference, around_generated in memberships(
         reference, reference_radii, generated, generated_radii
     ):
         balls_around_generated += around_reference.count_nonzero(dim=0)
-        covered.append(around_reference.any(dim=1))
-        recalled.append(around_generated.any(dim=1))
-    density = mean(balls_around_generated.double() / neighbours)
-    density.value = int(balls_around_generated.sum()) / (neighbours * len(generated))  # exactly
+        rows = slice(done, done + len(around_reference))
+        torch.any(around_reference, dim=1, out=covered[rows])
+        torch.any(around_generated, dim=1, out=recalled[rows])
+        done = rows.stop
+    balls = mean(balls_around_generated, least=0.0)
     return {
         "precision": share(balls_around_generated > 0),
-        "recall": share(torch.cat(recalled)),
-        "density": density,
-        "coverage": share(torch.cat(covered)),
+        "recall": share(recalled),
+        "density": rescaled(balls, lambda number: number / neighbours),
+        "coverage": share(covered),
     }
 
 

@@ -26,13 +26,14 @@ GROUPS = 20
 """Of the jackknife: enough for its error to be known to a sixth, few enough to be computed."""
 
 
-def mean(x: Tensor) -> Estimate:
-    """The mean of ``(N,)`` and its interval by Student's t; none for a single number."""
+def mean(x: Tensor, *, least: float = -math.inf) -> Estimate:
+    """The mean of ``(N,)`` and its interval by Student's t; none for a single number. ``least``:
+    what no score can be below."""
     x = x.double()
     value = float(x.mean())
     if len(x) < 2:
         return Estimate(value)
-    return around(value, float(x.std()) / math.sqrt(len(x)), len(x) - 1)
+    return around(value, float(x.std()) / math.sqrt(len(x)), len(x) - 1, least=least)
 
 
 def share(of: Tensor) -> Estimate:
@@ -83,6 +84,13 @@ def groups(count: int) -> Tensor:
     """The group of each of ``count`` samples, ``(N,)``, at random, whatever their order: of equal
     size, or one more."""
     return torch.randperm(count, generator=generator(0, "jackknife")) % GROUPS
+
+
+def rescaled(estimate: Estimate, scale: Callable[[float], float]) -> Estimate:
+    """``scale``, which rises, of the value and of the ends of its interval."""
+    bounds = (estimate.low, estimate.high)
+    low, high = (None if bound is None else scale(bound) for bound in bounds)
+    return Estimate(scale(estimate.value), low, high, estimate.note)
 
 
 def around(value: float, error: float, freedom: int, *, least: float = -math.inf) -> Estimate:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Set
 
 from genbench.metrics.frechet import FrechetDistance
-from genbench.types import Estimate, Features
+from genbench.types import Features
 
 
 class SpatialFrechetDistance(FrechetDistance):
@@ -21,6 +21,3 @@ class SpatialFrechetDistance(FrechetDistance):
     def update(self, features: Features, side: str) -> None:
         """Add ``features["spatial"]``, ``(B, D)``, of ``"reference"`` or ``"generated"``."""
         super().update({"features": features["spatial"]}, side)
-
-    def compute(self) -> Mapping[str, Estimate]:
-        return {"spatial_frechet_distance": super().compute()["frechet_distance"]}

@@ -11,7 +11,7 @@ from torch.nn.functional import normalize
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from genbench.metrics.resampling import mean
+from genbench.metrics.resampling import mean, rescaled
 from genbench.types import Estimate, Features
 
 
@@ -35,11 +35,7 @@ def vendi_score(x: Tensor) -> Estimate:
     filled = weights > torch.finfo(x.dtype).eps
     along = (x @ directions[:, filled]).square()
     influence = mean(along @ (-weights[filled].log() - 1))
-    bounds = (influence.low, influence.high)
-    low, high = (
-        None if bound is None else math.exp(entropy + bound - influence.value) for bound in bounds
-    )
-    return Estimate(math.exp(entropy), low, high)
+    return rescaled(influence, lambda value: math.exp(entropy + (value - influence.value)))
 
 
 class VendiScore(Metric):

@@ -90,6 +90,8 @@ def test_a_reference_is_samples_or_statistics(tmp_path):
     assert samples.id == open_samples(str(tmp_path / "samples.npz"), tmp_path).id
     assert open_reference("digits:test", tmp_path).id == open_samples("digits:test", tmp_path).id
     assert isinstance(open_reference(str(tmp_path / "statistics.npz"), tmp_path), Moments)
+    assert isinstance(open_reference(f"npz:{tmp_path / 'statistics.npz'}", tmp_path), Moments)
+    assert len(open_reference(f"npz:{tmp_path / 'samples.npz'}", tmp_path)) == 3
     with pytest.raises(DataError, match="give this file as the reference of frechet_distance"):
         open_samples(str(tmp_path / "statistics.npz"), tmp_path)
     with pytest.raises(DataError, match="No such file"):

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 import genbench
 from genbench import evaluation, registry, storage
@@ -16,7 +17,7 @@ from genbench.errors import UsageError
 from genbench.evaluation import embedding
 from genbench.metrics.frechet import FrechetDistance, frechet_distance
 from genbench.metrics.vendi import VendiScore
-from genbench.types import Estimate, SampleSpec, TensorSamples
+from genbench.types import Estimate, Features, SampleSpec, TensorSamples
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +129,24 @@ def test_a_metric_that_fails_costs_its_own_outputs(
     assert scores.skipped["recall"] == "manifold needs at least 6 generated samples; there are 4"
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_score_that_is_no_number_is_none(
+    halves: tuple[TensorSamples, TensorSamples], monkeypatch: pytest.MonkeyPatch, value: float
+) -> None:
+    """``--json`` has no word for it."""
+
+    class Mine(VendiScore):
+        outputs: Mapping[str, bool] = {"mine": True, "sound": True}
+
+        def compute(self) -> Mapping[str, Estimate]:
+            return {"mine": Estimate(value), "sound": Estimate(1.0)}
+
+    monkeypatch.setitem(registry.metrics._added, "mine", Mine)
+    scores = genbench.evaluate(*halves, extractor="digits", metrics=["mine", "sound"])
+    assert scores.values == {"sound": Estimate(1.0)}
+    assert scores.skipped == {"mine": f"mine is {value}"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -227,6 +246,22 @@ def test_published_statistics_give_a_frechet_distance_alone(tmp_path: Path) -> N
     assert scores.protocol["reference"].startswith("file:statistics.npz@")
 
 
+def test_scores_that_need_no_reference_do_not_mind_statistics(
+    halves: tuple[TensorSamples, TensorSamples], tmp_path: Path
+) -> None:
+    train, test = halves
+    path = tmp_path / "statistics.npz"
+    np.savez(path, mu=np.zeros(64), sigma=np.eye(64))
+    wanted = ["vendi_score", "inception_score", "memorized", "authenticity"]
+    scores = genbench.evaluate(test, path, train=train, extractor="digits", metrics=wanted)
+    beside = genbench.evaluate(test, train, train=train, extractor="digits", metrics=wanted)
+    assert scores.skipped == {}
+    assert scores.values == beside.values
+    other = TensorSamples(SampleSpec("image", (1, 4, 4), 17), "other", train.data[..., :4, :4])
+    with pytest.raises(UsageError, match="does not fit other"):
+        genbench.evaluate(test, path, train=other, extractor="digits", metrics=wanted)
+
+
 def test_statistics_of_another_network_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "statistics.npz"
     np.savez(path, mu=np.zeros(3), sigma=np.eye(3))
@@ -284,6 +319,64 @@ def test_a_reference_is_embedded_once_for_all_commands(
     assert storage.read_artefact(kept) is not None
     score(TensorSamples(test.spec, "mine", test.data))
     assert len(list((tmp_path / "features").glob("*.safetensors"))) == 1
+
+
+UNIT = 1.0
+
+
+class Scaled:
+    """An extractor whose id tells nothing of its options."""
+
+    id = "scaled"
+
+    def __init__(self, factor: float) -> None:
+        self.factor = factor
+
+    def supports(self, spec: SampleSpec) -> None:
+        """Anything."""
+
+    def to(self, device: torch.device | str) -> Scaled:
+        return self
+
+    def __call__(self, stored: Tensor, spec: SampleSpec) -> Features:
+        return {"features": UNIT * self.factor * stored.double().flatten(1)}
+
+
+def scaled(*, factor: float = 1.0) -> Scaled:
+    """The samples themselves, in another unit."""
+    return Scaled(factor)
+
+
+def test_a_kept_reference_follows_the_extractor_s_options_and_its_code(
+    halves: tuple[TensorSamples, TensorSamples], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GENBENCH_CACHE", str(tmp_path))
+    monkeypatch.setattr(embedding, "WORTH_KEEPING", 0.0)
+    monkeypatch.setitem(registry.extractors._added, "scaled", scaled)
+
+    def score(factor: float) -> float:
+        scores = genbench.evaluate(
+            *halves,
+            extractor="scaled",
+            extractor_options={"factor": factor},
+            metrics=["energy_distance"],
+        )
+        return scores.values["energy_distance"].value
+
+    once = score(1.0)
+    assert score(3.0) == pytest.approx(3 * once)
+    monkeypatch.setattr(f"{__name__}.UNIT", 2.0)
+    monkeypatch.setattr(registry.extractors, "code", lambda name: "edited")
+    assert score(1.0) == pytest.approx(2 * once)
+    assert len(list((tmp_path / "features").glob("*.safetensors"))) == 3
+
+    def unknown(name: str) -> str:
+        raise UsageError(f"{name} has no source file: put it in one")
+
+    monkeypatch.setattr(registry.extractors, "code", unknown)  # as at an interactive prompt
+    monkeypatch.setattr(f"{__name__}.UNIT", 5.0)
+    assert score(1.0) == pytest.approx(5 * once)
+    assert len(list((tmp_path / "features").glob("*.safetensors"))) == 3
 
 
 def test_a_cache_that_cannot_be_written_costs_nothing(

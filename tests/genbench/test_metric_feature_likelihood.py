@@ -48,7 +48,7 @@ def fitted(centres: Tensor, x: Tensor) -> Tensor:
         (-log_p.mean() / dimension).backward()
         adam.step()
         with torch.no_grad():
-            log_variances.clamp_(-40, 20)
+            log_variances.clamp_(-40, 40)
     return log_variances.detach()
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -154,3 +157,31 @@ def test_more_noise_never_improves_precision_and_may_improve_recall() -> None:
 def test_order_does_not_matter() -> None:
     reference, generated = ROWS["ties and copies"]
     assert scores(reference.flip(0), generated.roll(7, 0), 3) == scores(reference, generated, 3)
+
+
+@pytest.mark.parametrize("count", [34, 97, 391])
+def test_density_lies_within_its_interval_and_never_below_0(count: int) -> None:
+    """Of one sample over and over, whose interval has no width; and of one near sample in many."""
+    reference = normal(100, 16, dimension=2)
+    density = manifold_scores(reference, reference[:1].repeat(count, 1), 5)["density"]
+    assert density.low == density.value == density.high
+    far = torch.cat([reference[:1], normal(count, 17, dimension=2) + 100])
+    density = manifold_scores(reference, far, 5)["density"]
+    assert density.low == 0 < density.value < (density.high or 0)
+
+
+def test_memory_does_not_grow_with_the_blocks() -> None:
+    """12,000 a side are 69 blocks of 16 MiB; what is kept of each must not hold its room."""
+    code = """
+import resource, torch
+from genbench.metrics.manifold import manifold_scores
+torch.set_num_threads(1)
+torch.manual_seed(0)
+x, y = torch.randn(2, 12_000, 8)
+manifold_scores(x[:2000], y[:2000], 5)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+manifold_scores(x, y, 5)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert int(done.stdout) < 200_000  # kB; with a tensor kept a block, 600 MB

@@ -151,3 +151,20 @@ def test_high_quality_has_the_interval_of_a_share() -> None:
     estimate = mode_scores(torch.cat([ring(30, 7)[0], torch.zeros(10, 2)]), mixture)["high_quality"]
     theirs = stats.binomtest(round(40 * estimate.value), 40).proportion_ci(0.95, method="wilson")
     assert (estimate.low, estimate.high) == pytest.approx((theirs.low, theirs.high))
+
+
+@pytest.mark.parametrize(("dimension", "share"), [(2, None), (9, None), (10, "47 %"), (64, "0 %")])
+def test_dimensions_in_which_three_deviations_hold_few_are_told(
+    dimension: int, share: str | None
+) -> None:
+    """The squared distance from the centre, in deviations, is χ² of so many degrees."""
+    stream = torch.Generator().manual_seed(8)
+    x = torch.randn(4000, dimension, generator=stream)
+    scores = mode_scores(x, fit_modes(x, torch.zeros(4000, dtype=torch.int64)))
+    expected = stats.chi2.cdf(9, dimension)
+    assert scores["high_quality"].value == pytest.approx(expected, abs=0.03)
+    told = (
+        f"in {dimension} dimensions {share} of a round mode's own samples lie within 3 deviations"
+    )
+    for estimate in scores.values():
+        assert (estimate.note is None) if share is None else (told in (estimate.note or ""))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Tensor
 
+from genbench.errors import UsageError
 from genbench.metrics.frechet import FrechetDistance
 from genbench.metrics.spatial_frechet import SpatialFrechetDistance
 
@@ -28,3 +30,11 @@ def test_is_the_frechet_distance_of_the_spatial_features_and_looks_at_no_others(
 def test_needs_spatial_features_alone() -> None:
     assert SpatialFrechetDistance.needs == {"spatial"}
     assert SpatialFrechetDistance().outputs == {"spatial_frechet_distance": False}
+
+
+def test_is_called_by_its_own_name_where_it_is_refused() -> None:
+    metric = SpatialFrechetDistance()
+    metric.accept_moments(torch.zeros(7), torch.eye(7), None)
+    metric.update({"spatial": rows("generated")}, "generated")
+    with pytest.raises(UsageError, match=r"^spatial_frechet_distance: the reference has 7"):
+        metric.compute()
