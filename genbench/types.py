@@ -160,7 +160,23 @@ class Optimization:
 
 class GenerativeModel(Protocol):
     """An ``nn.Module`` that can be trained and sampled. Whatever must survive a resume is a
-    parameter or a buffer."""
+    parameter or a buffer.
+
+    Beyond what stands below, any model may offer *capabilities*, which are asked for by name:
+
+    ``conditions: Set[str]``
+        The conditions of the samples that the model obeys, as ``{"label"}``. ``sample`` is then
+        given those of random training samples, and what it makes carries them.
+    ``trajectory(noise, condition, **options) -> Iterator[Tensor]``
+        What ``sample`` with the same options passes through, from the noise to the samples, which
+        come last: ``(B, *shape)`` each, in the model's view, at unit scale.
+    ``diffused(x_0, noise, fraction) -> Tensor``
+        ``x_0`` ``(B, *shape)`` after ``fraction``, in [0, 1], of the way to noise, at unit scale.
+    ``bits_per_dim(batch, **options) -> Tensor``
+        Of a batch in the *stored* view: negative log2-likelihood over its dimensions, ``(B,)``.
+    ``pretrained: bool``
+        The weights came whole from elsewhere: nothing is trained.
+    """
 
     @property
     def players(self) -> nn.ModuleDict:
@@ -214,7 +230,7 @@ class FeatureExtractor(Protocol):
 
     @property
     def id(self) -> str:
-        """Names the exact weights: ``digits@sha256:…``."""
+        """Names the exact weights, and every option that changes a feature: ``digits@1f0c…``."""
         ...
 
     def supports(self, spec: SampleSpec) -> str | None:

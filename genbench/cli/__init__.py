@@ -160,7 +160,7 @@ def evaluate(
         samples, reference, train, extractor, options, metrics, seed, place.host(data_dir), plugins
     )
     if scores is not None:
-        scoring.show(scores, as_json)
+        sys.exit(scoring.show(scores, as_json))
 
 
 @main.command()
@@ -181,6 +181,37 @@ def report(folders: tuple[Path, ...], out: Path) -> None:
     from genbench.cli import looking
 
     looking.report(folders, out)
+
+
+@main.command()
+@click.argument("which", type=click.Choice(["forward", "reverse"]))
+@click.argument("folder", metavar="DIR", type=_FOLDER)
+@click.option("--count", type=click.IntRange(1, 64), help="Samples [8; of points 64].")
+@click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="A sampling option.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="A .png or .gif file.")
+@precision_option
+@placed
+@common
+def show(
+    which: str,
+    folder: Path,
+    count: int | None,
+    options: tuple[str, ...],
+    out: Path,
+    precision: str | None,
+    place: Place,
+    plugins: tuple[Path, ...],
+    data_dir: Path,
+) -> None:
+    """Show how data become noise, or noise samples, by the training in DIR.
+
+    A .png is a strip, a row a sample; a .gif is an animation. A model without a path from noise
+    to samples, as a GAN, is shown along a walk through its noise.
+    """
+    _load(plugins)
+    from genbench.cli import showing
+
+    showing.show(which, folder, count, options, out, precision, place.host(data_dir), plugins)
 
 
 @main.command()

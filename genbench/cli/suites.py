@@ -43,7 +43,9 @@ def run(
     if precision is not None:
         content = suite.with_precision(content, suite.precision(precision))
     if dry_run:
-        _print_plan(content, seeds)
+        from genbench.cli.planning import show_plan
+
+        show_plan(content, seeds, place.host(data_dir), jobs)
         return 0
 
     from genbench.executors.launch import company
@@ -225,17 +227,3 @@ def _timed(
                 record = replace(record, cost={**record.cost, "seconds_per_sample": seconds})
         timed.append(record)
     return timed
-
-
-def _print_plan(content: SuiteFile, seeds: Sequence[int] | None) -> None:
-    import click
-
-    click.echo(f"{content.title}: {content.dataset}, {content.samples} samples an entry")
-    for group in suite.trainings(content, seeds):
-        training, fault = group[0].training, group[0].fault
-        click.echo(
-            f"train {training.label}: "
-            + (f"{training.steps * training.batch} images" if fault is None else fault)
-        )
-        for entry in group:
-            click.echo(f"  {entry.name}: sample {dict(entry.sample) or 'as the model does'}")

@@ -1,7 +1,8 @@
-"""One self-contained HTML page."""
+"""One self-contained HTML page; and strips and animations as files."""
 
 from __future__ import annotations
 
 from genbench.report.page import write_report
+from genbench.report.passages import Frames, animation_gif, strip_png
 
-__all__ = ["write_report"]
+__all__ = ["Frames", "animation_gif", "strip_png", "write_report"]

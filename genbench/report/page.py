@@ -16,6 +16,7 @@ from genbench.errors import DataError
 from genbench.report.curves import snapshot_curves
 from genbench.report.diagnostics import families
 from genbench.report.figures import Key, key
+from genbench.report.passages import TITLES, read_frames, strip_on_page
 from genbench.report.planes import precision_recall_plane, quality_plane
 from genbench.report.samples import Preview, limits, picture, read_preview
 from genbench.results import Record, read_records
@@ -23,6 +24,7 @@ from genbench.storage import write_text
 from genbench.tables import (
     Entrant,
     Table,
+    Training,
     comparison,
     diagnostics,
     html_table,
@@ -41,6 +43,15 @@ class Panel:
 
 
 @dataclass(frozen=True)
+class Strip:
+    """A passage of one training."""
+
+    label: str
+    title: str
+    picture: Markup
+
+
+@dataclass(frozen=True)
 class Chapter:
     """What was scored under one protocol."""
 
@@ -51,6 +62,7 @@ class Chapter:
     curves: Mapping[str, Markup]
     """By heading: Fréchet distance of the EMA and the raw weights along training."""
     panels: Sequence[Panel]
+    strips: Sequence[Strip]
 
 
 def write_report(folders: Sequence[Path], out: Path) -> None:
@@ -159,6 +171,7 @@ def chapter(table: Table, heading: str) -> Chapter:
         ],
         curves={name: curve for name, curve in curves.items() if curve},
         panels=panels(table),
+        strips=strips(trained),
     )
 
 
@@ -188,6 +201,26 @@ def panels(table: Table) -> list[Panel]:
             caption = f"{caption}: {reasons[row.label]}"
         made.append(Panel(row.label, caption, drawn))
     return made
+
+
+def strips(trained: Sequence[Training]) -> list[Strip]:
+    """How data become noise, once, and what each training makes of noise, by its first seed that
+    shows it."""
+    made: dict[str, Strip] = {}
+    for row in trained:
+        for kind in ("forward", "reverse"):
+            path = next((r.files[kind] for r in row.records if kind in r.files), None)
+            label = row.label if kind == "reverse" else ""
+            if path is None or kind + label in made:
+                continue
+            try:
+                frames = read_frames(Path(path))
+                title = TITLES[frames.kind]
+                drawn = strip_on_page(frames, f"{title}: {row.label}")
+            except DataError:
+                continue  # of a kind that has no picture; damage is told by the next run
+            made[kind + label] = Strip(row.label, title, drawn)
+    return sorted(made.values(), key=lambda strip: strip.title != TITLES["forward"])
 
 
 def _pictured(row: Entrant) -> Record:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,7 +65,7 @@ def limits(preview: Preview) -> tuple[float, float] | None:
     """The range of the first two coordinates of finite points, so that clouds can share it."""
     if preview.modality != "points" or math.prod(preview.data.shape[1:]) < 2:
         return None
-    points = _plane(preview)
+    points = plane(preview)
     finite = points[np.isfinite(points).all(axis=1)]
     if len(finite) == 0:
         return None
@@ -86,24 +87,37 @@ def picture(preview: Preview, label: str, within: tuple[float, float] | None) ->
 
 
 def _grid(preview: Preview, label: str) -> Markup:
-    from PIL import Image
-
-    images = [_image(sample, preview.levels) for sample in preview.data[:MAX_TILES]]
+    images = [tile(sample, preview.levels) for sample in preview.data[:MAX_TILES]]
     width, height = images[0].size
     across = max(1, min(math.isqrt(len(images)), GRID_PIXELS // (max(width, height) + 1)))
-    sheet = Image.new("RGBA", (across * (width + 1) - 1, across * (height + 1) - 1), (0, 0, 0, 0))
-    for number, image in enumerate(images[: across**2]):
-        row, column = divmod(number, across)
-        sheet.paste(image, (column * (width + 1), row * (height + 1)))
+    rows = [images[start : start + across] for start in range(0, across**2, across)]
+    return embedded(sheet([row for row in rows if row]), label)
+
+
+def sheet(rows: Sequence[Sequence[Image]]) -> Image:
+    """Tiles of one size in rows, a transparent pixel apart; as high as there are rows."""
+    from PIL import Image
+
+    width, height = rows[0][0].size
+    whole = max(map(len, rows)) * (width + 1) - 1, len(rows) * (height + 1) - 1
+    made = Image.new("RGBA", whole, (0, 0, 0, 0))
+    for row, tiles in enumerate(rows):
+        for column, image in enumerate(tiles):
+            made.paste(image, (column * (width + 1), row * (height + 1)))
+    return made
+
+
+def embedded(image: Image, label: str) -> Markup:
+    """An ``<img>`` that carries its picture."""
     buffer = io.BytesIO()
-    sheet.save(buffer, "PNG", optimize=True)
+    image.save(buffer, "PNG", optimize=True)
     data = base64.b64encode(buffer.getvalue()).decode()
     return Markup(
         '<img class="grid" src="data:image/png;base64,{}" alt="{}" width="{}" height="{}">'
-    ).format(data, label, *sheet.size)
+    ).format(data, label, *image.size)
 
 
-def _image(sample: NDArray[Any], levels: int | None) -> Image:
+def tile(sample: NDArray[Any], levels: int | None) -> Image:
     """``(C, H, W)`` in the stored view: grey or RGB; of other channel counts the first is shown."""
     from PIL import Image
 
@@ -117,7 +131,7 @@ def _image(sample: NDArray[Any], levels: int | None) -> Image:
 
 
 def _cloud(preview: Preview, label: str, within: tuple[float, float] | None) -> Markup:
-    points = _plane(preview)
+    points = plane(preview)
 
     def plot(axes: Axes) -> None:
         axes.plot(points[:, 0], points[:, 1], ".", color=INK, markersize=2.5, markeredgewidth=0)
@@ -130,7 +144,7 @@ def _cloud(preview: Preview, label: str, within: tuple[float, float] | None) -> 
     return svg(plot, label, size=(2.6, 2.6))
 
 
-def _plane(preview: Preview) -> NDArray[np.float64]:
+def plane(preview: Preview) -> NDArray[np.float64]:
     """The first two coordinates, ``(n, 2)``."""
     flat = preview.data.reshape(len(preview.data), -1).astype(np.float64)
     if flat.shape[1] < 2:

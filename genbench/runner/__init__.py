@@ -6,6 +6,8 @@ Each stage is stored under its identity and done once. What a job leaves in the 
     runs/MODEL-seedS-ID/training.json, history.csv, snapshots/   what the loop left
     runs/MODEL-seedS-ID/samples/ID.safetensors                   one file a sampling
     runs/MODEL-seedS-ID/scores/ID.json                           one file a scoring
+    runs/MODEL-seedS-ID/passages/ID.safetensors                  noise that becomes samples, …
+    runs/MODEL-seedS-ID/likelihood/ID.json                       where a suite asks for it
     runs/MODEL-seedS-ID/records/ID.json                          one file an entry
     runs/real/                                                   the same of the real row
 
@@ -15,6 +17,8 @@ Every file is a card, or has one beside it, with a checksum: see ``mending``.
 from __future__ import annotations
 
 from genbench.runner.bench import STRATEGIES, Bench, Host, choose_host
+from genbench.runner.capabilities import forward, reverse
+from genbench.runner.estimate import SamplingCost, TrainingCost, sampling_cost, training_cost
 from genbench.runner.jobs import finished, lost, mend_all, run_job
 from genbench.runner.real import finished_real, run_real
 from genbench.runner.stages import check_sampling, draw
@@ -25,16 +29,22 @@ __all__ = [
     "STRATEGIES",
     "Bench",
     "Host",
+    "SamplingCost",
+    "TrainingCost",
     "check_sampling",
     "choose_host",
     "draw",
     "finished",
     "finished_real",
+    "forward",
     "lost",
     "mend_all",
     "open_trained",
+    "reverse",
     "run_job",
     "run_real",
+    "sampling_cost",
     "seconds_per_sample",
     "train",
+    "training_cost",
 ]

@@ -106,6 +106,13 @@ class Bench:
         device = self.host.device if ranks is None else str(ranks.fabric.device)
         return _scorer(key, dataset, self.host.data_dir, device)
 
+    def protocol(self, dataset: str) -> dict[str, Any]:
+        """What every row of the suite is scored under."""
+        said = self.scorer(dataset).protocol(self.samples)
+        if self.score.likelihood is not None:
+            said["likelihood_samples"] = self.score.likelihood.samples
+        return said
+
     def key(self, dataset: str) -> str:
         """Names all that decides a score but the samples, without loading a metric: a finished run
         is found at once. A change of genbench's own source makes another key; the scores behind it

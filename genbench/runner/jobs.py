@@ -21,6 +21,7 @@ from genbench.metrics import stability
 from genbench.ranks import Ranks
 from genbench.results import Record
 from genbench.runner.bench import Bench, open_cached
+from genbench.runner.capabilities import likelihood_score, passages
 from genbench.runner.mending import card_if_whole, mend
 from genbench.runner.real import mend_real, real_base
 from genbench.runner.stages import draw, scored, snapshot_options, snapshot_scores
@@ -60,6 +61,7 @@ def run_job(ranks: Ranks, bench: Bench, entries: Sequence[Entry], report: Report
     try:
         trained = train(ranks, bench.host, training, run_folder(bench, training), report)
         curve, faults = snapshot_scores(ranks, bench, trained, entries, report)
+        shown = passages(ranks, bench, trained, entries, report)
     except storage.CannotWrite:
         raise
     except FAULTS as error:
@@ -68,6 +70,7 @@ def run_job(ranks: Ranks, bench: Bench, entries: Sequence[Entry], report: Report
     for entry in entries:
         try:
             record = _record(ranks, bench, trained, entry, curve, report)
+            record = replace(record, files={**record.files, **shown})
         except storage.CannotWrite:
             raise
         except FAULTS as error:
@@ -126,10 +129,12 @@ def _record(
 ) -> Record:
     outcome = trained.outcome
     images, samples, card = _draw_last_good(ranks, bench, trained, entry, report)
+    given = outcome.status == "done" and outcome.images == 0
     broken = None if images == trained.last else "the sampler gave samples that are not finite"
     report(Event("score", 0, 1))
     scorer = bench.scorer(entry.training.dataset, ranks)
     identity, scores = scored(ranks, scorer, trained.folder, samples)
+    bits, no_bits = likelihood_score(ranks, bench, trained, images, report)
     path = trained.folder / "samples" / f"{card['identity']}.safetensors"
     history = trained.folder / checkpoint.HISTORY
     turns = pd.read_csv(io.BytesIO(storage.require_artefact(history)[0]))
@@ -137,18 +142,19 @@ def _record(
         _base(bench, entry),
         status=outcome.status if broken is None else "diverged",
         reason=_divergence(outcome, broken, images),
-        scores={name: asdict(estimate) for name, estimate in scores.values.items()},
-        better=scores.better,
-        skipped_metrics=scores.skipped,
+        scores={name: asdict(estimate) for name, estimate in {**scores.values, **bits}.items()},
+        better={**scores.better, **dict.fromkeys(bits, False)},
+        skipped_metrics={**scores.skipped, **no_bits},
         faults=scores.faults,
-        protocol=scores.protocol,
         conditions=_conditions(bench, entry)
-        | {"weights": "ema", "snapshot": images, "sample": card["options"]},
+        | {"weights": "ema", "snapshot": images, "sample": card["options"]}
+        | ({"images": 0, "pretrained": True} if given else {}),
         cost={
             "parameters": sum(outcome.parameters.values()),
             "sampling_parameters": card["parameters"],
-            "training_flops": outcome.flops,
-            "training_seconds": outcome.seconds,
+            # What weights that came from elsewhere have cost is not known here.
+            "training_flops": None if given else outcome.flops,
+            "training_seconds": None if given else outcome.seconds,
             "nfe": card["nfe"],
             "sampling_flops": card["flops"],
             "seconds_per_sample": None,
@@ -198,7 +204,7 @@ def _base(bench: Bench, entry: Entry) -> Record:
         dataset=entry.training.dataset,
         seed=entry.training.seed,
         status="done",
-        protocol=bench.scorer(entry.training.dataset).protocol(bench.samples),
+        protocol=bench.protocol(entry.training.dataset),
         conditions=_conditions(bench, entry),
     )
 

@@ -55,7 +55,7 @@ def real_base(bench: Bench, dataset: str) -> Record:
         dataset=dataset,
         seed=None,
         status="done",
-        protocol=bench.scorer(dataset).protocol(bench.samples),
+        protocol=bench.protocol(dataset),
     )
 
 
@@ -94,7 +94,7 @@ def _measured(
     card = _real_path(bench, base.dataset)
     path = folder / "samples" / f"{card.stem}.safetensors"
     shown = reference.take(torch.arange(min(SHOWN, len(reference))))
-    picture = pack_samples(shown.data, reference.spec)
+    picture = pack_samples(reference.spec, shown.data, {})
     record = replace(
         base,
         scores={name: _spread(draws[name]) for name in outputs if name in draws},

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from genbench import evaluation, registry, sampling, storage, suite
@@ -16,9 +17,11 @@ from genbench.evaluation import Scorer, Scores
 from genbench.ranks import Ranks
 from genbench.runner.bench import Bench, Host, open_cached
 from genbench.runner.trained import Trained, builder
+from genbench.seeding import generator
 from genbench.suite import Entry
 from genbench.training import checkpoint
 from genbench.types import (
+    Condition,
     Estimate,
     Event,
     GenerativeModel,
@@ -49,6 +52,23 @@ def check_sampling(host: Host, entries: Sequence[Entry]) -> None:
         for options in (entry.sample, entry.snapshot_sample):
             with suppress(registry.PluginError):
                 sampling_options(model, f"entry {entry.name!r}, model {entry.model!r}", options)
+
+
+def conditions(host: Host, trained: Trained, model: GenerativeModel) -> sampling.Given:
+    """What each block of samples is conditioned on, as far as the model obeys it: the conditions of
+    random training samples, whose classes are as frequent as they are in the data."""
+    obeyed = sorted(getattr(model, "conditions", ()))
+    if not obeyed:
+        return lambda block: {}
+    data = open_cached(trained.training.dataset, host.data_dir)
+
+    def given(block: int) -> Condition:
+        stream = generator(trained.training.seed, "condition", block)
+        chosen = torch.randint(len(data), (sampling.BLOCK,), generator=stream)
+        condition = data.take(chosen).condition
+        return {name: condition[name].cpu() for name in obeyed}
+
+    return given
 
 
 def draw(
@@ -89,16 +109,19 @@ def draw(
             seed=training.seed,
             options=resolved,
             report=report,
+            given=conditions(host, trained, model),
         )
         cost = {"nfe": drawn.nfe, "flops": drawn.flops, "parameters": drawn.parameters}
         card = {"identity": identity, "options": resolved, "weights": weights, "images": images}
-        data = pack_samples(drawn.data, trained.spec)
+        data = pack_samples(trained.spec, drawn.data, drawn.condition)
         ranks.first(lambda: storage.write_artefact(path, data, {**card, **cost}))
         stored = data, {**card, **cost}
     else:
         stored = storage.require_artefact(path)
-    tensor = storage.unpack_tensors(stored[0])["samples"]
-    return TensorSamples(trained.spec, f"generated@{identity}", tensor), stored[1]
+    tensors = storage.unpack_tensors(stored[0])
+    drawn_samples = tensors.pop("samples")
+    given = {name.removesuffix("s"): value for name, value in tensors.items()}
+    return TensorSamples(trained.spec, f"generated@{identity}", drawn_samples, given), stored[1]
 
 
 def scored(
@@ -171,11 +194,15 @@ def snapshot_scores(
     return curve, faults
 
 
-def pack_samples(data: Tensor, spec: SampleSpec) -> bytes:
+def pack_samples(spec: SampleSpec, data: Tensor, condition: Condition) -> bytes:
+    """As ``genbench.data.arrays`` reads them: ``samples``, and ``labels`` where they have any."""
     metadata = {"modality": spec.modality}
     if spec.levels is not None:
         metadata["levels"] = str(spec.levels)
-    return storage.pack_tensors({"samples": data}, metadata)
+    if "label" in condition:
+        metadata["classes"] = str(spec.condition["label"].count)
+    beside = {f"{name}s": value for name, value in condition.items()}
+    return storage.pack_tensors({"samples": data, **beside}, metadata)
 
 
 def quiet(event: Event) -> None:

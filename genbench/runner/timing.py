@@ -6,7 +6,7 @@ import torch
 
 from genbench import sampling, storage
 from genbench.runner.bench import Bench
-from genbench.runner.stages import sampling_options
+from genbench.runner.stages import conditions, sampling_options
 from genbench.runner.trained import open_trained, run_folder
 from genbench.suite import Entry
 
@@ -24,8 +24,9 @@ def seconds_per_sample(bench: Bench, entry: Entry) -> float:
         fabric = bench.host.alone().fabric(entry.training.precision)
         options = sampling_options(model, what, entry.sample)
         warm = sampling_options(model, what, entry.snapshot_sample or entry.sample)
+        given = conditions(bench.host, trained, model)
         for timed in (warm, options):
-            seconds = sampling.seconds_per_block(fabric, model, trained.spec, timed)
+            seconds = sampling.seconds_per_block(fabric, model, trained.spec, timed, given)
         card = {"seconds_per_sample": seconds / sampling.BLOCK}
         storage.write_card(path, card)
     return float(card["seconds_per_sample"])

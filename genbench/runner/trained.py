@@ -58,12 +58,15 @@ def train(ranks: Ranks, host: Host, training: Training, folder: Path, report: Re
     data = open_cached(training.dataset, host.data_dir)
     identity = training_identity(host, training)
     build = builder(training, data.spec)
-    build()  # what does not fit is told before anything is written
+    pretrained = is_pretrained(build())  # what does not fit is told before anything is written
+    if pretrained:
+        said = f"{training.label}: its weights are given, nothing is trained"
+        report(Event("train", 0, 1, note=said))
     if training.augment == "flip" and data.spec.modality != "image":
         raise UsageError(f"augment = 'flip' is for images, not for {data.spec.modality}")
     host.require_shares(training.batch)
     plan = loop.Plan(
-        steps=training.steps,
+        steps=0 if pretrained else training.steps,
         batch=training.batch,
         ema_halflife=training.ema_halflife,
         augment=training.augment,
@@ -93,6 +96,11 @@ def train(ranks: Ranks, host: Host, training: Training, folder: Path, report: Re
         if outcome is None:
             outcome = loop.train(ranks.fabric, build, data, plan, folder, report)
     return Trained(identity, folder, outcome, training, data.spec, build)
+
+
+def is_pretrained(model: GenerativeModel) -> bool:
+    """Whether its weights came whole from elsewhere."""
+    return bool(getattr(model, "pretrained", False))
 
 
 def description(host: Host, training: Training) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from genbench.suite.entries import (
     Entry,
     Training,
+    likelihood_identity,
     sampling_identity,
     scoring_identity,
     training_identity,
@@ -24,6 +25,7 @@ __all__ = [
     "SuiteFile",
     "Train",
     "Training",
+    "likelihood_identity",
     "load",
     "names",
     "parse",

@@ -80,13 +80,12 @@ def _entry(suite: SuiteFile, name: str, section: EntrySection, seed: int) -> Ent
     except PluginError as error:
         fault = str(error)
         trains, options, preset = section.model, section.options, {}
-    defaults = suite.train.model_dump()
+    defaults = suite.train.model_dump() | {"images": suite.images}
     chosen = {k: v for k, v in section.train.model_dump().items() if v is not None}
     training = Training(
         model=trains,
         options=options,
         dataset=suite.dataset,
-        images=suite.images,
         snapshots=suite.score.snapshots.count,
         seed=seed,
         **(defaults | chosen),
@@ -154,6 +153,32 @@ def sampling_identity(
             "options": dict(options),
             "seed": seed,
             "count": count,
+            "version": version,
+        }
+    )
+
+
+def likelihood_identity(
+    *,
+    training: str,
+    code: str,
+    host: Mapping[str, Any],
+    snapshot: str,
+    reference: str,
+    samples: int,
+    seed: int,
+    version: int,
+) -> str:
+    """What names the likelihood of some reference samples under the weights of a snapshot."""
+    return fingerprint(
+        {
+            "training": training,
+            "code": code,
+            "host": dict(host),
+            "snapshot": snapshot,
+            "reference": reference,
+            "samples": samples,
+            "seed": seed,
             "version": version,
         }
     )

@@ -50,6 +50,12 @@ class Snapshots(_Section):
     metrics: tuple[str, ...] = ("frechet_distance", "coverage")
 
 
+class Likelihood(_Section):
+    """Bits per dimension, of the models that offer them: of the reference's first ``samples``."""
+
+    samples: PositiveInt = 256
+
+
 class Score(_Section):
     """The scoring protocol: one for all entries."""
 
@@ -58,6 +64,8 @@ class Score(_Section):
     reference: str
     metrics: Annotated[tuple[str, ...], Field(min_length=1)]
     snapshots: Snapshots = Snapshots()
+    likelihood: Likelihood | None = None
+    """``None``: not asked for."""
     seed: Annotated[int, Field(ge=0)] = 0
 
 
@@ -74,8 +82,9 @@ class Train(_Section):
 
 
 class TrainOverride(_Section):
-    """What one entry changes of ``[train]``."""
+    """What one entry changes of ``[train]``, and of the budget."""
 
+    images: PositiveInt | None = None
     batch: PositiveInt | None = None
     ema_halflife: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     augment: Literal["none", "flip"] | None = None
@@ -102,7 +111,8 @@ class SuiteFile(_Section):
     dataset: str
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], AfterValidator(_different)]
     images: PositiveInt
-    """The budget of every training, in images seen; rounded up to whole batches."""
+    """The budget of every training, in images seen; rounded up to whole batches. An entry that is
+    to be trained as it was published may have its own."""
     samples: Annotated[int, Field(ge=2)]
     """Of every entry, the real row included."""
     score: Score

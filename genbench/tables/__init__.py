@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from genbench.errors import UnknownName
 from genbench.protocol import protocol_differences
 from genbench.results import Record
+from genbench.tables.cells import amount
 from genbench.tables.columns import Column
 from genbench.tables.compare import Row, Table, comparison
 from genbench.tables.diagnostics import Training, diagnostics, trainings
@@ -22,6 +23,7 @@ __all__ = [
     "Row",
     "Table",
     "Training",
+    "amount",
     "comparison",
     "diagnostics",
     "html_table",

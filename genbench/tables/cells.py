@@ -12,7 +12,7 @@ from genbench.tables.columns import Column
 MISSING = "—"
 SIGNIFICANT = 3
 MAX_DECIMALS = 5
-_PREFIXES = ("", "k", "M", "G", "T", "P", "E")
+_PREFIXES = ("", "k", "M", "G", "T", "P", "E", "Z")
 _FRACTIONS = ("", "m", "µ", "n")
 
 
@@ -62,6 +62,11 @@ def quantity(column: Column, value: float, deviation: float | None, decimals: in
     whole = not unit and value.is_integer()
     text = _pair(value, deviation, 0 if whole else min(_decimals(value), SIGNIFICANT - 1))
     return f"{text} {unit}".rstrip()
+
+
+def amount(value: float, unit: str) -> str:
+    """A quantity that stands in no column: ``482 k``, ``6.90 ms``; units as in ``Column``."""
+    return quantity(Column("", "", "", unit=unit), value, None, 0)
 
 
 def _pair(value: float, deviation: float | None, decimals: int) -> str:

@@ -88,6 +88,7 @@ _SCORES = {
     "memorized": _Score("memorized", MEMORIZATION, decimals=3),
     "authenticity": _Score("authenticity", MEMORIZATION, decimals=3),
     "data_copying": _Score("data copying, C_T", MEMORIZATION, decimals=2),
+    "bits_per_dim": _Score("bits / dim", OTHER, decimals=3),
     "feature_likelihood_divergence": _Score("feature likelihood divergence", MEMORIZATION),
 }
 

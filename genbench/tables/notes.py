@@ -36,6 +36,7 @@ def comparison_notes(protocol: Protocol, rows: Sequence[Entrant]) -> list[str]:
     entries = [row for row in rows if not row.real]
     notes = [describe(protocol), *_legend(rows)]
     notes += shared_weights(entries)
+    notes += _given(entries)
     notes += _conditions(entries)
     notes += _sampling(entries)
     notes += _unscored(rows)
@@ -117,6 +118,11 @@ def _shared(rows: Sequence[Entrant]) -> str:
     others = [row.label for row in rows if row is not owner]
     verb = "samples" if len(others) == 1 else "sample"
     return f"Trained once: {listed(others)} {verb} the weights of {owner.label}."
+
+
+def _given(entries: Sequence[Entrant]) -> list[str]:
+    rows = [r.label for r in entries if any(x.conditions.get("pretrained") for x in r.runs)]
+    return [f"Nothing was trained for {listed(rows)}: the weights were given."] if rows else []
 
 
 def _conditions(entries: Sequence[Entrant]) -> list[str]:

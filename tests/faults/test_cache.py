@@ -29,6 +29,7 @@ from genbench.registry import source_hash
 from genbench.runner import Bench, Host, bench, jobs, trained
 from genbench.runner.bench import open_cached
 from genbench.suite import Entry, Score, Training
+from genbench.suite.file import Likelihood
 from genbench.training import loop
 
 TRAINING = Training(
@@ -141,6 +142,12 @@ def test_sampling() -> None:
     assert assert_all_differ(suite.sampling_identity, **SAMPLING) > 15
 
 
+def test_likelihood() -> None:
+    shared = {name: SAMPLING[name] for name in ("training", "code", "host", "snapshot", "seed")}
+    fields = {**shared, "reference": "digits:test@1f", "samples": 64, "version": 1}
+    assert assert_all_differ(suite.likelihood_identity, **fields) > 10
+
+
 def test_scoring() -> None:
     """The protocol is a real one: each of its fields, and each metric's version."""
     ring = open_samples("points-ring:test", Path())
@@ -179,6 +186,7 @@ SCORE = Score(
     extractor_options={"a": 1},
     reference="points-ring:test",
     metrics=("frechet_distance",),
+    likelihood=Likelihood(samples=64),
 )
 
 

@@ -309,6 +309,7 @@ def test_doctor() -> None:
         (["sample", "{tmp}", "--out", "{tmp}/s.npz"], "holds no finished training"),
         (["evaluate", "{tmp}/none.npz", "--against", "digits:test"], "none.npz"),
         (["evaluate", "digits", "--against", "mnst:test"], "did you mean 'mnist'?"),
+        (["evaluate", "digits", "--against", "digits:test", "--metrics", ""], "unknown metric ''"),
         (["table", "{tmp}"], "holds no records.jsonl"),
         (["report", "{tmp}", "--out", "{tmp}/x.html"], "holds no records.jsonl"),
         (["list", "modles"], "modles"),

@@ -44,7 +44,7 @@ def pictures(spec):
     raise UsageError(f"it draws pictures, not {spec.modality}")
 
 registry.models.add("pictures", pictures)
-registry.models.add("vae", vae)
+registry.models.add("small-vae", vae)
 registry.datasets.add("moons", moons)
 registry.extractors.add("fourier", fourier)
 registry.metrics.add("chamfer_distance", ChamferDistance)
@@ -179,10 +179,10 @@ def test_a_strangers_package_runs_beside_the_built_ins(run_of_the_package: Path)
 
 
 def test_a_strangers_package_is_listed(moons: Path) -> None:
-    assert "vae        Variational autoencoder" in typed(moons, "list", "models")
+    assert "small-vae      Variational autoencoder" in typed(moons, "list", "models")
     assert "two-moons   A VAE beside a GAN" in typed(moons, "list", "suites")
     found = typed(moons, "doctor")
-    for name in ("vae", "moons", "fourier", "chamfer_distance"):
+    for name in ("small-vae", "moons", "fourier", "chamfer_distance"):
         assert f"{name} (genbench-moons 1.0)" in found
 
 
@@ -201,7 +201,7 @@ def run_of_a_script(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for group in registry.GROUPS:
             patch.setattr(group, "_added", {})
         done = call("run", suite, "--jobs", "1", "--out", folder / "out", "--plugin", script)
-        assert "vae        Variational autoencoder" in call("list", "models").stdout
+        assert "small-vae      Variational autoencoder" in call("list", "models").stdout
     assert done.exit_code == 0, done.output
     return folder / "out"
 

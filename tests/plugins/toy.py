@@ -103,7 +103,41 @@ def parting(spec: SampleSpec) -> Toy:
     return Parting(spec, 0.05, None)
 
 
+class Capable(Toy):
+    """Offers whatever a model may offer."""
+
+    conditions = frozenset({"label"})
+
+    def __init__(self, spec: SampleSpec, pretrained: bool) -> None:
+        super().__init__(spec, 0.05, None)
+        self.pretrained = pretrained
+
+    def sample(self, noise: Tensor, condition: Condition, *, scale: float = 0.1) -> Tensor:
+        """Where its label says: class k at k/10."""
+        at = condition["label"].to(noise.dtype).view(-1, *[1] * (noise.ndim - 1)) / 10
+        return super().sample(noise, condition, scale=scale) + at
+
+    def trajectory(self, noise: Tensor, condition: Condition, *, scale: float) -> Iterator[Tensor]:
+        end = self.sample(noise, condition, scale=scale)
+        for step in range(4):
+            yield noise.lerp(end, step / 3)
+
+    def diffused(self, x_0: Tensor, noise: Tensor, fraction: float) -> Tensor:
+        return x_0.lerp(noise, fraction)
+
+    def bits_per_dim(self, batch: Batch) -> Tensor:
+        """As if the dequantised numbers were their own likelihood."""
+        x = batch.data.double()
+        return (x + torch.rand(x.shape)).flatten(1).mean(1)
+
+
+def capable(spec: SampleSpec, *, pretrained: bool = False) -> Capable:
+    """A model that offers whatever a model may offer."""
+    return Capable(spec, pretrained)
+
+
 registry.models.add("toy", toy)
+registry.models.add("capable", capable)
 registry.models.add("mortal", mortal)
 registry.models.add("parting", parting)
 registry.models.add("faulty", faulty)

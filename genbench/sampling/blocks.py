@@ -8,11 +8,11 @@ devices and every count.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import ceil
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from genbench.errors import NonFiniteSamples
 from genbench.ranks import gather
 from genbench.seeding import seed_all
-from genbench.types import Event, GenerativeModel, Report, SampleSpec
+from genbench.types import Condition, Event, GenerativeModel, Report, SampleSpec
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -31,6 +31,9 @@ VERSION = 1
 
 BLOCK = 64
 
+Given: TypeAlias = Callable[[int], Condition]
+"""Block number → what its 64 samples are conditioned on; nothing for an unconditional model."""
+
 
 @dataclass(frozen=True)
 class Drawn:
@@ -38,6 +41,8 @@ class Drawn:
 
     data: Tensor
     """``(count, *shape)`` in the stored view, on the CPU."""
+    condition: Condition
+    """What they were conditioned on, on the CPU."""
     nfe: float
     """Network evaluations a sample."""
     flops: float
@@ -56,6 +61,7 @@ def draw(
     seed: int,
     options: Mapping[str, Any],
     report: Report,
+    given: Given = lambda block: {},
 ) -> Drawn:
     """``count`` samples of ``model`` (never a wrapped one), on all devices of ``fabric``, each of
     which returns them all.
@@ -71,7 +77,7 @@ def draw(
     with _counting(model) as counter:
         for turn in range(rounds):
             block = turn * fabric.world_size + fabric.global_rank
-            mine.append(_block(fabric, model, spec, seed, block, options))
+            mine.append(_block(fabric, model, spec, seed, block, options, given(block)))
             done = min((turn + 1) * fabric.world_size * BLOCK, count)
             report(Event("sample", done, count))
     everyone = gather(fabric, torch.stack(mine))
@@ -86,6 +92,7 @@ def draw(
     nfe, flops = cast(Tensor, fabric.all_reduce(each / drawn, reduce_op="mean")).tolist()
     return Drawn(
         data=spec.decode(x).cpu(),
+        condition=_joined([given(block) for block in range(blocks)], count),
         nfe=nfe,
         flops=flops,
         parameters=sum(
@@ -97,16 +104,27 @@ def draw(
     )
 
 
+def _joined(blocks: Sequence[Condition], count: int) -> Condition:
+    return {
+        name: torch.cat([block[name] for block in blocks])[:count] for name in sorted(blocks[0])
+    }
+
+
 @torch.no_grad()
 def seconds_per_block(
-    fabric: Fabric, model: GenerativeModel, spec: SampleSpec, options: Mapping[str, Any]
+    fabric: Fabric,
+    model: GenerativeModel,
+    spec: SampleSpec,
+    options: Mapping[str, Any],
+    given: Given = lambda block: {},
 ) -> float:
     """Wall-clock of one block, with nothing counted and nothing else done; on one device."""
     model.to(fabric.device)
     model.train(False)
+    condition = given(0)
     start = time.perf_counter()
     # To the CPU, so that an accelerator's work is waited for.
-    _block(fabric, model, spec, 0, 0, options).cpu()
+    _block(fabric, model, spec, 0, 0, options, condition).cpu()
     return time.perf_counter() - start
 
 
@@ -117,12 +135,14 @@ def _block(
     seed: int,
     block: int,
     options: Mapping[str, Any],
+    condition: Condition,
 ) -> Tensor:
+    placed = {name: value.to(fabric.device) for name, value in condition.items()}
     seed_all(seed, "sample", block)
     # Drawn on the CPU: the same noise for every device.
     noise = torch.randn(BLOCK, *model.noise_shape).to(fabric.device)
     with fabric.autocast():
-        x = model.sample(noise, {}, **options)
+        x = model.sample(noise, placed, **options)
     if tuple(x.shape) != (BLOCK, *spec.shape):
         raise ValueError(f"sample() returned {tuple(x.shape)}, not {(BLOCK, *spec.shape)}")
     return x.float()

@@ -1,0 +1,92 @@
+"""``genbench show``: what a training does to data and to noise, as a strip or an animation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from genbench import runner, storage, suite
+from genbench.cli.screen import console, screen
+from genbench.cli.single import parse_options
+from genbench.errors import UsageError
+from genbench.executors.launch import company, on_ranks
+from genbench.executors.local import Job, thread_variables
+from genbench.ranks import Ranks
+from genbench.report import Frames, animation_gif, strip_png
+from genbench.runner import Host
+from genbench.suite import Training
+from genbench.types import Event, Report
+
+WRITERS = {".png": strip_png, ".gif": animation_gif}
+FRAMES = 60
+"""Of an animation; a strip takes some of them."""
+PICTURES, CLOUD = 8, 64
+"""Samples, where the command does not say how many."""
+
+
+def show(
+    which: str,
+    folder: Path,
+    count: int | None,
+    options: Sequence[str],
+    out: Path,
+    precision: str | None,
+    host: Host,
+    plugins: Sequence[Path],
+) -> None:
+    """Write the passage ``which`` of the training in ``folder`` to ``out``."""
+    if out.suffix not in WRITERS:
+        raise UsageError(f"--out {out}: a strip is written as .png, an animation as .gif")
+    parsed = parse_options(options)
+    if parsed and which == "forward":
+        raise UsageError("--option belongs to show reverse: the forward process has none")
+    trained = runner.open_trained(folder)
+    training = trained.training
+    if precision is not None:
+        training = replace(training, precision=suite.precision(precision))
+    number = count or (PICTURES if trained.spec.modality == "image" else CLOUD)
+    with company(host) as leads, thread_variables(training.threads):
+        if not leads:
+            return
+        job = Job(f"{training.label}: {which}", training.dataset)
+        with screen([job]) as told:
+            frames = on_ranks(
+                host,
+                training.precision,
+                _frames,
+                host,
+                folder,
+                training,
+                which,
+                parsed,
+                number,
+                plugins=plugins,
+                report=lambda event: told(job, event),
+            )
+            told(job, Event("done", 1, 1))
+    storage.write_bytes(out, WRITERS[out.suffix](frames))
+    console.print(f"{out} written", markup=False, soft_wrap=True)
+
+
+def _frames(
+    ranks: Ranks,
+    host: Host,
+    folder: Path,
+    training: Training,
+    which: str,
+    options: Mapping[str, Any],
+    count: int,
+    report: Report,
+) -> Frames:
+    torch.set_num_threads(training.threads)
+    trained = replace(runner.open_trained(folder), training=training)
+    report(Event(which, 0, 1))
+    if which == "forward":
+        passage = runner.forward(ranks, host, trained, count, FRAMES)
+    else:
+        passage = runner.reverse(ranks, host, trained, options, count, FRAMES)
+    return Frames(passage.kind, passage.frames.numpy(), trained.spec.modality, trained.spec.levels)

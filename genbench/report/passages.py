@@ -1,0 +1,183 @@
+"""Passages → strips and animations: data dissolving into noise, noise becoming data."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load
+
+from genbench import storage
+from genbench.errors import DataError
+from genbench.report.figures import INK, svg
+from genbench.report.samples import Preview, embedded, limits, plane, sheet, tile
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from PIL.Image import Image
+
+TITLES = {
+    "forward": "data → noise",
+    "reverse": "noise → samples",
+    "walk": "a walk through the noise",
+}
+SIDE = 64
+"""Pixels of a tile in a file, at the least."""
+MILLISECONDS = 80
+"""Of a frame of an animation; the last one stays for as long as ``PAUSE`` of them."""
+PAUSE = 18
+STRIP = 10
+"""Frames of a strip."""
+
+
+@dataclass(frozen=True)
+class Frames:
+    """A passage, ready to be drawn."""
+
+    kind: str
+    data: NDArray[Any]
+    """``(F, n, *shape)`` in the stored view."""
+    modality: str
+    levels: int | None
+
+    def some(self, count: int) -> Frames:
+        """At most ``count`` of them, evenly spaced, the first and the last among them."""
+        count = min(count, len(self.data))
+        last = len(self.data) - 1
+        chosen = [round(last * step / max(1, count - 1)) for step in range(count)]
+        return Frames(self.kind, self.data[chosen], self.modality, self.levels)
+
+    def each(self) -> list[Preview]:
+        return [Preview(frame, self.modality, self.levels) for frame in self.data]
+
+
+def read_frames(path: Path) -> Frames:
+    """The passage in a safetensors file. Raises ``DataError`` where there is none,
+    ``storage.Damaged``."""
+    artefact = storage.read_artefact(path)
+    if artefact is None:
+        raise DataError(f"{path.name}: no such file")
+    data, card = artefact
+    try:
+        frames = load(data)["frames"]
+        said = card["modality"], card["levels"]
+    except (KeyError, SafetensorError) as error:
+        raise DataError(f"{path.name} cannot be read: {error}") from error
+    return Frames(card["kind"], frames, *said)
+
+
+def strip_on_page(frames: Frames, label: str) -> Markup:
+    """An ``<img>`` or ``<svg>``: a row a sample, or a cloud a frame, from left to right. Raises
+    ``DataError`` for what has no picture."""
+    frames = frames.some(STRIP)
+    if _are_points(frames):
+        return svg(_clouds(frames.each()), label, size=(1.1 * len(frames.data), 1.2))
+    return embedded(_rows(frames), label)
+
+
+def strip_png(frames: Frames) -> bytes:
+    """The same as a PNG file."""
+    frames = frames.some(STRIP)
+    if _are_points(frames):
+        return _drawn(_clouds(frames.each()), (1.6 * len(frames.data), 1.7))
+    buffer = io.BytesIO()
+    _enlarged(_rows(frames), frames).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def animation_gif(frames: Frames) -> bytes:
+    """A GIF that runs through all frames, rests, and begins again."""
+    if _are_points(frames):
+        within = _reach(frames.each())
+        drawn = [_drawn(_clouds([frame], within), (3.2, 3.2)) for frame in frames.each()]
+        pictures = [_opened(png) for png in drawn]
+    else:
+        pictures = [_enlarged(_grid(frame), frames) for frame in frames.each()]
+    pause = 1 if frames.kind == "walk" else PAUSE
+    durations = [MILLISECONDS] * (len(pictures) - 1) + [MILLISECONDS * pause]
+    first, *others = [_on_white(picture) for picture in pictures]
+    buffer = io.BytesIO()
+    first.save(buffer, "GIF", save_all=True, append_images=others, duration=durations, loop=0)
+    return buffer.getvalue()
+
+
+def _are_points(frames: Frames) -> bool:
+    if frames.modality == "points":
+        return True
+    if frames.modality == "image" and frames.data.ndim == 5:
+        return False
+    shape = "×".join(str(side) for side in frames.data.shape[2:])
+    raise DataError(f"no picture of samples of modality {frames.modality!r} and shape {shape}")
+
+
+def _rows(frames: Frames) -> Image:
+    samples = frames.data.swapaxes(0, 1)
+    return sheet([[tile(state, frames.levels) for state in sample] for sample in samples])
+
+
+def _grid(frame: Preview) -> Image:
+    tiles = [tile(sample, frame.levels) for sample in frame.data]
+    across = math.ceil(math.sqrt(len(tiles)))
+    return sheet([tiles[start : start + across] for start in range(0, len(tiles), across)])
+
+
+def _enlarged(picture: Image, frames: Frames) -> Image:
+    """By a whole number, so that a pixel stays a square."""
+    times = max(1, -(-SIDE // max(frames.data.shape[3:])))
+    return picture.resize((times * picture.width, times * picture.height), 0)
+
+
+def _on_white(picture: Image) -> Image:
+    """GIF knows no half transparency."""
+    from PIL.Image import alpha_composite, new
+
+    return alpha_composite(new("RGBA", picture.size, "white"), picture.convert("RGBA")).convert(
+        "RGB"
+    )
+
+
+def _opened(png: bytes) -> Image:
+    from PIL.Image import open
+
+    return open(io.BytesIO(png))
+
+
+def _reach(clouds: list[Preview]) -> float:
+    """How far the farthest point is from 0 in either coordinate, and a little more."""
+    ranges = [limits(cloud) for cloud in clouds]
+    return max((within[1] for within in ranges if within is not None), default=1.0)
+
+
+def _clouds(clouds: list[Preview], within: float | None = None) -> Callable[[Axes], None]:
+    """Side by side on one pair of axes, each moved by as much as one is wide."""
+    reach = _reach(clouds) if within is None else within
+    right = np.array([2 * reach, 0.0])
+    moved = [plane(cloud) + number * right for number, cloud in enumerate(clouds)]
+    points = np.concatenate(moved)
+
+    def plot(axes: Axes) -> None:
+        axes.plot(points[:, 0], points[:, 1], ".", color=INK, markersize=2, markeredgewidth=0)
+        axes.set_xlim(-reach, (2 * len(clouds) - 1) * reach)
+        axes.set_ylim(-reach, reach)
+        axes.set_aspect("equal")
+        axes.set_axis_off()
+
+    return plot
+
+
+def _drawn(plot: Callable[[Axes], None], size: tuple[float, float]) -> bytes:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, dpi=110, layout="constrained")
+    plot(figure.add_subplot())
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", facecolor="white")
+    return buffer.getvalue()

@@ -1,0 +1,10 @@
+"""Weights → samples; and, of the models that offer them, likelihoods and passages to be shown.
+
+``blocks`` draws, ``likelihood`` and ``passage`` ask a model for what it may offer beyond that.
+"""
+
+from __future__ import annotations
+
+from genbench.sampling.blocks import BLOCK, VERSION, Drawn, Given, draw, seconds_per_block
+
+__all__ = ["BLOCK", "VERSION", "Drawn", "Given", "draw", "seconds_per_block"]
