@@ -2,39 +2,123 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypeAlias
+from collections.abc import Collection, Sequence
+from typing import Annotated, Literal, TypeAlias, TypedDict
 
 from pydantic import Field, PositiveInt
 from torch import nn
 
+from baselines.networks.dit import DiT
 from baselines.networks.mlp import MLP
+from baselines.networks.published import ADM, DDPM, DDPMPP, NCSNPP, PublishedUNet
 from baselines.networks.unet import UNet
+from genbench.errors import UsageError
 from genbench.types import SampleSpec
 
+NetworkName: TypeAlias = Literal["unet", "ddpm", "ddpmpp", "ncsnpp", "adm", "dit"]
 Multipliers: TypeAlias = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
 Dropout: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
+Attention: TypeAlias = tuple[PositiveInt, ...] | None
 """Options of the networks, as a contestant's signature declares them."""
+
+DESIGNS = {"ddpm": DDPM, "ddpmpp": DDPMPP, "ncsnpp": NCSNPP, "adm": ADM}
 
 
 def denoising_network(
-    spec: SampleSpec, *, channels: int, multipliers: Multipliers, blocks: int, dropout: Dropout
+    spec: SampleSpec,
+    *,
+    network: NetworkName = "unet",
+    channels: int,
+    multipliers: Multipliers,
+    blocks: int,
+    dropout: Dropout,
+    attention: Collection[int] | None = None,
+    classes: int = 0,
+    outputs: int = 1,
+    time_scale: float = 1000.0,
 ) -> nn.Module:
-    """A network ``(x, time) → x``'s shape: a U-Net, or an MLP for points.
+    """A network ``(x, time, labels=None)`` → ``outputs`` times x's channels; points take an MLP.
+
+    ``time`` ``(B,)`` is any float. ``labels`` ``(B,)`` int64 in 0…K, K for no class, are given
+    where ``classes`` = K is not 0.
 
     Args:
         spec: Any number of channels and 1 to 3 sides, or points ``(D,)``.
-        channels: Of the U-Net's first level, a multiple of 4; an MLP's width over 8.
-        multipliers: Of the channels, one a level; each level below the first halves every side.
-        blocks: Residual blocks a level, on the way down as on the way up. An MLP has as many blocks
-            in all as the U-Net would have.
+        network: ``unet``, our own; of Ho et al. 2020 (``ddpm``), Song et al. 2021 (``ddpmpp`` and
+            ``ncsnpp``), Dhariwal & Nichol 2021 (``adm``), Peebles & Xie 2023 (``dit``).
+        channels: Of a U-Net's first level, a multiple of 4; an MLP's width over 8.
+        multipliers: Of the channels, one a level; each level below the first halves every side. A
+            DiT is as wide as a U-Net's lowest level, and has a token for each position there.
+        blocks: Residual blocks a level on the way down; ``unet`` has as many on the way up, the
+            published ones have one more. An MLP or a DiT has as many in all as ``unet`` would have.
         dropout: Inside the residual blocks, in [0, 1).
+        attention: The sides of the maps that attend, by their longest: 16 for maps of 16×16. None
+            for the network's own: the lowest level's; the largest up to 16 in ``ddpm``, ``ddpmpp``
+            and ``ncsnpp``; all up to 32 in ``adm``.
+        classes: K of the labels.
+        outputs: How many times C channels come out.
+        time_scale: What the time is multiplied by before sines and cosines are taken of it; the
+            default is for times in [0, 1], and 1 for Karras et al. 2022's c_noise. ``ncsnpp`` takes
+            it as it is.
 
     Raises:
-        UsageError: Samples or channels that the U-Net cannot take.
+        UsageError: Samples or channels that the network cannot take, or no map of a side in
+            ``attention``.
     """
-    if len(spec.shape) == 1:
-        depth = 2 * blocks * len(multipliers)
-        return MLP(spec.shape[0], width=8 * channels, blocks=depth, dropout=dropout)
-    return UNet(
-        spec.shape, channels=channels, multipliers=multipliers, blocks=blocks, dropout=dropout
+    features, *space = spec.shape
+    widths = [channels * multiplier for multiplier in multipliers]
+    in_all = 2 * blocks * len(multipliers)
+    shared = _Shared(dropout=dropout, classes=classes, outputs=outputs, time_scale=time_scale)
+    if attention is not None and (network == "dit" or not space):
+        raise UsageError("attention is an option of the U-Nets: a DiT always attends, an MLP never")
+    if not space:
+        if network != "unet":
+            raise UsageError(f"network {network!r} needs samples with sides; points have none")
+        return MLP(features, width=8 * channels, blocks=in_all, **shared)
+    if network == "dit":
+        halvings = len(multipliers) - 1
+        return DiT(spec.shape, halvings=halvings, width=widths[-1], depth=in_all, **shared)
+    sides = [max(space) // 2**level for level in range(len(multipliers))]
+    levels = _attending(network, sides) if attention is None else _levels(sides, attention)
+    if network == "unet":
+        return UNet(
+            spec.shape,
+            channels=channels,
+            multipliers=multipliers,
+            blocks=blocks,
+            attention=levels,
+            **shared,
+        )
+    return PublishedUNet(
+        spec.shape,
+        DESIGNS[network],
+        channels=channels,
+        widths=widths,
+        blocks=blocks,
+        attention=levels,
+        **shared,
     )
+
+
+class _Shared(TypedDict):
+    dropout: float
+    classes: int
+    outputs: int
+    time_scale: float
+
+
+def _attending(network: str, sides: Sequence[int]) -> list[int]:
+    """The levels that attend where nobody says which."""
+    if network == "unet":
+        return [len(sides) - 1]
+    if network == "adm":
+        return [level for level, side in enumerate(sides) if side <= 32]
+    return [level for level, side in enumerate(sides) if side <= 16][:1]
+
+
+def _levels(sides: Sequence[int], attention: Collection[int]) -> list[int]:
+    unknown = sorted(set(attention) - set(sides))
+    if unknown:
+        maps = ", ".join(map(str, sides))
+        raise UsageError(f"attention: no map has a side of {unknown[0]}; the sides are {maps}")
+    return [level for level, side in enumerate(sides) if side in attention]

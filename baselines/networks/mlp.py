@@ -4,26 +4,40 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from baselines.networks.layers import TimeSignals, zero
+from baselines.networks.layers import Sinusoids, TimeSignals, zero
 
 
 class MLP(nn.Module):
-    """``network(x, time)``: x ``(B, D)`` and time ``(B,)`` in [0, 1] → ``(B, D)``.
+    """``network(x, time, labels=None)``: x ``(B, D)``, time ``(B,)`` → ``(B, outputs * D)``.
 
     ``blocks`` residual blocks of ``width``, each shifted by the time. The output starts at zero.
     No normalisation before it: where x is nearly all noise the answer is x, whatever its size.
+
+    Of the time, any float, sines and cosines of ``time_scale`` times it are taken. With ``classes``
+    = K, labels ``(B,)`` int64 in 0…K, K for none.
     """
 
-    def __init__(self, features: int, *, width: int, blocks: int, dropout: float) -> None:
+    def __init__(
+        self,
+        features: int,
+        *,
+        width: int,
+        blocks: int,
+        dropout: float,
+        classes: int = 0,
+        outputs: int = 1,
+        time_scale: float = 1000.0,
+    ) -> None:
         super().__init__()
         self.stem = nn.Linear(features, width)
         self.blocks = nn.ModuleList(Block(width, dropout) for _ in range(blocks))
-        self.out = zero(nn.Linear(width, features))
-        self.signals = TimeSignals(width, [width] * blocks)
+        self.out = zero(nn.Linear(width, outputs * features))
+        times = Sinusoids(width, scale=time_scale)
+        self.signals = TimeSignals(times, width, [width] * blocks, classes=classes)
 
-    def forward(self, x: Tensor, time: Tensor) -> Tensor:
+    def forward(self, x: Tensor, time: Tensor, labels: Tensor | None = None) -> Tensor:
         h: Tensor = self.stem(x)
-        for block, shift in zip(self.blocks, self.signals(time), strict=True):
+        for block, shift in zip(self.blocks, self.signals(time, labels), strict=True):
             h = block(h, shift)
         out: Tensor = self.out(h)
         return out

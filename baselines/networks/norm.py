@@ -21,11 +21,13 @@ MANY_POSITIONS = 1024
 class Norm(nn.GroupNorm):
     """GroupNorm (Wu & He 2018), the time's scale and shift, SiLU: ``(B, C, *space)`` to the same.
 
-    Groups of at least 4 channels, 32 groups at the most.
+    Groups of at least 4 channels, 32 groups at the most, unless ``groups`` are given.
     """
 
-    def __init__(self, channels: int, *, silu: bool = True) -> None:
-        super().__init__(math.gcd(32, channels // 4), channels)
+    def __init__(
+        self, channels: int, *, silu: bool = True, groups: int | None = None, eps: float = 1e-5
+    ) -> None:
+        super().__init__(groups or math.gcd(32, channels // 4), channels, eps)
         self.silu = silu
 
     def forward(self, x: Tensor, signal: Tensor | None = None) -> Tensor:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from itertools import combinations
 from typing import Any
 
-import diffusers
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from baselines.networks import denoising_network
-from baselines.networks.layers import TimeSignals
-from baselines.networks.unet import CONVOLUTIONS, Doubled, UNet, attend
+from baselines.networks.blocks import CONVOLUTIONS, WHOLE_PRODUCTS, Attention, Doubled, attend
+from baselines.networks.layers import Sinusoids, TimeSignals
+from baselines.networks.unet import UNet
 from genbench.errors import UsageError
 from genbench.types import SampleSpec
 
@@ -34,16 +34,6 @@ def network(shape: tuple[int, ...], **options: Any) -> nn.Module:
     torch.manual_seed(0)
     defaults = {"channels": 8, "multipliers": (1, 2), "blocks": 1, "dropout": 0.0}
     return denoising_network(SampleSpec("any", shape), **(defaults | options))
-
-
-def published(shape: tuple[int, ...], **options: Any) -> UNet:
-    torch.manual_seed(0)
-    defaults = {"channels": 8, "multipliers": (1, 2, 2), "blocks": 2, "dropout": 0.0}
-    return UNet(shape, **(defaults | options), attention=[1], published=True)
-
-
-def size(net: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in net.parameters())
 
 
 def stir(module: nn.Module) -> None:
@@ -132,15 +122,12 @@ def test_dropout_is_off_in_evaluation_only() -> None:
 
 
 def test_every_block_gets_a_signal_of_its_width() -> None:
-    signals = TimeSignals(16, [8, 4, 12])(torch.rand(5))
+    signals = TimeSignals(Sinusoids(16), 24, [8, 4, 12])(torch.rand(5))
     assert [tuple(signal.shape) for signal in signals] == [(5, 8), (5, 4), (5, 12)]
 
 
 def test_neighbouring_timesteps_of_a_thousand_look_different() -> None:
-    embedding = TimeSignals(64, [64])
-    embedding.layers = nn.Identity()  # type: ignore[assignment]
-    embedding.widths = [64]
-    (features,) = embedding(torch.arange(1, 1001) / 1000)
+    features = Sinusoids(64)(torch.arange(1, 1001) / 1000)
     gaps = (features[1:] - features[:-1]).norm(dim=1)
     assert gaps.min() > 0.5
 
@@ -152,18 +139,35 @@ def test_a_doubled_map_is_convolved_as_if_it_were_written_out(space: tuple[int, 
     torch.testing.assert_close(layer(x), layer.conv(F.interpolate(x, scale_factor=2)))
 
 
-def test_attention_by_products_is_pytorchs() -> None:
-    q, k, v = torch.randn(3, 2, 12, 8, dtype=torch.float64)
-    torch.testing.assert_close(attend(q, k, v), F.scaled_dot_product_attention(q, k, v))
+@pytest.mark.parametrize("positions", [12, WHOLE_PRODUCTS + 1])
+@pytest.mark.parametrize("heads", [1, 4])
+def test_attention_is_pytorchs_whether_by_products_or_not(positions: int, heads: int) -> None:
+    q, k, v = torch.randn(3, 2, positions, 8, dtype=torch.float64)
+    torch.testing.assert_close(
+        attend(q, k, v, heads=heads),
+        F.multi_head_attention_forward(
+            *(part.transpose(0, 1) for part in (q, k, v)),
+            8,
+            heads,
+            torch.eye(8, dtype=torch.float64).repeat(3, 1),
+            None,
+            None,
+            None,
+            False,
+            0.0,
+            torch.eye(8, dtype=torch.float64),
+            None,
+            need_weights=False,
+        )[0].transpose(0, 1),
+    )
 
 
 @pytest.mark.parametrize("shape", [(1, 12), (1, 8, 8), (3, 40, 40), (1, 8, 8, 8)])
-@pytest.mark.parametrize("build", [network, published])
 def test_bfloat16_gives_the_same_output_and_gradient_but_for_rounding(
-    shape: tuple[int, ...], build: Callable[..., nn.Module]
+    shape: tuple[int, ...],
 ) -> None:
     # No maps of 2×2×2: there the weights' gradient of oneDNN is wrong in bfloat16.
-    net = build(shape, multipliers=(1, 2))
+    net = network(shape, multipliers=(1, 2))
     stir(net)
     x, time = torch.randn(4, *shape), torch.rand(4)
     seen: list[Tensor] = []
@@ -188,40 +192,69 @@ def test_the_layout_in_memory_is_nobody_elses_concern(layout: torch.memory_forma
     torch.testing.assert_close(out, net(x, time))
 
 
-@pytest.mark.parametrize("shape", [(3, 16), (1, 8, 8), (2, 32, 32), (1, 8, 4, 4)])
-def test_the_published_wiring_takes_signals_of_any_dimension(shape: tuple[int, ...]) -> None:
-    net = published(shape)
+@pytest.mark.parametrize("shape", [(1, 8), (3, 8, 8), (1, 4, 4, 4), (2,)])
+def test_labels_change_the_output_and_no_class_is_one_of_them(shape: tuple[int, ...]) -> None:
+    net = network(shape, classes=3)
     stir(net)
+    x, time = torch.randn(1, *shape).expand(4, *shape), torch.full((4,), 0.5)
+    outs = net(x, time, torch.arange(4))
+    for one, other in combinations(outs, 2):
+        assert not torch.allclose(one, other)
+    outs.square().sum().backward()
+    assert all(p.grad is not None and p.grad.any() for p in net.parameters())
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 8), (2,)])
+def test_a_label_adds_to_the_embedding_of_the_time(shape: tuple[int, ...]) -> None:
+    """So that with rows of 0 the network is the one without classes."""
+    plain, labelled = network(shape), network(shape, classes=3)
+    stir(plain)
+    rows = {"signals.labels.weight": torch.zeros(4, labelled.signals.labels.weight.shape[1])}
+    labelled.load_state_dict(plain.state_dict() | rows)
     x, time = torch.randn(2, *shape), torch.rand(2)
-    net(x, time).square().sum().backward()
-    assert all(parameter.grad is not None for parameter in net.parameters())
-    torch.testing.assert_close(net(x, time)[1:], net(x[1:], time[1:]), rtol=1e-4, atol=1e-5)
+    assert torch.equal(labelled(x, time, torch.tensor([0, 3])), plain(x, time))
 
 
-def test_the_published_network_for_cifar10_has_the_published_size() -> None:
-    """35.7 million parameters (Ho et al. 2020, appendix B)."""
-    net = published((3, 32, 32), channels=128, multipliers=(1, 2, 2, 2))
-    assert size(net) == pytest.approx(35.7e6, rel=0.01)
+@pytest.mark.parametrize("shape", [(1, 8), (3, 8, 8), (1, 4, 4, 4), (2,)])
+def test_twice_the_channels_come_out_for_learned_variances(shape: tuple[int, ...]) -> None:
+    net = network(shape, outputs=2)
+    stir(net)
+    assert net(torch.randn(2, *shape), torch.rand(2)).shape == (2, 2 * shape[0], *shape[1:])
+
+
+def test_x_itself_is_added_to_the_first_of_the_outputs_alone() -> None:
+    net = network((2, 8, 8), outputs=2)
+    nn.init.ones_(net.signals.layers[4].bias)
+    x = torch.randn(3, 2, 8, 8)
+    first, second = net(x, torch.rand(3)).chunk(2, dim=1)
+    assert torch.equal(first, x)
+    assert not second.any()
 
 
 @pytest.mark.parametrize(
-    ("multipliers", "blocks"), [((1, 2, 2), 2), ((1, 3), 1), ((1, 2, 4, 4), 3)]
+    ("attention", "attending"), [(None, {1}), ((16,), {0}), ((8, 16), {0, 1}), ((), set())]
 )
-def test_the_published_network_is_that_of_diffusers(
-    multipliers: tuple[int, ...], blocks: int
+def test_maps_attend_by_their_longest_side(
+    attention: tuple[int, ...] | None, attending: set[int]
 ) -> None:
-    """Parameter for parameter, but for two: the time's first layer sees four times the features
-    here, and has one output more, x's factor."""
-    levels = len(multipliers)
-    attends = [level == 1 for level in range(levels)]
-    theirs = diffusers.UNet2DModel(
-        sample_size=32,
-        block_out_channels=tuple(32 * multiplier for multiplier in multipliers),
-        layers_per_block=blocks,
-        down_block_types=tuple("AttnDownBlock2D" if a else "DownBlock2D" for a in attends),
-        up_block_types=tuple("AttnUpBlock2D" if a else "UpBlock2D" for a in reversed(attends)),
-    )
-    ours = published((3, 32, 32), channels=32, multipliers=multipliers, blocks=blocks)
-    features = 4 * 32
-    more = features * (features - 32) + features + 1
-    assert size(ours) == size(theirs) + more
+    net = network((1, 8, 16), attention=attention)
+    assert isinstance(net, UNet)
+    down = [isinstance(block.attention, Attention) for block in net.down]
+    assert {level for level, attends in enumerate(down) if attends} == attending
+    assert [isinstance(block.attention, Attention) for block in net.up] == down[::-1]
+
+
+@pytest.mark.parametrize(
+    ("shape", "options", "message"),
+    [
+        ((1, 8, 16), {"attention": (8, 32)}, "no map has a side of 32; the sides are 16, 8"),
+        ((2,), {"attention": (1,)}, "attention is an option of the U-Nets"),
+        ((1, 8, 8), {"attention": (4,), "network": "dit"}, "attention is an option of the U-Nets"),
+        ((2,), {"network": "ddpm"}, "network 'ddpm' needs samples with sides; points have none"),
+    ],
+)
+def test_options_that_do_not_fit_the_network_are_refused(
+    shape: tuple[int, ...], options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        network(shape, **options)

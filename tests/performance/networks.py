@@ -24,9 +24,7 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 from torch.utils.flop_counter import FlopCounterMode
 
-from baselines.ddpm import Ddpm
-from baselines.networks.unet import UNet
-from baselines.schedules import LinearBetas
+from baselines.ddpm import ddpm
 from genbench.types import Batch, Progress, SampleSpec
 
 # Every contestant is compiled by itself: beyond the default of 8, those that follow would not be.
@@ -134,16 +132,17 @@ def compare(scale: Scale, precision: str) -> Iterator[Ratio]:
 
 
 def ours(scale: Scale, precision: str) -> Contestant:
-    network = UNet(
-        scale.shape,
+    model = ddpm(
+        SampleSpec("image", scale.shape),
+        timesteps=TIMESTEPS,
+        network="ddpm",
         channels=scale.channels[0],
-        multipliers=[width // scale.channels[0] for width in scale.channels],
+        multipliers=tuple(width // scale.channels[0] for width in scale.channels),
         blocks=scale.blocks,
-        dropout=0.0,
-        attention=[1],
-        published=True,
+        attention=(scale.side // 2,),
+        learning_rate=1e-4,
     )
-    model = Ddpm(SampleSpec("image", scale.shape), LinearBetas(TIMESTEPS), network, 1e-4)
+    network = model.players["denoiser"]
     how = model.optimization("denoiser")
     optimizer = how.optimizer(network.parameters())
     batch = Batch(torch.randn(scale.batch, *scale.shape), {})
@@ -169,6 +168,7 @@ def diffusers(scale: Scale, precision: str, setting: Setting, *, head: int) -> C
         down_block_types=["AttnDownBlock2D" if a else "DownBlock2D" for a in attends],
         up_block_types=["AttnUpBlock2D" if a else "UpBlock2D" for a in reversed(attends)],
         attention_head_dim=head,
+        downsample_padding=0,
     ).to(memory_format=setting.layout)
     if setting.compiled:
         network.compile()
