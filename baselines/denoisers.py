@@ -1,68 +1,81 @@
-"""A denoiser is E[x_0 | x_t]; ε, v and the score are other views of it."""
+"""A denoiser is E[x_0 | x_t]; ε and the score are other views of it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from torch import Tensor
 
+from baselines.labels import guided
+from baselines.predictions import EPSILON, Prediction
 from baselines.schedules import Schedule, on
 
 Denoiser: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 """``denoise(x_t, t)``: E[x_0 | x_t] of x_t ``(B, *shape)``; t ``()``, or ``(B,)`` one a sample."""
 
-Network: TypeAlias = Callable[[Tensor, Tensor], Tensor]
-"""``network(x, time)`` of x ``(B, *shape)`` and time ``(B,)`` in [0, 1]: ε̂ ``(B, *shape)``."""
-
-
-def predict_epsilon(network: Network, schedule: Schedule, x_t: Tensor, t: Tensor) -> Tensor:
-    """ε̂ = E[ε | x_t] as a network sees it, in x_t's dtype: float32 also under autocast.
-
-    The network gets x_t at unit scale for data of unit scale (Karras et al. 2022, table 1, c_in
-    with sigma_data = 1), which leaves VP's as it is, and t/t_max, which for VE is affine in
-    log sigma_t.
-    """
-    alpha_t, sigma_t = schedule(t)
-    scale = on(x_t, (alpha_t**2 + sigma_t**2).rsqrt())
-    time = (t / schedule.t_max).to(x_t.device, x_t.dtype, non_blocking=True).expand(len(x_t))
-    return network(scale * x_t, time).to(x_t.dtype)
+Network: TypeAlias = Callable[..., Tensor]
+"""``network(x, time)`` or ``network(x, time, labels)`` of x ``(B, C, *space)`` or ``(B, D)``, time
+``(B,)`` and labels ``(B,)`` int64: F, of x's shape or of more channels."""
 
 
 @dataclass(frozen=True)
 class NetworkDenoiser:
-    """The denoiser of a network that predicts ε.
-
-    ``clip`` holds x̂_0 in [-1, 1], as Ho et al. 2020 do in their released code.
-    """
+    """One network and every view of it."""
 
     network: Network
     schedule: Schedule
+    prediction: Prediction = EPSILON
+    labels: Tensor | None = None
+    """``(B,)``, one for each sample that is denoised."""
+    guidance: float = 1.0
+    """1: the denoiser of the labels as they are."""
+    null: int = 0
+    """The label that says that there is none; for guidance."""
     clip: bool = False
+    """Hold x̂_0 in [-1, 1], as Ho et al. 2020 do in their released code."""
 
     def __call__(self, x_t: Tensor, t: Tensor) -> Tensor:
-        epsilon = predict_epsilon(self.network, self.schedule, x_t, t)
-        x_0 = from_epsilon(self.schedule, epsilon, x_t, t)
-        return x_0.clamp(-1, 1) if self.clip else x_0
+        x_0, _ = self.with_rest(x_t, t)
+        return x_0
+
+    def with_rest(self, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        """E[x_0 | x_t], and the network's channels beyond those of x_t."""
+        output = self.predict(x_t, t)
+        features = x_t.shape[1]
+        x_0 = self.prediction.denoised(self.schedule, output[:, :features], x_t, t)
+        return x_0.clamp(-1, 1) if self.clip else x_0, output[:, features:]
+
+    def select(self, rows: Tensor) -> NetworkDenoiser:
+        """The denoiser of the samples ``rows`` ``(A,)`` of the batch, int64."""
+        if self.labels is None:
+            return self
+        return replace(self, labels=self.labels[rows.to(self.labels.device)])
+
+    def predict(self, x_t: Tensor, t: Tensor) -> Tensor:
+        """F ``(B, …)`` of c_in x_t and c_noise, guided, in x_t's dtype: float32 under autocast."""
+        if self.labels is None or self.guidance == 1:
+            return self._predict(x_t, t, self.labels)
+        return guided(self._predict, x_t, t, self.labels, self.null, self.guidance)
+
+    def _predict(self, x_t: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
+        scale = on(x_t, self.prediction.c_in(*self.schedule(t)))
+        label = self.schedule.noise_label(t)
+        time = label.to(x_t.device, x_t.dtype, non_blocking=True).expand(len(x_t))
+        inputs = (scale * x_t, time) if labels is None else (scale * x_t, time, labels)
+        return self.network(*inputs).to(x_t.dtype)
 
 
 def from_epsilon(schedule: Schedule, epsilon: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
     """x_0 = (x_t - sigma_t ε) / alpha_t (Ho et al. 2020, eq. 15)."""
-    alpha_t, sigma_t = schedule(t)
-    return (x_t - on(x_t, sigma_t) * epsilon) / on(x_t, alpha_t)
+    return EPSILON.denoised(schedule, epsilon, x_t, t)
 
 
 def to_epsilon(schedule: Schedule, x_0: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
     """ε = (x_t - alpha_t x_0) / sigma_t; sigma_t must not be 0."""
     alpha_t, sigma_t = schedule(t)
     return (x_t - on(x_t, alpha_t) * x_0) / on(x_t, sigma_t)
-
-
-def to_v(schedule: Schedule, x_0: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
-    """v = alpha_t ε - sigma_t x_0 (Salimans & Ho 2022, section 4)."""
-    alpha_t, sigma_t = schedule(t)
-    return on(x_t, alpha_t) * to_epsilon(schedule, x_0, x_t, t) - on(x_t, sigma_t) * x_0
 
 
 def to_score(schedule: Schedule, x_0: Tensor, x_t: Tensor, t: Tensor) -> Tensor:

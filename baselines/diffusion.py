@@ -2,63 +2,174 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar
 
 import torch
+from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from baselines.denoisers import NetworkDenoiser, predict_epsilon
+from baselines.denoisers import NetworkDenoiser
+from baselines.labels import UNLABELLED, Labels
+from baselines.learning import Learning
+from baselines.likelihood import Trace, bits_per_dim
+from baselines.predictions import EPSILON, Prediction, Weighting
+from baselines.samplers import Sampler, Solver, path
 from baselines.schedules import Schedule, on
-from genbench.types import Batch, Optimization, Progress, SampleSpec, Turn
+from genbench.errors import UsageError
+from genbench.types import Batch, Condition, Optimization, Progress, SampleSpec, Turn
 
-WARMUP = 0.02
-"""Share of a training over which the learning rate rises from 0."""
+State: TypeAlias = tuple[Tensor, Tensor | None]
+"""x_t ``(B, *shape)`` and t ``()``; ``None`` of a finished sample."""
+
+P = ParamSpec("P")
+Model = TypeVar("Model", bound="Noised")
 
 
-class Diffusion(nn.Module):
-    """A network trained to predict the noise; a subclass adds ``sample``."""
+class Noised(nn.Module):
+    """What learns from noised samples: a network, a noise schedule, labels.
+
+    A subclass adds ``losses``; ``path(noise, condition, *, …options)``, the states that sampling
+    with these options passes through, first the noise, last the sample; and
+    ``sample = last_of(path)``.
+    """
+
+    path: Callable[..., Iterator[State]]
 
     def __init__(
-        self, spec: SampleSpec, schedule: Schedule, network: nn.Module, learning_rate: float
+        self,
+        spec: SampleSpec,
+        schedule: Schedule,
+        network: nn.Module,
+        learning: Learning,
+        labels: Labels = UNLABELLED,
     ) -> None:
         super().__init__()
         self.players = nn.ModuleDict({"denoiser": network})
         self.spec = spec
         self.schedule = schedule
-        self.learning_rate = learning_rate
+        self.learning = learning
+        self.labels = labels
+        self.conditions = labels.conditions
 
     @property
     def noise_shape(self) -> tuple[int, ...]:
         return self.spec.shape
 
-    def denoiser(self, *, clip: bool = False) -> NetworkDenoiser:
-        """E[x_0 | x_t] as the network has learned it."""
-        return NetworkDenoiser(self.players["denoiser"], self.schedule, clip)
-
     def optimization(self, player: str) -> Optimization:
-        """Adam, a short linear warm-up, cosine decay to 0, gradients clipped to norm 1.
+        return self.learning.optimization()
 
-        β₂ is 0.99 (as in Karras et al. 2024, EDM2) rather than Adam's 0.999, whose average of a
-        thousand steps is most of a short training.
+    @torch.no_grad()
+    def trajectory(self, noise: Tensor, condition: Condition, **options: Any) -> Iterator[Tensor]:
+        """What ``sample`` with the same options passes through, ``(B, *shape)`` each, at unit
+        scale; the last is the sample."""
+        for x_t, t in self.path(noise, condition, **options):
+            yield x_t if t is None else self._at_unit_scale(x_t, t)
+
+    @torch.no_grad()
+    def diffused(self, x_0: Tensor, noise: Tensor, fraction: float) -> Tensor:
+        """x_0 ``(B, *shape)`` after ``fraction``, in [0, 1], of the way to noise, at unit scale."""
+        t = self.schedule.at(torch.tensor(fraction, dtype=torch.float64))
+        return self._at_unit_scale(diffuse(self.schedule, x_0, t, noise), t)
+
+    def _at_unit_scale(self, x_t: Tensor, t: Tensor) -> Tensor:
+        alpha_t, sigma_t = self.schedule(t)
+        return x_t / (alpha_t**2 + sigma_t**2).sqrt()
+
+
+class Diffusion(Noised):
+    """A network with a parameterisation, which makes it a denoiser, and a weighting of its errors.
+
+    A subclass adds ``path`` and ``sample``. A ``pretrained`` network came with its weights.
+    """
+
+    def __init__(
+        self,
+        spec: SampleSpec,
+        schedule: Schedule,
+        network: nn.Module,
+        learning: Learning,
+        labels: Labels = UNLABELLED,
+        *,
+        prediction: Prediction = EPSILON,
+        weighting: Weighting | None = None,
+        pretrained: bool = False,
+    ) -> None:
+        super().__init__(spec, schedule, network, learning, labels)
+        self.prediction = prediction
+        self.weighting = weighting
+        self.pretrained = pretrained
+
+    def denoiser(
+        self, condition: Condition, *, guidance: float = 1.0, clip: bool = False
+    ) -> NetworkDenoiser:
+        """E[x_0 | x_t, condition] as the network has learned it.
+
+        Raises:
+            UsageError: ``guidance`` of an unconditional model.
         """
-        return Optimization(
-            optimizer=lambda parameters: torch.optim.Adam(
-                parameters, betas=(0.9, 0.99), fused=True
-            ),
-            learning_rate=lambda progress: self.learning_rate * warmup_cosine(progress.fraction),
-            clip_norm=1.0,
+        self.labels.check_guidance(guidance)
+        return NetworkDenoiser(
+            self.players["denoiser"],
+            self.schedule,
+            self.prediction,
+            self.labels.of(condition),
+            guidance,
+            null=self.labels.classes,
+            clip=clip,
         )
 
     def losses(self, batch: Batch, progress: Progress) -> Iterator[Turn]:
-        """Mean of (ε - ε̂(x_t, t))² over uniform t (Ho et al. 2020, eq. 14)."""
+        """One turn: ``loss`` at random times, with some of the labels dropped."""
         x_0 = batch.data
         t = self.schedule.draw(len(x_0))
         noise = torch.randn_like(x_0)
-        predicted = predict_epsilon(
-            self.players["denoiser"], self.schedule, diffuse(self.schedule, x_0, t, noise), t
+        x_t = diffuse(self.schedule, x_0, t, noise)
+        output = self.denoiser(self.labels.dropped(batch.condition)).predict(x_t, t)
+        yield Turn("denoiser", self.loss(output, x_0, x_t, noise, t))
+
+    def loss(self, output: Tensor, x_0: Tensor, x_t: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+        """Mean of w(t) (F* - F)² over samples and their numbers; w = 1 without a weighting.
+
+        ``output`` is F at x_t, t ``(B,)``. Ho et al. 2020, eq. 14, where F* is ε.
+        """
+        error = (self.prediction.target(self.schedule, x_0, noise, t) - output).square()
+        if self.weighting is not None:
+            error = on(error, self.weighting(self.prediction, self.schedule, t)) * error
+        return error.mean()
+
+
+class ContinuousDiffusion(Diffusion):
+    """A diffusion in continuous time, whose probability-flow ODE gives it a likelihood."""
+
+    def bits_per_dim(
+        self,
+        batch: Batch,
+        *,
+        trace: Trace = "rademacher",
+        probes: PositiveInt = 1,
+        tolerance: PositiveFloat = 1e-5,
+    ) -> Tensor:
+        """Negative log likelihood of stored data in bits a dimension: ``(B,)``.
+
+        Args:
+            batch: In the stored view, with labels if the model is conditional.
+            trace: How the ODE's divergence is taken; see ``baselines.likelihood``.
+            probes: Of a sample, for the estimators.
+            tolerance: Absolute and relative, of the solver.
+        """
+        return bits_per_dim(
+            self.denoiser(batch.condition),
+            self.schedule,
+            batch.data,
+            self.spec,
+            end=self.schedule.t_min,
+            trace=trace,
+            probes=probes,
+            rtol=tolerance,
+            atol=tolerance,
         )
-        yield Turn("denoiser", (noise - predicted).square().mean())
 
 
 def diffuse(schedule: Schedule, x_0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
@@ -67,6 +178,32 @@ def diffuse(schedule: Schedule, x_0: Tensor, t: Tensor, noise: Tensor) -> Tensor
     return on(x_0, alpha_t) * x_0 + on(x_0, sigma_t) * noise
 
 
-def warmup_cosine(fraction: float) -> float:
-    """The learning rate over its peak after ``fraction`` of a training, in [0, 1]."""
-    return min(1.0, fraction / WARMUP) * (1 + math.cos(math.pi * fraction)) / 2
+def states(sampler: Sampler | Solver, x: Tensor, times: Tensor) -> Iterator[State]:
+    """x with its time, at each of ``times``, from x at ``times[0]``."""
+    yield x, times[0]
+    yield from zip(path(sampler, x, times), times[1:], strict=True)
+
+
+def require_sampler(chosen: str, owner: str, **given: bool) -> None:
+    """Raises ``UsageError`` where an option is given that belongs to another sampler."""
+    for name in given:
+        if given[name] and chosen != owner:
+            raise UsageError(f"{name} belongs to sampler {owner!r}, not to {chosen!r}")
+
+
+def last_of(
+    states: Callable[Concatenate[Model, Tensor, Condition, P], Iterator[State]],
+) -> Callable[Concatenate[Model, Tensor, Condition, P], Tensor]:
+    """``sample`` of a ``path``, with its signature and docstring: the last state's x."""
+
+    @wraps(states, assigned=("__module__", "__doc__"))
+    @torch.no_grad()
+    def sample(
+        model: Model, noise: Tensor, condition: Condition, /, *args: P.args, **options: P.kwargs
+    ) -> Tensor:
+        x = noise
+        for state in states(model, noise, condition, *args, **options):
+            x, _ = state
+        return x
+
+    return sample

@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Literal
 
 import torch
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
-from baselines.diffusion import Diffusion
-from baselines.networks import Dropout, Multipliers, denoising_network
-from baselines.samplers import EulerMaruyama, HeunODE, PredictorCorrector, Sampler, integrate
+from baselines.denoisers import Denoiser
+from baselines.diffusion import ContinuousDiffusion, State, last_of, require_sampler, states
+from baselines.labels import Guidance, LabelDropout, Labels, class_count
+from baselines.learning import Beta2, Decay, Learning
+from baselines.networks import Attention, Dropout, Multipliers, NetworkName, denoising_network
+from baselines.samplers import (
+    Ancestral,
+    DormandPrince,
+    DPMSolver2M,
+    EulerMaruyama,
+    HeunODE,
+    PredictorCorrector,
+    ReverseDiffusion,
+    Sampler,
+    Solver,
+)
 from baselines.schedules import VE, VP, Schedule, SubVP
 from genbench.errors import UsageError
 from genbench.types import Condition, SampleSpec
@@ -20,6 +35,8 @@ SIGMA_MIN = 0.01
 """VE's least noise (Song et al. 2021, appendix C)."""
 SNR = 0.16
 """Of the corrector (Song et al. 2021, for CIFAR-10)."""
+TOLERANCE = 1e-5
+"""Of the adaptive solver (Song et al. 2021, appendix D.4)."""
 
 
 def score_sde(
@@ -27,29 +44,32 @@ def score_sde(
     *,
     sde: Literal["vp", "subvp", "ve"] = "vp",
     sigma_max: PositiveFloat | None = None,
+    conditional: bool = False,
+    label_dropout: LabelDropout = 0.1,
+    network: NetworkName = "unet",
     channels: PositiveInt = 16,
     multipliers: Multipliers = (1, 2),
     blocks: PositiveInt = 1,
+    attention: Attention = None,
     dropout: Dropout = 0.0,
     learning_rate: PositiveFloat = 3e-3,
+    decay: Decay = "cosine",
+    warmup: PositiveInt | None = None,
+    beta2: Beta2 = 0.99,
 ) -> ScoreSde:
-    """Score-based SDE in continuous time: a U-Net (an MLP for points), unconditional.
+    """Score-based SDE in continuous time: a U-Net (an MLP for points) that predicts the noise.
 
     Args:
-        spec: Any number of channels and 1 to 3 sides, or points. Labels are ignored.
+        spec: Any number of channels and 1 to 3 sides, or points.
         sde: Variance preserving (β from 0.1 to 20), sub-VP, or variance exploding.
         sigma_max: VE's largest noise. By default 2 √d for samples of d numbers, the longest
             distance in [-1, 1]^d (Song & Ermon 2020, technique 1, with the cube for the data);
             real-valued data of a wider range need theirs.
-        channels: Width at full size; an MLP's over 8.
-        multipliers: Of the channels, one a level; each level below the first halves the sides.
-        blocks: Residual blocks a level, down and up.
-        dropout: Inside the residual blocks.
-        learning_rate: Of Adam at its peak; falls to 0 along half a cosine.
+
+    The other options are those of ``ddpm``.
 
     Raises:
-        UsageError: ``sigma_max`` without VE or not above 0.01, a side that cannot be halved so
-            often, channels not a multiple of 4.
+        UsageError: ``sigma_max`` without VE or not above 0.01, and as ``ddpm``.
     """
     if sigma_max is None:
         sigma_max = 2 * math.sqrt(math.prod(spec.shape))
@@ -58,49 +78,95 @@ def score_sde(
     elif sigma_max <= SIGMA_MIN:
         raise UsageError(f"sigma_max must be above {SIGMA_MIN}, got {sigma_max}")
     schedules: dict[str, Schedule] = {"vp": VP(), "subvp": SubVP(), "ve": VE(SIGMA_MIN, sigma_max)}
-    network = denoising_network(
-        spec, channels=channels, multipliers=multipliers, blocks=blocks, dropout=dropout
+    classes = class_count(spec, conditional=conditional)
+    return ScoreSde(
+        spec,
+        schedules[sde],
+        denoising_network(
+            spec,
+            network=network,
+            channels=channels,
+            multipliers=multipliers,
+            blocks=blocks,
+            attention=attention,
+            dropout=dropout,
+            classes=classes,
+        ),
+        Learning(learning_rate, decay, warmup, beta2),
+        Labels(classes, label_dropout),
     )
-    return ScoreSde(spec, schedules[sde], network, learning_rate)
 
 
-class ScoreSde(Diffusion):
+class ScoreSde(ContinuousDiffusion):
     """A diffusion over 0 ≤ t ≤ 1."""
 
-    @torch.no_grad()
-    def sample(
+    def path(
         self,
         noise: Tensor,
         condition: Condition,
         *,
-        sampler: Literal["predictor-corrector", "euler-maruyama", "ode"] = "predictor-corrector",
+        sampler: Literal[
+            "predictor-corrector", "euler-maruyama", "ode", "rk45", "dpm-solver++"
+        ] = "predictor-corrector",
         steps: PositiveInt = 1000,
+        predictor: Literal["reverse-diffusion", "ancestral"] = "reverse-diffusion",
+        corrector: Literal["langevin", "none"] = "langevin",
         snr: PositiveFloat = SNR,
-    ) -> Tensor:
-        """Standard normal ``(B, *shape)`` to samples ``(B, *shape)``; the condition is ignored.
+        tolerance: PositiveFloat = TOLERANCE,
+        guidance: Guidance = 1.0,
+    ) -> Iterator[State]:
+        """Standard normal ``(B, *shape)`` to samples ``(B, *shape)``.
 
         Args:
-            sampler: Reverse diffusion with Langevin corrections, Euler–Maruyama, or the
-                probability-flow ODE by Heun's method.
+            sampler: Predictor–corrector, Euler–Maruyama, the probability-flow ODE by Heun's method
+                or by one of adaptive steps (Dormand & Prince), or DPM-Solver++(2M).
             steps: Times visited. At the last the network returns E[x_0 | x_t], which leaves no
-                noise; before, a step costs one network evaluation for Euler–Maruyama and two for
-                the others: ``steps`` or 2 ``steps`` - 1 in all.
+                noise; before, a step costs two network evaluations for ``ode`` and for a predictor
+                with its corrector, one for the others: 2 ``steps`` - 1 or ``steps`` in all. The
+                adaptive solver chooses its own, and only its trajectory is shown at these.
+            predictor: Song et al. 2021, eq. 46, or that of DDPM, for VP with its β for a variance
+                (eq. 4), else with the posterior's (eq. 47).
+            corrector: One step of Langevin dynamics before each of the predictor's, or none.
             snr: Of the corrector.
+            tolerance: Absolute and relative, of the adaptive solver.
+            guidance: By the labels; 1 is none, more costs two evaluations in the place of one.
 
         Raises:
-            UsageError: ``snr`` without the corrector.
+            UsageError: An option of another sampler, ``guidance`` without labels.
         """
-        if snr != SNR and sampler != "predictor-corrector":
-            raise UsageError(f"snr belongs to sampler 'predictor-corrector', not to {sampler!r}")
-        denoise = self.denoiser()
-        samplers: dict[str, Sampler] = {
-            "predictor-corrector": PredictorCorrector(denoise, self.schedule, snr),
-            "euler-maruyama": EulerMaruyama(denoise, self.schedule),
-            "ode": HeunODE(denoise, self.schedule),
+        require_sampler(
+            sampler,
+            "predictor-corrector",
+            predictor=predictor != "reverse-diffusion",
+            corrector=corrector != "langevin",
+            snr=snr != SNR,
+        )
+        require_sampler(sampler, "rk45", tolerance=tolerance != TOLERANCE)
+        if corrector == "none" and snr != SNR:
+            raise UsageError("snr belongs to corrector 'langevin', not to 'none'")
+        denoise, schedule = self.denoiser(condition, guidance=guidance), self.schedule
+        predict: Callable[[Denoiser, Schedule], Sampler] = ReverseDiffusion
+        if predictor == "ancestral":
+            variance: Literal["posterior", "beta"] = "beta" if type(schedule) is VP else "posterior"
+            predict = partial(Ancestral, variance=variance)
+        samplers: dict[str, Sampler | Solver] = {
+            "predictor-corrector": PredictorCorrector(denoise, schedule, snr, predict)
+            if corrector == "langevin"
+            else predict(denoise, schedule),
+            "euler-maruyama": EulerMaruyama(denoise, schedule),
+            "ode": HeunODE(denoise, schedule),
+            "rk45": DormandPrince(denoise, schedule, tolerance, tolerance),
+            "dpm-solver++": DPMSolver2M(denoise, schedule),
         }
-        times = time_grid(self.schedule, steps)
-        _, sigma_1 = self.schedule(times[0])
-        return denoise(integrate(samplers[sampler], sigma_1 * noise, times), times[-1])
+        times = time_grid(schedule, steps)
+        _, sigma_1 = schedule(times[0])
+        x = sigma_1 * noise
+        for state in states(samplers[sampler], x, times):
+            x, _ = state
+            yield state
+        yield denoise(x, times[-1]), None
+
+    sample = last_of(path)
 
 
 def time_grid(schedule: Schedule, steps: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Views of a denoiser against densities known in closed form."""
+"""A network as a denoiser, and a denoiser's views, against densities known in closed form."""
 
 from __future__ import annotations
 
@@ -8,23 +8,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from baselines.denoisers import (
-    NetworkDenoiser,
-    from_epsilon,
-    predict_epsilon,
-    to_epsilon,
-    to_score,
-    to_v,
-)
-from baselines.schedules import VE, VP, LinearBetas, Schedule, SubVP
+from baselines.denoisers import NetworkDenoiser, from_epsilon, to_epsilon, to_score
+from baselines.predictions import EPSILON, edm
+from baselines.schedules import VE, VP, LinearBetas, NoiseLevels, Schedule, SubVP
 
 SCHEDULES = [VP(), SubVP(), VE(0.01, 50.0), LinearBetas(100)]
 
 
 def times(schedule: Schedule) -> Tensor:
     """Three of them, one a sample."""
-    share = torch.tensor([0.1, 0.5, 1.0], dtype=torch.float64)
-    return (share * schedule.t_max).long() if schedule.t_max > 1 else share
+    return schedule.at(torch.tensor([0.1, 0.5, 1.0], dtype=torch.float64))
 
 
 @pytest.fixture
@@ -53,27 +46,13 @@ def test_views_of_a_known_pair(schedule: Schedule, x: Tensor) -> None:
     x_t = alpha * x + sigma * noise
     torch.testing.assert_close(to_epsilon(schedule, x, x_t, t), noise)
     torch.testing.assert_close(from_epsilon(schedule, noise, x_t, t), x)
-    torch.testing.assert_close(to_v(schedule, x, x_t, t), alpha * noise - sigma * x)
-
-
-def test_v_is_the_velocity_on_the_circle() -> None:
-    # Where alpha = cos φ and sigma = sin φ, v = dx_t/dφ.
-    schedule = VP()
-    t = torch.tensor(0.4, dtype=torch.float64)
-    alpha, sigma = schedule(t)
-    angle = torch.atan2(sigma, alpha)
-    x_0, noise = torch.tensor([[2.0]]).double(), torch.tensor([[-1.0]]).double()
-    step = 1e-6
-    ahead, behind = ((angle + h).cos() * x_0 + (angle + h).sin() * noise for h in (step, -step))
-    v = to_v(schedule, x_0, alpha * x_0 + sigma * noise, t)
-    torch.testing.assert_close(v, (ahead - behind) / (2 * step))
 
 
 class Spy:
-    """A network that keeps what it saw, and predicts ε = 1."""
+    """A network that keeps what it saw, and predicts 1."""
 
-    def __call__(self, x: Tensor, time: Tensor) -> Tensor:
-        self.x, self.time = x, time
+    def __call__(self, x: Tensor, time: Tensor, labels: Tensor | None = None) -> Tensor:
+        self.x, self.time, self.labels = x, time, labels
         return torch.ones_like(x)
 
 
@@ -84,16 +63,24 @@ def test_the_network_sees_unit_scale_and_a_time_in_0_1(schedule: Schedule) -> No
     alpha, sigma = (c.view(3, 1).float() for c in schedule(t))
     x_0, noise = torch.randn(2, 3, 10_000, generator=generator)
     spy = Spy()
-    predict_epsilon(spy, schedule, alpha * x_0 + sigma * noise, t)
+    NetworkDenoiser(spy, schedule).predict(alpha * x_0 + sigma * noise, t)
     torch.testing.assert_close(spy.x.std(dim=1), torch.ones(3), rtol=0.05, atol=0)
     torch.testing.assert_close(spy.time, torch.tensor([0.1, 0.5, 1.0]))
+
+
+def test_the_network_sees_data_of_another_scale_at_unit_scale_too() -> None:
+    spy = Spy()
+    sigma = torch.tensor([0.3], dtype=torch.float64)
+    NetworkDenoiser(spy, NoiseLevels(), edm(0.4)).predict(torch.ones(1, 2), sigma)
+    torch.testing.assert_close(spy.x, torch.full((1, 2), 2.0))  # 1/√(0.3² + 0.4²)
+    torch.testing.assert_close(spy.time, sigma.float().log() / 4)
 
 
 def test_ve_time_is_affine_in_log_sigma() -> None:
     schedule = VE(0.01, 50.0)
     spy = Spy()
     t = schedule.draw(100)
-    predict_epsilon(spy, schedule, torch.zeros(100, 2), t)
+    NetworkDenoiser(spy, schedule).predict(torch.zeros(100, 2), t)
     log_sigma = schedule(t)[1].log()
     expected = (log_sigma - math.log(0.01)) / math.log(5000)
     torch.testing.assert_close(spy.time.double(), expected, rtol=0, atol=1e-6)
@@ -107,16 +94,41 @@ def test_one_time_serves_the_whole_batch() -> None:
     assert spy.time.tolist() == [0.5] * 4
 
 
+def test_a_network_without_labels_is_called_without_them() -> None:
+    t = VP().draw(4)
+    assert NetworkDenoiser(lambda x, time: x, VP()).predict(torch.ones(4, 2), t).shape == (4, 2)
+
+
+def test_labels_reach_the_network_and_can_be_selected() -> None:
+    spy = Spy()
+    denoise = NetworkDenoiser(spy, VP(), labels=torch.tensor([3, 1, 4, 1]))
+    denoise(torch.zeros(4, 2), VP().draw(4))
+    assert spy.labels is not None
+    assert spy.labels.tolist() == [3, 1, 4, 1]
+    rows = torch.tensor([2, 0])
+    denoise.select(rows)(torch.zeros(2, 2), VP().draw(2))
+    assert spy.labels.tolist() == [4, 3]
+
+
 def test_a_network_of_half_precision_predicts_in_float32() -> None:
-    epsilon = predict_epsilon(lambda x, time: x.bfloat16(), VP(), torch.zeros(4, 2), VP().draw(4))
-    assert epsilon.dtype == torch.float32
+    view = NetworkDenoiser(lambda x, time: x.bfloat16(), VP())
+    assert view.predict(torch.zeros(4, 2), VP().draw(4)).dtype == torch.float32
+
+
+def test_more_channels_than_those_of_x_are_handed_on() -> None:
+    view = NetworkDenoiser(lambda x, time: torch.cat([x, 7 * torch.ones_like(x)], 1), VP())
+    x_t, t = torch.randn(4, 2, 3, 3), VP().draw(4)
+    x_0, rest = view.with_rest(x_t, t)
+    torch.testing.assert_close(x_0, EPSILON.denoised(VP(), x_t, x_t, t))
+    torch.testing.assert_close(view(x_t, t), x_0)
+    assert torch.equal(rest, torch.full((4, 2, 3, 3), 7.0))
 
 
 @pytest.mark.parametrize("clip", [False, True])
 def test_clipping_is_an_option(clip: bool) -> None:
     t = torch.tensor(1.0, dtype=torch.float64)
     alpha, sigma = VP()(t)
-    x_0 = NetworkDenoiser(Spy(), VP(), clip)(torch.tensor([[0.0, 1.0]]), t)
+    x_0 = NetworkDenoiser(Spy(), VP(), clip=clip)(torch.tensor([[0.0, 1.0]]), t)
     expected = (torch.tensor([[0.0, 1.0]]) - sigma) / alpha
     assert expected[0, 0] < -1
     torch.testing.assert_close(x_0, expected.clamp(-1, 1) if clip else expected)

@@ -5,13 +5,17 @@ from __future__ import annotations
 import math
 
 import pytest
+import scipy.stats
 import torch
-from diffusers import DDPMScheduler
+from diffusers import DDPMScheduler, EDMEulerScheduler
 
 from baselines.schedules import (
     VE,
     VP,
+    CosineBetas,
     LinearBetas,
+    NoiseLevels,
+    OptimalTransport,
     Schedule,
     SubVP,
     drift_and_diffusion,
@@ -20,7 +24,7 @@ from baselines.schedules import (
 )
 from genbench.errors import UsageError
 
-CONTINUOUS = [VP(), SubVP(), VE(0.01, 50.0)]
+CONTINUOUS = [VP(), SubVP(), VE(0.01, 50.0), OptimalTransport()]
 T = torch.linspace(1e-3, 1, 50, dtype=torch.float64)
 
 
@@ -31,9 +35,89 @@ def test_linear_betas_are_diffusers_table() -> None:
     torch.testing.assert_close(alpha**2 + sigma**2, torch.ones(1000, dtype=torch.float64))
 
 
-def test_time_0_of_linear_betas_is_the_clean_sample() -> None:
-    alpha, sigma = LinearBetas(1000)(torch.tensor(0))
+@pytest.mark.parametrize("timesteps", [1000, 250])
+def test_cosine_betas_are_diffusers_table(timesteps: int) -> None:
+    table = DDPMScheduler(timesteps, beta_schedule="squaredcos_cap_v2")
+    alpha, sigma = CosineBetas(timesteps)(torch.arange(1, timesteps + 1))
+    torch.testing.assert_close(alpha.square().float(), table.alphas_cumprod, rtol=1e-4, atol=1e-7)
+    torch.testing.assert_close(alpha**2 + sigma**2, torch.ones(timesteps, dtype=torch.float64))
+
+
+def test_cosine_betas_follow_their_cosine_until_beta_is_held() -> None:
+    # Nichol & Dhariwal 2021, eq. 17.
+    t = torch.arange(0, 999)
+    angle = (t.double() / 1000 + 0.008) / 1.008 * math.pi / 2
+    alpha, _ = CosineBetas(1000)(t)
+    torch.testing.assert_close(alpha, angle.cos() / angle[0].cos(), rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("table", [LinearBetas(1000), CosineBetas(1000)])
+def test_time_0_of_a_table_is_the_clean_sample(table: Schedule) -> None:
+    alpha, sigma = table(torch.tensor(0))
     assert (alpha, sigma) == (1, 0)
+
+
+def test_optimal_transport_is_a_straight_path() -> None:
+    # Lipman et al. 2023, eq. 20, in their time: mean t x_1 and deviation 1 - (1 - sigma_min) t.
+    alpha, sigma = OptimalTransport(0.1)(T)
+    torch.testing.assert_close(alpha, 1 - T)
+    torch.testing.assert_close(sigma, 1 - 0.9 * (1 - T))
+    ends = torch.tensor([0.0, 1.0], dtype=torch.float64)
+    alpha, sigma = OptimalTransport(0.1)(ends)
+    torch.testing.assert_close(
+        torch.stack([alpha, sigma]), torch.tensor([[1, 0], [0.1, 1]]).double()
+    )
+
+
+def test_noise_levels_are_diffusers_grid() -> None:
+    theirs = EDMEulerScheduler(sigma_min=0.002, sigma_max=80.0, rho=7.0)
+    theirs.set_timesteps(18)
+    ours = NoiseLevels().at(torch.linspace(1, 0, 18, dtype=torch.float64))
+    torch.testing.assert_close(ours.float(), theirs.sigmas[:-1], rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize(("mean", "deviation"), [(-1.2, 1.2), (-1.1, 2.0)])
+def test_noise_levels_are_drawn_log_normally(mean: float, deviation: float) -> None:
+    torch.manual_seed(0)
+    schedule = NoiseLevels(mean=mean, deviation=deviation)
+    first = torch.stack([schedule.draw(3)[0] for _ in range(2000)])
+    normal = (first.log() - mean) / deviation
+    assert scipy.stats.kstest(normal.numpy(), "norm").pvalue > 0.01
+    together = (schedule.draw(2000).log() - mean) / deviation
+    assert scipy.stats.kstest(together.numpy(), "norm").statistic < 1e-3
+
+
+def test_noise_levels_of_a_zero_quantile_are_finite(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "rand", torch.zeros)
+    assert (NoiseLevels().draw(4) > 0).all()
+
+
+@pytest.mark.parametrize(
+    "schedule", [*CONTINUOUS, LinearBetas(100), CosineBetas(100), NoiseLevels()]
+)
+def test_the_way_to_noise_goes_from_the_least_to_the_most(schedule: Schedule) -> None:
+    way = schedule.at(torch.linspace(0, 1, 21, dtype=torch.float64))
+    alpha, sigma = schedule(way)
+    ratio = sigma / alpha
+    assert (ratio.diff() > 0).all()
+    assert ratio[0] <= 0.01
+    assert way[-1] == pytest.approx(schedule.t_max)
+    assert 0 < schedule.t_min < schedule.t_max
+
+
+@pytest.mark.parametrize(
+    ("schedule", "labels"),
+    [
+        (LinearBetas(100), [0.01, 0.5, 1.0]),
+        (VP(), [0.01, 0.5, 1.0]),
+        (NoiseLevels(), [math.log(0.01) / 4, math.log(0.5) / 4, 0.0]),
+    ],
+)
+def test_what_networks_are_told_of_the_time(schedule: Schedule, labels: list[float]) -> None:
+    t = torch.tensor([0.01, 0.5, 1.0], dtype=torch.float64)
+    if schedule.t_max == 100:
+        t = (100 * t).long()
+    assert schedule.noise_label(t).tolist() == pytest.approx(labels)
 
 
 @pytest.mark.parametrize("timesteps", [1000, 250, 100])
@@ -68,6 +152,14 @@ def test_ve_follows_its_sde() -> None:
     f, g2 = drift_and_diffusion(VE(0.01, 50.0), T)
     assert torch.equal(f, torch.zeros_like(T))
     torch.testing.assert_close(g2, sigma**2 * 2 * math.log(5000))
+
+
+def test_optimal_transport_follows_the_sde_of_its_path() -> None:
+    # f = -1/(1 - t) and g² = 2 sigma (sigma' + sigma/(1 - t)).
+    t = T[:-1]
+    f, g2 = drift_and_diffusion(OptimalTransport(0.0), t)
+    torch.testing.assert_close(f, -1 / (1 - t))
+    torch.testing.assert_close(g2, 2 * t / (1 - t))
 
 
 @pytest.mark.parametrize("schedule", CONTINUOUS)

@@ -1,0 +1,95 @@
+"""Class labels: which models take them, and guidance by them.
+
+A network of K classes takes labels 0 … K, of which K says that there is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, TypeAlias
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from genbench.errors import UsageError
+from genbench.types import Categorical, Condition, SampleSpec
+
+LabelDropout: TypeAlias = Annotated[float, Field(ge=0, le=1)]
+Guidance: TypeAlias = Annotated[float, Field(ge=0)]
+"""Options of the contestants, as their signatures declare them."""
+
+
+def class_count(spec: SampleSpec, *, conditional: bool) -> int:
+    """How many classes a model of such samples tells apart: 0 unless it is ``conditional``.
+
+    Raises:
+        UsageError: ``conditional``, and the samples have no labels.
+    """
+    if not conditional:
+        return 0
+    label = spec.condition.get("label")
+    if not isinstance(label, Categorical):
+        raise UsageError("conditional = true needs labels, and this data has no labels")
+    return label.count
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Of a model with so many ``classes``; 0: it is unconditional."""
+
+    classes: int = 0
+    dropout: float = 0.1
+    """The share of labels that training replaces by K (Ho & Salimans 2022, algorithm 1)."""
+
+    @property
+    def conditions(self) -> frozenset[str]:
+        """What the model is conditioned on, by name."""
+        return frozenset({"label"} if self.classes else ())
+
+    def of(self, condition: Condition) -> Tensor | None:
+        """Labels ``(B,)``; ``None`` for an unconditional model."""
+        return condition["label"] if self.classes else None
+
+    def dropped(self, condition: Condition) -> Condition:
+        """The same with some of the labels K; of an unconditional model, the same."""
+        if not self.classes:
+            return condition
+        labels = condition["label"]
+        drop = torch.rand(len(labels), device=labels.device) < self.dropout
+        return {**condition, "label": labels.masked_fill(drop, self.classes)}
+
+    def check_guidance(self, guidance: float) -> None:
+        """Raises ``UsageError`` where there is nothing to guide by."""
+        if guidance != 1 and not self.classes:
+            raise UsageError("guidance needs a model that was trained with conditional = true")
+
+
+UNLABELLED = Labels()
+
+
+def guided(
+    predict: Callable[[Tensor, Tensor, Tensor], Tensor],
+    x_t: Tensor,
+    t: Tensor,
+    labels: Tensor,
+    null: int,
+    scale: float,
+) -> Tensor:
+    """Classifier-free guidance: F_null + ``scale`` (F_label - F_null) ``(B, *)``.
+
+    A denoiser is affine in F, so this guides E[x_0 | x_t] as it does the score (Ho & Salimans 2022,
+    eq. 6, whose w is ``scale`` - 1). ``predict`` is called once, with 2 B rows.
+
+    Channels beyond those of x_t, a learned variance's, are F_label's own.
+    """
+    both = predict(
+        torch.cat([x_t, x_t]),
+        t if t.ndim == 0 else torch.cat([t, t]),
+        torch.cat([labels, torch.full_like(labels, null)]),
+    )
+    with_label, without = both.chunk(2)
+    features = x_t.shape[1]
+    mixed = torch.lerp(without[:, :features], with_label[:, :features], scale)
+    return torch.cat([mixed, with_label[:, features:]], dim=1)

@@ -1,0 +1,52 @@
+"""How the diffusions learn: Adam, a warm-up, and what becomes of the learning rate."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Annotated, Literal, TypeAlias
+
+import torch
+from pydantic import Field
+
+from genbench.types import Optimization, Progress
+
+Decay: TypeAlias = Literal["cosine", "none"]
+Beta2: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
+"""Options of the contestants, as their signatures declare them."""
+
+WARMUP = 0.02
+"""Share of a training over which the learning rate rises from 0, unless told in images."""
+
+
+@dataclass(frozen=True)
+class Learning:
+    """Adam; a linear warm-up; cosine decay to 0, or none; gradients clipped to norm 1.
+
+    ``beta2`` is 0.99 (as in Karras et al. 2024, EDM2) rather than Adam's 0.999, whose average of a
+    thousand steps is most of a short training.
+    """
+
+    rate: float
+    """At its peak."""
+    decay: Decay = "cosine"
+    warmup: int | None = None
+    """Images over which the rate rises from 0; ``None``: 2 % of the training."""
+    beta2: float = 0.99
+
+    def rate_at(self, progress: Progress) -> float:
+        fraction = progress.fraction
+        risen = fraction / WARMUP if self.warmup is None else progress.images / self.warmup
+        factor = min(1.0, risen)
+        if self.decay == "cosine":
+            factor = factor * (1 + math.cos(math.pi * fraction)) / 2
+        return self.rate * factor
+
+    def optimization(self) -> Optimization:
+        return Optimization(
+            optimizer=lambda parameters: torch.optim.Adam(
+                parameters, betas=(0.9, self.beta2), fused=True
+            ),
+            learning_rate=self.rate_at,
+            clip_norm=1.0,
+        )
