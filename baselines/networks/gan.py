@@ -13,7 +13,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, leaky_relu
-from torch.nn.utils import parametrizations
+
+from baselines.games import append_labels, input_gradient, squared_norms
+from baselines.networks.spectral_norm import normalise_spectra
 
 CONV: dict[int, type[nn.Conv1d | nn.Conv2d | nn.Conv3d]] = {
     1: nn.Conv1d,
@@ -30,7 +32,9 @@ SLOPE = 0.2
 """Of every leaky ReLU, below zero."""
 
 
-def generator(shape: tuple[int, ...], *, channels: int, latent: int, bounded: bool) -> nn.Module:
+def generator(
+    shape: tuple[int, ...], *, channels: int, latent: int, bounded: bool, classes: int = 0
+) -> Generator:
     """A network from ``(B, latent)`` to ``(B, *shape)``, in [-1, 1] where ``bounded``.
 
     ``channels`` is the width at full size; dense layers are ``8 * channels`` wide. The dense layers
@@ -38,9 +42,9 @@ def generator(shape: tuple[int, ...], *, channels: int, latent: int, bounded: bo
     """
     features, *space = shape
     width = 8 * channels
-    layers = _dense_layers(latent, width)
+    layers = dense_layers(latent + classes, width)
     if space:
-        widths, base = _levels(channels, space)
+        widths, base = levels(channels, space)
         layers += [
             nn.Linear(width, widths[-1] * math.prod(base)),
             nn.Unflatten(1, (widths[-1], *base)),
@@ -52,10 +56,27 @@ def generator(shape: tuple[int, ...], *, channels: int, latent: int, bounded: bo
         layers += [nn.Linear(width, features)]
     if bounded:
         layers += [nn.Tanh()]
-    return nn.Sequential(*layers).apply(_initialise)
+    return Generator(classes, *layers).apply(initialise)
 
 
-def discriminator(shape: tuple[int, ...], *, channels: int, spectral_norm: bool) -> Discriminator:
+class Generator(nn.Sequential):
+    """Layers that take noise and, where there are ``classes``, the labels beside it."""
+
+    def __init__(self, classes: int, *layers: nn.Module) -> None:
+        super().__init__(*layers)
+        self.classes = classes
+
+    def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
+        if labels is not None:
+            noise = append_labels(noise, labels, self.classes)
+        for layer in self:
+            noise = layer(noise)
+        return noise
+
+
+def discriminator(
+    shape: tuple[int, ...], *, channels: int, spectral_norm: bool, classes: int = 0
+) -> Discriminator:
     """A discriminator of samples ``(C, *space)`` or ``(C,)``, as wide as ``generator`` is.
 
     ``spectral_norm`` divides each weight, seen as a matrix of output features by all the rest, by
@@ -64,7 +85,7 @@ def discriminator(shape: tuple[int, ...], *, channels: int, spectral_norm: bool)
     features, *space = shape
     width = 8 * channels
     if space:
-        widths, base = _levels(channels, space)
+        widths, base = levels(channels, space)
         trunk = nn.Sequential(
             CONV[len(space)](features, channels, 3, padding=1),
             *(DownBlock(narrow, wide, len(space)) for narrow, wide in pairwise(widths)),
@@ -77,13 +98,11 @@ def discriminator(shape: tuple[int, ...], *, channels: int, spectral_norm: bool)
             nn.Linear(width, 1),
         )
     else:
-        trunk = nn.Sequential(*_dense_layers(features, width))
+        trunk = nn.Sequential(*dense_layers(features, width))
         head = nn.Sequential(nn.Linear(width + 1, 1))
-    network = Discriminator(trunk, head).apply(_initialise)
+    network = Discriminator(trunk, head, classes).apply(initialise)
     if spectral_norm:
-        for module in list(network.modules()):
-            if isinstance(module, WEIGHTED):
-                parametrizations.spectral_norm(module)
+        normalise_spectra(network)
     return network
 
 
@@ -92,16 +111,25 @@ class Discriminator(nn.Module):
 
     The trunk's features ``(B, F, *)`` are joined by one more, constant over the minibatch: their
     standard deviation over it, averaged over ``(F, *)``. A generator of little diversity gives
-    itself away. The head takes the ``F + 1`` features to a logit.
+    itself away. The head takes the ``F + 1`` features to a logit; where there are ``classes``, the
+    logit also has the product of what the head's last layer takes with a vector of the label
+    (Miyato & Koyama 2018, eq. 3).
     """
 
-    def __init__(self, trunk: nn.Module, head: nn.Module) -> None:
+    def __init__(self, trunk: nn.Module, head: nn.Sequential, classes: int = 0) -> None:
         super().__init__()
         self.trunk = trunk
         self.head = head
+        last = head[-1]
+        assert isinstance(last, nn.Linear)
+        self.embedding = nn.Embedding(classes, last.in_features) if classes else None
 
-    def forward(self, *minibatches: Tensor, penalty: bool = False) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, *minibatches: Tensor, labels: Tensor | None = None, penalty: bool = False
+    ) -> tuple[Tensor, Tensor]:
         """M minibatches ``(B, *shape)`` to their logits ``(M, B)``, positive for real.
+
+        The ``labels`` ``(B,)`` are those of each minibatch.
 
         Real and generated samples are two minibatches of one call: the deviation is taken over each
         alone (on each device alone), and DDP broadcasts the spectral norms' buffers only once.
@@ -110,21 +138,17 @@ class Discriminator(nn.Module):
         of the first minibatch's logits (summed) with respect to its samples; else it is empty.
         """
         if not penalty:
-            logits = self._logits(torch.stack(minibatches))
+            logits = self._logits(torch.stack(minibatches), labels)
             return logits, logits.new_empty(0)
         first, *others = minibatches
-        # Here and not in the loss, where the gradient would pass through a wrapper's hooks; and in
-        # the weights' own precision, since the squares of small numbers suffer most from a lower.
-        with torch.autocast(first.device.type, enabled=False):
-            first = first.detach().to(next(self.parameters()).dtype).requires_grad_()
-            logits = self._logits(first[None])
-            (gradient,) = torch.autograd.grad(logits.sum(), first, create_graph=True)
-        squared_norm = gradient.float().square().flatten(1).sum(1)
+        logits, gradient = input_gradient(
+            lambda x: self._logits(x[None], labels), first, next(self.parameters()).dtype
+        )
         if others:
-            logits = torch.cat([logits, self._logits(torch.stack(others))])
-        return logits, squared_norm
+            logits = torch.cat([logits, self._logits(torch.stack(others), labels)])
+        return logits, squared_norms(gradient)
 
-    def _logits(self, minibatches: Tensor) -> Tensor:
+    def _logits(self, minibatches: Tensor, labels: Tensor | None) -> Tensor:
         """``(M, B, *shape)`` to ``(M, B)``."""
         count, size = minibatches.shape[:2]
         features = self.trunk(minibatches.flatten(0, 1))
@@ -133,8 +157,13 @@ class Discriminator(nn.Module):
         deviation = (variance + 1e-8).sqrt().flatten(1).mean(1).to(features.dtype)
         constant = deviation.repeat_interleave(size).view(-1, *[1] * (features.dim() - 1))
         constant = constant.expand_as(features[:, :1])
-        logits: Tensor = self.head(torch.cat([features, constant], 1))
-        return logits.view(count, size)
+        features = self.head[:-1](torch.cat([features, constant], 1))
+        logits: Tensor = self.head[-1](features).view(count, size)
+        if self.embedding is not None:
+            assert labels is not None
+            projection = self.embedding(labels.repeat(count)) * features
+            logits = logits + projection.sum(1).view(count, size)
+        return logits
 
 
 class UpBlock(nn.Module):
@@ -176,7 +205,7 @@ class DownBlock(nn.Module):
         return total * math.sqrt(0.5)
 
 
-def _levels(channels: int, space: list[int]) -> tuple[list[int], list[int]]:
+def levels(channels: int, space: list[int]) -> tuple[list[int], list[int]]:
     """The widths from full size down, and the sides at the last level."""
     widths, sides = [channels], space
     while all(side % 2 == 0 and side >= 4 for side in sides):
@@ -185,7 +214,7 @@ def _levels(channels: int, space: list[int]) -> tuple[list[int], list[int]]:
     return widths, sides
 
 
-def _dense_layers(inputs: int, width: int) -> list[nn.Module]:
+def dense_layers(inputs: int, width: int) -> list[nn.Module]:
     return [
         nn.Linear(inputs, width),
         nn.LeakyReLU(SLOPE),
@@ -194,9 +223,9 @@ def _dense_layers(inputs: int, width: int) -> list[nn.Module]:
     ]
 
 
-def _initialise(module: nn.Module) -> None:
+def initialise(module: nn.Module) -> None:
     """He et al. (2015), eq. 15, which keeps the variance where PyTorch's default lets it shrink."""
-    if isinstance(module, WEIGHTED):
+    if isinstance(module, (*WEIGHTED, nn.Embedding)):
         nn.init.kaiming_normal_(module.weight, SLOPE)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
+    if isinstance(module, WEIGHTED) and module.bias is not None:
+        nn.init.zeros_(module.bias)

@@ -16,7 +16,8 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from baselines.gan import LOSSES, Gan, gan
+from baselines.games import LOSSES
+from baselines.gan import Gan, gan
 from baselines.networks.gan import WEIGHTED, Discriminator
 from genbench.errors import UsageError
 from genbench.registry import check_options
@@ -57,7 +58,7 @@ class Line(nn.Module):
         super().__init__()
         self.theta = nn.Parameter(torch.tensor(theta))
 
-    def forward(self, z: Tensor) -> Tensor:
+    def forward(self, z: Tensor, labels: None) -> Tensor:
         return self.theta + z
 
 
@@ -68,9 +69,10 @@ def one_dimensional(loss: str, w: float, theta: float, r1: float) -> Gan:
         head.weight.copy_(torch.tensor([[w, 0.0]]))
         head.bias.zero_()
     return Gan(
-        Discriminator(nn.Identity(), head),
+        Discriminator(nn.Identity(), nn.Sequential(head)),
         Line(theta),
         latent=1,
+        classes=0,
         loss=LOSSES[loss],
         r1=r1,
         r1_interval=4,
@@ -102,7 +104,7 @@ def test_losses_and_gradients_have_their_closed_form(loss: str, step: int) -> No
         assert float(turn.diagnostics["r1"]) == pytest.approx(gamma / 2 * w**2)
     else:
         assert "r1" not in turn.diagnostics
-    weight = model.players["discriminator"].get_parameter("head.weight")
+    weight = model.players["discriminator"].get_parameter("head.0.weight")
     assert turn.player == "discriminator"
     assert turn.loss.item() == pytest.approx(value.item(), rel=1e-5)
     assert weight.grad is not None
@@ -178,7 +180,7 @@ def test_head_sees_the_deviation_of_its_minibatch() -> None:
     with torch.no_grad():
         head.weight.copy_(torch.tensor([[0.0, 0.0, 0.0, 1.0]]))
         head.bias.zero_()
-    discriminator = Discriminator(nn.Identity(), head)
+    discriminator = Discriminator(nn.Identity(), nn.Sequential(head))
     wide, narrow = torch.randn(6, 3), torch.ones(6, 3)
     (first, second), _ = discriminator(wide, narrow)
     expected = wide.std(0, unbiased=False).mean()

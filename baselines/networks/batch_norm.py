@@ -1,0 +1,92 @@
+"""Batch normalisation for the networks of GANs (Ioffe & Szegedy 2015), with or without labels.
+
+In training each call normalises by the moments of its own rows: those of one device, of one
+minibatch of one call, as in the papers. No running average is kept. It would belong to the weights
+as they were trained, and the weights that are sampled are mostly an average of those, of other
+moments; nor would DDP, which broadcasts buffers at each call, let a network be called twice before
+its backward pass. For sampling, ``Standing`` takes the moments of the very weights at hand.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import batch_norm
+
+PASSES, ROWS = 16, 64
+"""How many batches of how many rows of noise give the standing moments."""
+
+
+class BatchNorm(nn.Module):
+    """``(B, C, *space)`` to the same, each channel of mean 0 and variance 1, then scaled and
+    shifted: by numbers of its own, or by those of each row's label, where there are ``classes``
+    (Dumoulin et al. 2017, eq. 5)."""
+
+    def __init__(self, channels: int, classes: int = 0) -> None:
+        super().__init__()
+        shape = (classes, channels) if classes else (channels,)
+        self.weight = nn.Parameter(torch.ones(shape))
+        self.bias = nn.Parameter(torch.zeros(shape))
+        self.moments: tuple[Tensor, Tensor] | None = None
+        """Mean and variance ``(C,)`` in evaluation, from ``Standing``."""
+
+    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        if self.training:
+            mean, variance = None, None
+        else:
+            assert self.moments is not None, "Standing must be called before"
+            mean, variance = self.moments
+        if labels is None:
+            return batch_norm(x, mean, variance, self.weight, self.bias, self.training)
+        h = batch_norm(x, mean, variance, training=self.training)
+        shape = (*h.shape[:2], *[1] * (h.ndim - 2))
+        scale = self.weight[labels].to(h.dtype).view(shape)
+        shift = self.bias[labels].to(h.dtype).view(shape)
+        return torch.addcmul(shift, h, scale)
+
+
+class Standing:
+    """Gives a generator its standing moments (Brock et al. 2019, section 3, with appendix B), once
+    for the weights that it has: a sample then depends on weights, noise and label alone."""
+
+    def __init__(self, latent: int, classes: int) -> None:
+        self.latent = latent
+        self.classes = classes
+        self._weights: list[tuple[int, int]] = []
+
+    @torch.no_grad()
+    def __call__(self, generator: nn.Module) -> None:
+        """Leave in each ``BatchNorm`` of ``generator`` the mean and the variance of what reaches it
+        in training, over ``PASSES`` batches of fixed noise and, where there are classes, uniform
+        labels."""
+        norms = [module for module in generator.modules() if isinstance(module, BatchNorm)]
+        weights = [(p.data_ptr(), p._version) for p in generator.parameters()]
+        if not norms or weights == self._weights:
+            return
+        device = next(generator.parameters()).device
+        stream = torch.Generator().manual_seed(0)
+        seen: dict[nn.Module, list[Tensor]] = {norm: [] for norm in norms}
+
+        def look(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            x = inputs[0].double()
+            variance, mean = torch.var_mean(x, (0, *range(2, x.ndim)), correction=0)
+            seen[norm].append(torch.stack([mean, variance + mean.square()]))
+
+        handles = [norm.register_forward_pre_hook(look) for norm in norms]
+        training = generator.training
+        generator.train(True)
+        with torch.autocast(device.type, enabled=False):
+            for _ in range(PASSES):
+                noise = torch.randn(ROWS, self.latent, generator=stream).to(device)
+                labels = None
+                if self.classes:
+                    labels = torch.randint(self.classes, (ROWS,), generator=stream).to(device)
+                # Past its hooks: whoever counts evaluations counts those of samples.
+                generator.forward(noise, labels)
+        generator.train(training)
+        for handle in handles:
+            handle.remove()
+        for norm in norms:
+            mean, square = torch.stack(seen[norm]).mean(0)
+            norm.moments = mean.float(), (square - mean.square()).float()
+        self._weights = weights

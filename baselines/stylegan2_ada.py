@@ -1,0 +1,239 @@
+"""StyleGAN2 with adaptive discriminator augmentation (Karras et al. 2020, "Analyzing and improving
+the image quality of StyleGAN"; Karras et al. 2020, "Training generative adversarial networks with
+limited data").
+
+The published CIFAR-10 configuration (appendix D of the latter; FID 2.42 with labels) is ``channels
+= 512, latent = 512, residual = false, group = 32, r1 = 0.01``, and otherwise the defaults, but for
+the decay of the learning rate: 20.2 M parameters in the generator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from torch import Tensor, nn
+
+from baselines.augmentation import AdaptiveProbability, augment, over_ranks
+from baselines.games import (
+    LOSSES,
+    Decay,
+    accuracies,
+    class_count,
+    conditions_of,
+    decayed,
+    frozen,
+    labels_of,
+)
+from baselines.networks.pyramid import sizes, widths
+from baselines.networks.stylegan2 import Augment, Discriminator, Generator
+from genbench.errors import UsageError
+from genbench.types import Batch, Condition, Optimization, Progress, SampleSpec, Turn
+
+R1_INTERVAL = 16
+PATH_INTERVAL = 4
+INTERVALS = {"discriminator": R1_INTERVAL, "generator": PATH_INTERVAL}
+"""Steps from one regularisation of a player to the next, each weighted by as much (Karras et al.
+2020, "Analyzing and improving", section 3.1)."""
+PATH_DECAY = 0.01
+"""Of the running mean of path lengths, a regularisation."""
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+def stylegan2_ada(
+    spec: SampleSpec,
+    *,
+    channels: PositiveInt = 32,
+    max_channels: PositiveInt = 512,
+    latent: PositiveInt = 64,
+    mapping_layers: PositiveInt = 2,
+    residual: bool = True,
+    group: PositiveInt = 4,
+    conditional: bool = False,
+    r1: NonNegativeFloat = 0.1,
+    path_length: NonNegativeFloat = 0.0,
+    mixing: Share = 0.0,
+    augment: Literal["ada", "none"] = "ada",
+    ada_target: Share = 0.6,
+    ada_images: PositiveInt = 500_000,
+    learning_rate: PositiveFloat = 2.5e-3,
+    decay: Decay = "none",
+) -> StyleGan2Ada:
+    """StyleGAN2 with adaptive augmentation, for signals of 1 to 3 sides.
+
+    Args:
+        spec: Sides are halved together, down to 4 or the first odd one; 16 at most may be left.
+        channels: Width at the full size, doubled at each halving.
+        max_channels: The width to which it is doubled.
+        latent: Dimensions of z and of w.
+        mapping_layers: From z to w; 8 for pictures of faces.
+        residual: Whether the discriminator's blocks have shortcuts.
+        group: Samples over which it sees the standard deviation.
+        conditional: Whether the players see the labels.
+        r1: γ of the gradient penalty R1 (Mescheder et al. 2018, eq. 9), every 16 steps; 0: none.
+            The published heuristic is 0.0002 × pixels / batch.
+        path_length: Weight of the regularisation of path lengths, every 4 steps; 2 as published
+            for faces, 0 for none.
+        mixing: The share of generated samples that two latents make; 0.9 as published for faces.
+        augment: ``ada`` or ``none``.
+        ada_target: The share of real samples recognised at which p stands still, less that of those
+            taken for generated.
+        ada_images: Images in which p can rise by 1.
+        learning_rate: Of both players, before the correction for lazy regularisation.
+        decay: How it falls; the published one does not.
+
+    Raises:
+        UsageError: Points, sides that do not fit, ``conditional`` without labels.
+    """
+    features, *space = spec.shape
+    if not space:
+        raise UsageError("stylegan2-ada is for signals with sides, and the samples are points")
+    levels = sizes("stylegan2-ada", tuple(space))
+    channels_of = widths(len(levels), channels=channels, max_channels=max_channels)
+    classes = class_count(spec, conditional=conditional)
+    return StyleGan2Ada(
+        Discriminator(
+            features, levels, channels_of, residual=residual, group=group, classes=classes
+        ),
+        Generator(
+            features,
+            levels,
+            channels_of,
+            latent=latent,
+            mapping_layers=mapping_layers,
+            classes=classes,
+        ),
+        latent=latent,
+        conditions=conditions_of(classes),
+        r1=r1,
+        path_length=path_length,
+        mixing=mixing,
+        ada=AdaptiveProbability(target=ada_target, images=ada_images) if augment == "ada" else None,
+        learning_rate=learning_rate,
+        decay=decay,
+    )
+
+
+class StyleGan2Ada(nn.Module):
+    """Two players; every few steps, each has one more turn for its regularisation."""
+
+    path_mean: Tensor
+
+    def __init__(
+        self,
+        discriminator: nn.Module,
+        generator: nn.Module,
+        *,
+        latent: int,
+        conditions: frozenset[str],
+        r1: float,
+        path_length: float,
+        mixing: float,
+        ada: AdaptiveProbability | None,
+        learning_rate: float,
+        decay: Decay,
+    ) -> None:
+        super().__init__()
+        self.players = nn.ModuleDict({"discriminator": discriminator, "generator": generator})
+        self.noise_shape = (latent,)
+        self.conditions = conditions
+        self.r1 = r1
+        self.path_length = path_length
+        self.mixing = mixing
+        self.ada = ada
+        self.register_buffer("path_mean", torch.zeros(()))
+        self.learning_rate = learning_rate
+        self.decay: Decay = decay
+
+    def optimization(self, player: str) -> Optimization:
+        """Adam with β = (0, 0.99), corrected for lazy regularisation: of k + 1 steps that make k,
+        each is c = k / (k + 1) of one, so the learning rate is c times as high and β is βᶜ. As in
+        the published code, whether or not the player is regularised."""
+        interval = INTERVALS[player]
+        correction = interval / (interval + 1)
+        rate = correction * self.learning_rate
+        betas = (0.0, 0.99**correction)
+        return Optimization(
+            partial(torch.optim.Adam, lr=rate, betas=betas, fused=True), decayed(rate, self.decay)
+        )
+
+    def losses(self, batch: Batch, progress: Progress) -> Iterator[Turn]:
+        """The discriminator's turns, then the generator's, on the same generated samples.
+
+        Diagnostics: ``accuracy_real`` and ``accuracy_fake``; ``augmentation``, p; ``r1`` and
+        ``path_length``, the penalties before their weights for being lazy.
+        """
+        real, labels = batch.data, labels_of(batch.condition, self.conditions)
+        discriminator, generator = self.players["discriminator"], self.players["generator"]
+        augment = self._augment()
+        # The generator does not move before its own turn, so one forward pass serves both turns.
+        fake, _ = generator(self._noise(real), labels, mixing=self.mixing)
+
+        (logits_real, logits_fake), _ = discriminator(
+            real, fake.detach(), labels=labels, augment=augment
+        )
+        diagnostics = accuracies(logits_real, logits_fake)
+        if self.ada is not None:
+            diagnostics["augmentation"] = self.ada.p.clone()
+        loss = LOSSES["non-saturating"]
+        yield Turn("discriminator", loss.discriminator(logits_real, logits_fake), diagnostics)
+        if self.r1 > 0 and progress.step % R1_INTERVAL == 0:
+            yield self._r1_turn(real, labels, augment)
+
+        with frozen(discriminator):
+            (logits_fake,), _ = discriminator(fake, labels=labels, augment=augment)
+        yield Turn("generator", loss.generator(logits_fake))
+        if self.path_length > 0 and progress.step % PATH_INTERVAL == 0:
+            yield self._path_turn(real, labels)
+
+        if self.ada is not None:
+            self.ada.update(logits_real, progress.step)
+
+    def sample(self, noise: Tensor, condition: Condition, *, truncation: Share = 1.0) -> Tensor:
+        """Standard normal ``(B, latent)`` to samples ``(B, *shape)``.
+
+        ``truncation`` is ψ: how far each w is let go from their mean; 1 leaves it alone.
+        """
+        samples: Tensor
+        samples, _ = self.players["generator"](
+            noise, labels_of(condition, self.conditions), truncation=truncation
+        )
+        return samples
+
+    def _r1_turn(self, real: Tensor, labels: Tensor | None, augment: Augment | None) -> Turn:
+        """The gradient with respect to the samples before their augmentation, as in the code."""
+        logits, squared_norm = self.players["discriminator"](
+            real, labels=labels, augment=augment, penalty=True
+        )
+        r1 = self.r1 / 2 * squared_norm.mean()
+        return Turn("discriminator", R1_INTERVAL * r1 + _nothing(logits), {"r1": r1.detach()})
+
+    def _path_turn(self, real: Tensor, labels: Tensor | None) -> Turn:
+        """(‖J_wᵀ y‖ - a)², where a is its running mean, for half a minibatch (appendix B)."""
+        count = max(len(real) // 2, 1)
+        samples, lengths = self.players["generator"](
+            self._noise(real[:count]),
+            None if labels is None else labels[:count],
+            mixing=self.mixing,
+            path_lengths=True,
+        )
+        self.path_mean.lerp_(over_ranks(lengths.detach().mean()).to(self.path_mean), PATH_DECAY)
+        penalty = self.path_length * (lengths - self.path_mean).square().mean()
+        loss = PATH_INTERVAL * penalty + _nothing(samples)
+        return Turn("generator", loss, {"path_length": penalty.detach()})
+
+    def _noise(self, samples: Tensor) -> Tensor:
+        return torch.randn(len(samples), *self.noise_shape, device=samples.device)
+
+    def _augment(self) -> Augment | None:
+        return None if self.ada is None else partial(augment, p=self.ada.p)
+
+
+def _nothing(outputs: Tensor) -> Tensor:
+    """0, by way of every parameter: DDP waits for a gradient of each, and a penalty has none of,
+    say, the last bias."""
+    return 0 * outputs.mean()

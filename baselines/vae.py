@@ -1,0 +1,150 @@
+"""VAE: the variational autoencoder (Kingma & Welling 2014), with the noise of its decoder at its
+best (Rybkin et al. 2021). Neither a diffusion nor a GAN: a point of reference."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from functools import partial
+
+import torch
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from torch import Tensor, nn
+
+from baselines.games import Decay, class_count, conditions_of, decayed, labels_of, latent_size
+from baselines.networks.vae import autoencoder
+from genbench.errors import UsageError
+from genbench.types import Batch, Condition, Optimization, Progress, SampleSpec, Turn
+
+WARM_UP = 0.5
+"""Share of a training over which the divergence's weight rises from 0: else the decoder may never
+learn to heed the code (Sønderby et al. 2016, section 2.3)."""
+MEMORY = 0.99
+"""Share of the running error that a step keeps."""
+LEAST_ERROR = 1e-6
+"""Added to the mean squared error, so that its logarithm stays finite where nothing is lost: an
+eighth of what rounding to 256 levels costs."""
+
+
+def vae(
+    spec: SampleSpec,
+    *,
+    channels: PositiveInt = 32,
+    latent: PositiveInt | None = None,
+    beta: NonNegativeFloat = 1.0,
+    learning_rate: PositiveFloat = 3e-3,
+    decay: Decay = "cosine",
+    conditional: bool = False,
+) -> Vae:
+    """A VAE: a convolutional encoder and decoder with a Gaussian likelihood; MLPs for points.
+
+    Args:
+        spec: Any number of channels and 1 to 3 sides, or points.
+        channels: Width at full size, doubled at each halving up to fourfold; an eighth of an MLP's.
+        latent: Dimensions of the code; by default 16, or as many as a point has.
+        beta: Weight of the code's divergence from its prior (Higgins et al. 2017, eq. 4); 1 for
+            the evidence lower bound.
+        learning_rate: At the start.
+        decay: How it falls.
+        conditional: On labels, beside what encoder and decoder take (Sohn et al. 2015).
+
+    Raises:
+        UsageError: More than 3 sides, labels that are not there.
+    """
+    if len(spec.shape) > 4:
+        raise UsageError(f"vae needs at most 3 sides; the samples are {spec.shape}")
+    classes = class_count(spec, conditional=conditional)
+    latent = latent_size(spec, latent, 16)
+    bounded = spec.levels is not None
+    return Vae(
+        autoencoder(spec.shape, channels=channels, latent=latent, bounded=bounded, classes=classes),
+        latent=latent,
+        classes=classes,
+        beta=beta,
+        noisy=not bounded,
+        learning_rate=learning_rate,
+        decay=decay,
+    )
+
+
+class Vae(nn.Module):
+    """x = μ(z) + σ ε, with one σ for all values, and z standard normal."""
+
+    error: Tensor
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        latent: int,
+        classes: int,
+        beta: float,
+        noisy: bool,
+        learning_rate: float,
+        decay: Decay,
+    ) -> None:
+        super().__init__()
+        self.players = nn.ModuleDict({"autoencoder": network})
+        self.noise_shape = (latent,)
+        self.conditions = conditions_of(classes)
+        self.beta = beta
+        self.noisy = noisy
+        self.learning_rate = learning_rate
+        self.decay = decay
+        # σ², for sampling: nothing in the training depends on it, so each device may have its own.
+        self.register_buffer("error", torch.ones(()))
+
+    def optimization(self, player: str) -> Optimization:
+        """Adam, with the β₂ of the diffusions, since the trainings are as short."""
+        return Optimization(
+            partial(torch.optim.Adam, lr=self.learning_rate, betas=(0.9, 0.99), fused=True),
+            decayed(self.learning_rate, self.decay),
+        )
+
+    def losses(self, batch: Batch, progress: Progress) -> Iterator[Turn]:
+        """The negative evidence lower bound in nats a dimension (Kingma & Welling 2014, eq. 10).
+
+        σ² is what makes the batch likeliest, the mean squared error (Rybkin et al. 2021, section
+        4.1): the squared error then counts by its logarithm, and needs no weight.
+
+        Diagnostics: ``squared_error``, the mean; ``divergence``, of the code from its prior, in
+        nats a sample.
+        """
+        x, labels = batch.data, labels_of(batch.condition, self.conditions)
+        mean, code_mean, code_log_variance = (
+            output.float() for output in self.players["autoencoder"](x, labels)
+        )
+        squared_error = (x - mean).square().mean() + LEAST_ERROR
+        variance = code_log_variance.exp()
+        divergence = (code_mean.square() + variance - 1 - code_log_variance).sum(1).mean() / 2
+        loss = (math.log(2 * math.pi) + squared_error.log() + 1) / 2
+        beta = self.beta * min(1, progress.fraction / WARM_UP)
+        loss = loss + beta * divergence / x[0].numel()
+        # The plain mean at first, then a moving one.
+        self.error.lerp_(squared_error.detach(), max(1 - MEMORY, 1 / (progress.step + 1)))
+        yield Turn(
+            "autoencoder",
+            loss,
+            {"squared_error": squared_error.detach(), "divergence": divergence.detach()},
+        )
+
+    def sample(
+        self,
+        noise: Tensor,
+        condition: Condition,
+        *,
+        temperature: NonNegativeFloat = 1.0,
+        decoder_noise: NonNegativeFloat | None = None,
+    ) -> Tensor:
+        """Standard normal ``(B, latent)`` to samples ``(B, *shape)``, of the condition's labels
+        where the model is conditional.
+
+        Args:
+            temperature: Standard deviation of the code; below 1, more typical samples.
+            decoder_noise: The share of σ ε that is added to the decoder's mean. By default all of
+                it to real values, none to integers, whose means are shown by custom.
+        """
+        labels = labels_of(condition, self.conditions)
+        mean: Tensor = self.players["autoencoder"](temperature * noise, labels, decode=True)
+        share = float(self.noisy) if decoder_noise is None else decoder_noise
+        return mean + share * self.error.sqrt() * torch.randn_like(mean)
