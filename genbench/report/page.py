@@ -48,7 +48,8 @@ class Strip:
 
     label: str
     title: str
-    picture: Markup
+    picture: Markup | None
+    """``None``: the title says why."""
 
 
 @dataclass(frozen=True)
@@ -213,14 +214,15 @@ def strips(trained: Sequence[Training]) -> list[Strip]:
             label = row.label if kind == "reverse" else ""
             if path is None or kind + label in made:
                 continue
+            title, drawn = TITLES[kind], None
             try:
                 frames = read_frames(Path(path))
                 title = TITLES[frames.kind]
                 drawn = strip_on_page(frames, f"{title}: {row.label}")
-            except DataError:
-                continue  # of a kind that has no picture; damage is told by the next run
+            except DataError as error:
+                title = f"{title}: {error}"
             made[kind + label] = Strip(row.label, title, drawn)
-    return sorted(made.values(), key=lambda strip: strip.title != TITLES["forward"])
+    return sorted(made.values(), key=lambda strip: not strip.title.startswith(TITLES["forward"]))
 
 
 def _pictured(row: Entrant) -> Record:

@@ -150,7 +150,8 @@ def _sampling(entries: Sequence[Entrant]) -> list[str]:
         ]
         if found:
             options: Mapping[str, Any] = found[0]
-            said = ", ".join(f"{name} {_said(value)}" for name, value in options.items())
+            given = {name: value for name, value in options.items() if value is not None}
+            said = ", ".join(f"{name} {_said(value)}" for name, value in given.items())
             parts.append(f"{row.label}: {said}")
     return [f"Sampling options: {'; '.join(parts)}."] if parts else []
 

@@ -140,7 +140,8 @@ def test_the_metric_is_pseudo_huber() -> None:
 
 
 def test_intervals_double_as_in_the_paper() -> None:
-    # Song & Dhariwal 2024, eq. 11: N(k) = min(s_0 2^⌊k/K'⌋, s_1) + 1, K' = ⌊K/(log₂⌊s_1/s_0⌋ + 1)⌋.
+    # Song & Dhariwal 2024, section 3.4:
+    # N(k) = min(s_0 2^⌊k/K'⌋, s_1) + 1, K' = ⌊K/(log₂⌊s_1/s_0⌋ + 1)⌋.
     steps, it = 400_000, model(Linear())
     stage = steps // (int(math.log2(1280 // 10)) + 1)
     for k in [0, 1, *(edge + d for edge in range(stage, steps, stage) for d in (-1, 0, 1))]:
@@ -155,7 +156,8 @@ def test_one_number_of_intervals_stays() -> None:
 
 
 def test_levels_are_drawn_as_in_the_paper() -> None:
-    # Song & Dhariwal 2024, eq. 10: p(σ_i) ∝ erf((log σ_{i+1} + 1.1)/(√2 2)) - erf((log σ_i + …)).
+    # Song & Dhariwal 2024, section 3.5:
+    # p(σ_i) ∝ erf((log σ_{i+1} + 1.1)/(√2 2)) - erf((log σ_i + 1.1)/(√2 2)).
     torch.manual_seed(0)
     it = model(Linear())
     progress = Progress(0, 0, 128_000)

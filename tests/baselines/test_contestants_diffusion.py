@@ -341,6 +341,22 @@ def test_a_learned_variance_at_its_ends_is_a_fixed_one(value: float, variance: s
     torch.testing.assert_close(learned, sample(model, noise, {"steps": 10, "variance": variance}))
 
 
+@pytest.mark.parametrize(("sde", "posterior"), [("vp", False), ("subvp", True), ("ve", True)])
+def test_variances_of_the_ancestral_predictor(sde: str, posterior: bool) -> None:
+    # Song et al. 2021: β in eq. 4, for VP; that of the posterior in eq. 47, for VE.
+    model = build("score-sde", POINTS, {"sde": sde})
+    model.denoiser = lambda *_, **__: Nothing()
+    torch.manual_seed(0)
+    way = {"steps": 2, "predictor": "ancestral", "corrector": "none"}
+    (_, t), (x, s), _ = model.path(torch.zeros(4, 2), {}, **way)
+    (alpha_s, sigma_s), (alpha_t, sigma_t) = model.schedule(s), model.schedule(t)
+    variance = sigma_t**2 - (alpha_t / alpha_s * sigma_s) ** 2
+    if posterior:
+        variance *= (sigma_s / sigma_t) ** 2
+    torch.manual_seed(0)
+    torch.testing.assert_close(x, variance.sqrt().float() * torch.randn(4, 2))
+
+
 @pytest.mark.parametrize(("name", "options"), [("score-sde", {"sde": "ve"}), ("edm", {})])
 def test_sampling_starts_from_noise_of_the_schedules_scale(
     name: str, options: dict[str, Any]

@@ -105,7 +105,7 @@ def test_losses_and_gradients_have_their_closed_form() -> None:
 def test_r1_and_r2_are_the_squared_gradients_of_their_definitions(
     shape: tuple[int, ...], p: float
 ) -> None:
-    model = tiny(*shape, augment=p).double()
+    model = tiny(*shape).double()
     for parameter in model.parameters():  # the blocks' last layers are zero at the start
         nn.init.normal_(parameter, std=0.3)
     real = torch.randn(3, *shape, dtype=torch.float64)
@@ -215,7 +215,9 @@ def test_published_configurations_have_their_parameters(name: str) -> None:
 def test_a_turn_gives_gradients_to_its_player_alone(
     shape: tuple[int, ...], conditional: bool
 ) -> None:
-    model = r3gan(spec_of(*shape, classes=3), **TINY, conditional=conditional, augment=0.5)
+    model = r3gan(
+        spec_of(*shape, classes=3), **TINY, conditional=conditional, augment_probability=0.5
+    )
     batch = Batch(torch.rand(4, *shape) * 2 - 1, {"label": torch.tensor([0, 1, 2, 0])})
     order = []
     for turn in model.losses(batch, Progress(0, 1, 1)):
@@ -275,7 +277,7 @@ def test_wrong_requests_are_told() -> None:
 
     refuses({"gama": 1}, "no option 'gama'; did you mean 'gamma'")
     refuses({"beta2": 1}, "'beta2'.*less than 1")
-    refuses({"augment": 1.5}, "'augment'.*less than or equal to 1")
+    refuses({"augment_probability": 1.5}, "'augment_probability'.*less than or equal to 1")
     with pytest.raises(UsageError, match="no labels"):
         r3gan(spec_of(1, 8, 8), conditional=True)
     for shape in [(1, 35, 35), (1, 4, 4, 4, 4)]:

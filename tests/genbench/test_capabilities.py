@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,12 @@ from lightning_fabric import Fabric
 from PIL import Image
 from torch import Tensor, nn
 
-from genbench import registry, sampling
+from genbench import registry, sampling, storage
 from genbench.cli import main
 from genbench.data import open_samples
 from genbench.data.arrays import read_file
 from genbench.errors import NonFiniteSamples, UsageError
-from genbench.report import Frames, animation_gif, strip_png
+from genbench.report import Frames, animation_gif, strip_png, write_report
 from genbench.results import Record, read_records
 from genbench.sampling import likelihood, passage
 from genbench.tables import amount
@@ -303,6 +304,24 @@ def test_the_report_shows_the_passages(out: Path, rows: dict[str, Record]) -> No
     assert page.count("a walk through the noise: Plain") == 1
     assert set(rows["Capable"].files) == {"history", "samples", "forward", "reverse"}
     assert set(rows["Plain"].files) == {"history", "samples", "reverse"}
+
+
+def test_passages_that_are_gone_or_have_no_picture_are_named(out: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    shutil.copytree(out, folder)
+    rows = {record.entry: record for record in read_records(folder)}
+    gone = folder / rows["Capable"].files["reverse"]
+    storage.remove(storage.card_path(gone), gone)
+    heard = folder / rows["Given"].files["reverse"]
+    data, card = storage.require_artefact(heard)
+    storage.write_artefact(heard, data, {**card, "modality": "audio"})
+    write_report([folder], tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert f"noise → samples: {gone.name}: no such file" in page
+    assert "noise → samples: no picture of samples of modality &#39;audio&#39;" in page
+    heard.write_bytes(data[:-1])
+    with pytest.raises(storage.Damaged, match=heard.name):
+        write_report([folder], tmp_path / "report.html")
 
 
 def test_again_computes_nothing(out: Path) -> None:
