@@ -23,7 +23,16 @@ from genbench.runner import Host
 from genbench.seeding import seed_all
 from genbench.suite import Precision
 from genbench.training import checkpoint, loop
-from genbench.types import Batch, Event, GenerativeModel, Progress, Samples, TensorSamples, Turn
+from genbench.types import (
+    Batch,
+    Condition,
+    Event,
+    GenerativeModel,
+    Progress,
+    Samples,
+    TensorSamples,
+    Turn,
+)
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -130,6 +139,11 @@ class Trial:
         model.load_state_dict(state)
         return model
 
+    def condition(self, model: GenerativeModel, count: int) -> Condition:
+        """What ``model`` obeys, of as many samples of the trial's data, again and again."""
+        rows = torch.arange(count) % len(self.data)
+        return {name: self.data.condition[name][rows] for name in getattr(model, "conditions", ())}
+
     def draw(self, model: GenerativeModel, count: int) -> Tensor:
         """``(count, *shape)`` in the stored view, as every run draws them."""
         drawn = sampling.draw(
@@ -140,6 +154,7 @@ class Trial:
             seed=SEED,
             options=self.sample,
             report=quiet,
+            given=lambda block: self.condition(model, sampling.BLOCK),
         )
         return drawn.data
 
@@ -151,7 +166,8 @@ class Trial:
         model.train(False)
         seed_all(SEED, "sample", 0)
         with _fabric(precision).autocast():
-            return model.sample(noise.clone(), {}, **self.sample)
+            condition = self.condition(model, len(noise))
+            return model.sample(noise.clone(), condition, **self.sample)
 
 
 EVERY_STEP = {"CHECKPOINT_SECONDS": 0.0, "CHECKPOINT_SHARE": math.inf}

@@ -30,6 +30,8 @@ KINDS = {
     "a snapshot's card": "runs/toy*/snapshots/*.json",
     "samples": "runs/toy*/samples/*.safetensors",
     "their card": "runs/toy*/samples/*.json",
+    "a passage": "runs/toy*/passages/*.safetensors",
+    "a passage's card": "runs/toy*/passages/*.json",
     "scores": "runs/toy*/scores/*.json",
     "a record": "runs/toy*/records/*.json",
     "a time": "runs/toy*/timing/*.json",

@@ -136,6 +136,11 @@ def test_sound_models(model: str) -> None:
     assert (faults(checks), skipped(checks)) == ({}, set())
 
 
+def test_a_sound_model_of_labels() -> None:
+    checks = model_checks("gan", options={"channels": 4, "conditional": True}, data=["digits"])
+    assert (faults(checks), skipped(checks)) == ({}, set())
+
+
 def trial(model: str, data: str) -> Trial:
     options = SMALL.get(model, {}).get("options", {})
     return Trial(registry.models.get(model), options, {}, open_samples(data, Path()), data)
