@@ -36,6 +36,8 @@ MILLISECONDS = 80
 PAUSE = 18
 STRIP = 10
 """Frames of a strip."""
+ACROSS = 5
+"""Clouds of points in a row: more would be too small to be read."""
 
 
 @dataclass(frozen=True)
@@ -75,11 +77,12 @@ def read_frames(path: Path) -> Frames:
 
 
 def strip_on_page(frames: Frames, label: str) -> Markup:
-    """An ``<img>`` or ``<svg>``: a row a sample, or a cloud a frame, from left to right. Raises
-    ``DataError`` for what has no picture."""
+    """An ``<img>``, a row a sample and a column a frame; or an ``<svg>`` of clouds, a frame each,
+    row by row. Raises ``DataError`` for what has no picture."""
     frames = frames.some(STRIP)
     if _are_points(frames):
-        return svg(_clouds(frames.each()), label, size=(1.1 * len(frames.data), 1.2))
+        rows, columns = _grid_of(len(frames.data))
+        return svg(_clouds(frames.each()), label, size=(1.2 * columns, 1.2 * rows))
     return embedded(_rows(frames), label)
 
 
@@ -87,7 +90,8 @@ def strip_png(frames: Frames) -> bytes:
     """The same as a PNG file."""
     frames = frames.some(STRIP)
     if _are_points(frames):
-        return _drawn(_clouds(frames.each()), (1.6 * len(frames.data), 1.7))
+        rows, columns = _grid_of(len(frames.data))
+        return _drawn(_clouds(frames.each()), (1.6 * columns, 1.6 * rows))
     buffer = io.BytesIO()
     _enlarged(_rows(frames), frames).save(buffer, "PNG")
     return buffer.getvalue()
@@ -157,20 +161,28 @@ def _reach(clouds: list[Preview]) -> float:
 
 
 def _clouds(clouds: list[Preview], within: float | None = None) -> Callable[[Axes], None]:
-    """Side by side on one pair of axes, each moved by as much as one is wide."""
-    reach = _reach(clouds) if within is None else within
-    right = np.array([2 * reach, 0.0])
-    moved = [plane(cloud) + number * right for number, cloud in enumerate(clouds)]
+    """Clouds in rows of ``ACROSS`` on one pair of axes, each moved by as much as one is wide."""
+    side = 2 * (_reach(clouds) if within is None else within)
+    places = [divmod(number, ACROSS) for number in range(len(clouds))]
+    moved = [
+        plane(cloud) + np.array([column * side, -row * side])
+        for cloud, (row, column) in zip(clouds, places, strict=True)
+    ]
     points = np.concatenate(moved)
+    rows, columns = _grid_of(len(clouds))
 
     def plot(axes: Axes) -> None:
         axes.plot(points[:, 0], points[:, 1], ".", color=INK, markersize=2, markeredgewidth=0)
-        axes.set_xlim(-reach, (2 * len(clouds) - 1) * reach)
-        axes.set_ylim(-reach, reach)
+        axes.set_xlim(-side / 2, (columns - 0.5) * side)
+        axes.set_ylim((0.5 - rows) * side, side / 2)
         axes.set_aspect("equal")
         axes.set_axis_off()
 
     return plot
+
+
+def _grid_of(count: int) -> tuple[int, int]:
+    return -(-count // ACROSS), min(count, ACROSS)
 
 
 def _drawn(plot: Callable[[Axes], None], size: tuple[float, float]) -> bytes:

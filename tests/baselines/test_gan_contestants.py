@@ -214,7 +214,7 @@ def test_wrong_options_are_told(name: str, options: dict[str, Any], message: str
 
 @pytest.mark.parametrize("name", ["dcgan", "wgan-gp", "sngan"])
 def test_shapes_that_do_not_fit_are_told(name: str) -> None:
-    with pytest.raises(UsageError, match=r"each even and at least 8.*\(1, 9, 8\)"):
+    with pytest.raises(UsageError, match=r"each even and at least 4.*\(1, 9, 8\)"):
         build(name, spec_of((1, 9, 8)))
 
 

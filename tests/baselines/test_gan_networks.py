@@ -25,16 +25,17 @@ def count(network: nn.Module) -> int:
 
 
 def test_halved_sides() -> None:
-    assert halved((1, 8, 8)) == [(8, 8), (4, 4)]
+    assert halved((1, 4, 4)) == [(4, 4), (2, 2)]
+    assert halved((1, 8, 8)) == [(8, 8), (4, 4), (2, 2)]
+    assert halved((1, 16, 16)) == [(16, 16), (8, 8), (4, 4)]
     assert halved((1, 28, 28)) == [(28, 28), (14, 14), (7, 7)]
     assert halved((3, 64)) == [(64,), (32,), (16,), (8,), (4,)]
-    assert halved((1, 8, 16, 12)) == [(8, 16, 12), (4, 8, 6)]
-    assert halved((1, 8, 8), least=2) == [(8, 8), (4, 4), (2, 2)]
+    assert halved((1, 8, 16, 12)) == [(8, 16, 12), (4, 8, 6), (2, 4, 3)]
 
 
-@pytest.mark.parametrize("shape", [(1, 4, 4), (1, 9, 8), (3, 8, 6), (1, 8, 8, 8, 8)])
+@pytest.mark.parametrize("shape", [(1, 2, 4), (1, 9, 8), (3, 7), (1, 8, 8, 8, 8)])
 def test_sides_that_cannot_be_halved_are_told(shape: tuple[int, ...]) -> None:
-    with pytest.raises(UsageError, match=r"at most 3 sides, each even .*; the samples are \("):
+    with pytest.raises(UsageError, match=r"at most 3 sides, each even .*; they are \("):
         halved(shape)
 
 

@@ -389,7 +389,10 @@ def test_points_are_clouds(kind: str) -> None:
     frames = Frames(kind, points, "points", None)
     assert Image.open(io.BytesIO(animation_gif(frames))).n_frames == 5
     width, height = Image.open(io.BytesIO(strip_png(frames))).size
-    assert width > 4 * height
+    assert width / height == pytest.approx(5, rel=0.05)
+    twice = Frames(kind, np.concatenate([points, points]), "points", None)
+    width, height = Image.open(io.BytesIO(strip_png(twice))).size
+    assert width / height == pytest.approx(5 / 2, rel=0.05)
 
 
 # --- What a run will cost. ---
