@@ -27,7 +27,7 @@ from genbench.types import Batch, Condition, Progress, SampleSpec, Turn
 HUBER = 0.00054
 """c/√d of the pseudo-Huber metric (Song & Dhariwal 2024, table 1)."""
 LAST_LEVEL = 0.821
-"""Where the second of two steps begins (Song & Dhariwal 2024, appendix A, for CIFAR-10)."""
+"""Where the second of two steps begins (Song & Dhariwal 2024, for CIFAR-10)."""
 
 
 def consistency(
@@ -120,7 +120,7 @@ class Consistency(Noised):
         """The distance of f at two neighbouring levels, over the levels' distance.
 
         The teacher is f at the lower level, held still (Song & Dhariwal 2024, section 3.2), with
-        the student's dropout mask (Song et al. 2023, appendix C).
+        the student's dropout mask (section 3.1).
         """
         x_0 = batch.data
         below, above = self.draw(len(x_0), progress)
@@ -137,8 +137,8 @@ class Consistency(Noised):
     def draw(self, count: int, progress: Progress) -> tuple[Tensor, Tensor]:
         """Neighbouring noise levels, ``(count,)`` each, of the grid at this point of the training.
 
-        Those between which a log-normal level lies, held within the grid (Song & Dhariwal 2024, eq.
-        10).
+        Those between which a log-normal level lies, held within the grid (Song & Dhariwal 2024,
+        section 3.5).
         """
         grid = self.schedule.at(self.grid(progress))
         shares = torch.special.ndtr((grid.log() - self.schedule.mean) / self.schedule.deviation)
@@ -147,8 +147,8 @@ class Consistency(Noised):
         return grid[above - 1], grid[above]
 
     def grid(self, progress: Progress) -> Tensor:
-        """Fractions of the way to the most noise, whose number doubles (Song & Dhariwal 2024, eq.
-        11)."""
+        """Fractions of the way to the most noise, whose number doubles (Song & Dhariwal 2024,
+        section 3.4)."""
         first, last = self.intervals
         stages = math.log2(last // first) + 1
         doublings = int(progress.fraction * stages)

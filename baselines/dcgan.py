@@ -37,7 +37,7 @@ def dcgan(
     """DCGAN: strided convolutions and batch normalisation; an MLP for points.
 
     Args:
-        spec: Any number of channels and 1 to 3 sides, even and at least 8, or points.
+        spec: Any number of channels and 1 to 3 sides, even and at least 4, or points.
         channels: Width at half size, doubled with each halving (128 in the paper, for 64×64); an
             eighth of an MLP's.
         latent: Dimensions of the generator's noise; by default the paper's 100, or as many as a

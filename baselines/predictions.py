@@ -102,11 +102,11 @@ Weighting: TypeAlias = Callable[[Prediction, Schedule, Tensor], Tensor]
 """Weights ``(B,)`` of |F* - F|² at times ``(B,)``."""
 
 GAMMA = 5.0
-"""Of min-SNR weighting (Hang et al. 2023, section 3.4)."""
+"""Of min-SNR weighting, the paper's default (Hang et al. 2023)."""
 
 
 def min_snr(prediction: Prediction, schedule: Schedule, t: Tensor) -> Tensor:
-    """min(SNR, γ) of |x_0 - D|², with SNR = alpha_t²/sigma_t² (Hang et al. 2023, eq. 8).
+    """min(SNR, γ) of |x_0 - D|², with SNR = alpha_t²/sigma_t² (Hang et al. 2023, section 3.4).
 
     For ε that is min(SNR, γ)/SNR of |ε - ε̂|²; for v, min(SNR, γ)/(SNR + 1).
     """

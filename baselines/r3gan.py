@@ -2,9 +2,9 @@
 GAN is dead; long live the GAN! A modern GAN baseline").
 
 The published CIFAR-10 configuration (table 9; FID 1.96 with labels) is ``channels = 768,
-max_channels = 768, conditional = true, learning_rate = 2e-4, final_learning_rate = 5e-5, gamma =
-0.05, final_gamma = 0.005, augment = 0.55, burn_in = 20_000_000``, and otherwise the defaults: 20.8
-and 21.3 M parameters.
+max_channels = 768, conditional = true, gamma = 0.05, final_gamma = 0.005, learning_rate = 2e-4,
+final_learning_rate = 5e-5, augment_probability = 0.55, burn_in = 20_000_000``, and otherwise the
+defaults: 20.8 M parameters in the generator, 21.3 M in the discriminator.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from baselines.augmentation import augment as augmented
+from baselines.augmentation import augment
 from baselines.games import class_count, conditions_of, frozen, labels_of, relativistic
 from baselines.networks.pyramid import sizes, widths
 from baselines.networks.r3gan import Discriminator, Generator
+from baselines.networks.stylegan2 import Augment
 from genbench.types import Batch, Condition, Optimization, Progress, SampleSpec, Turn
 
 COLOUR = 0.5
@@ -46,7 +47,7 @@ def r3gan(
     final_learning_rate: PositiveFloat = 5e-5,
     beta2: Beta = 0.9,
     final_beta2: Beta = 0.99,
-    augment: Share = 0.0,
+    augment_probability: Share = 0.0,
     burn_in: PositiveInt | None = None,
 ) -> R3Gan:
     """A modern GAN baseline: convolutional residual networks, MLPs for points.
@@ -66,7 +67,7 @@ def r3gan(
         final_learning_rate: After the burn-in.
         beta2: Of Adam at the start.
         final_beta2: After the burn-in.
-        augment: The probability of each augmentation after the burn-in; 0 at the start.
+        augment_probability: Of each augmentation after the burn-in; 0 at the start.
         burn_in: Images in which these go from the start to the end, along half a cosine; half of
             the training unless given.
 
@@ -89,7 +90,7 @@ def r3gan(
         gamma=(gamma, final_gamma),
         learning_rate=(learning_rate, final_learning_rate),
         beta2=(beta2, final_beta2),
-        augment=augment,
+        augment_probability=augment_probability,
         burn_in=burn_in,
     )
 
@@ -107,7 +108,7 @@ class R3Gan(nn.Module):
         gamma: tuple[float, float],
         learning_rate: tuple[float, float],
         beta2: tuple[float, float],
-        augment: float,
+        augment_probability: float,
         burn_in: int | None,
     ) -> None:
         super().__init__()
@@ -117,7 +118,7 @@ class R3Gan(nn.Module):
         self.gamma = gamma
         self.learning_rate = learning_rate
         self.beta2 = beta2
-        self.augment = augment
+        self.augment_probability = augment_probability
         self.burn_in = burn_in
 
     def optimization(self, player: str) -> Optimization:
@@ -135,14 +136,13 @@ class R3Gan(nn.Module):
         """
         real, labels = batch.data, labels_of(batch.condition, self.conditions)
         discriminator, generator = self.players["discriminator"], self.players["generator"]
-        p = self._scheduled((0.0, self.augment), progress)
-        augment = partial(augmented, p=p, colour=COLOUR, cutout=True) if self.augment else None
+        transform = self._augment(progress)
         # The generator does not move before its own turn, so one forward pass serves both turns.
         noise = torch.randn(len(real), *self.noise_shape, device=real.device)
         fake = generator(noise, labels)
 
         (logits_real, logits_fake), squared_norms = discriminator(
-            real, fake.detach(), labels=labels, augment=augment, penalty=True
+            real, fake.detach(), labels=labels, augment=transform, penalty=True
         )
         r1, r2 = self._scheduled(self.gamma, progress) / 2 * squared_norms.mean(1)
         loss = relativistic(logits_real, logits_fake) + r1 + r2
@@ -153,7 +153,7 @@ class R3Gan(nn.Module):
 
         with frozen(discriminator):
             (logits_real, logits_fake), _ = discriminator(
-                real, fake, labels=labels, augment=augment
+                real, fake, labels=labels, augment=transform
             )
         yield Turn("generator", relativistic(logits_fake, logits_real))
 
@@ -162,6 +162,12 @@ class R3Gan(nn.Module):
         labels = labels_of(condition, self.conditions)
         samples: Tensor = self.players["generator"](noise, labels)
         return samples
+
+    def _augment(self, progress: Progress) -> Augment | None:
+        if self.augment_probability == 0:
+            return None
+        p = self._scheduled((0.0, self.augment_probability), progress)
+        return partial(augment, p=p, colour=COLOUR, cutout=True)
 
     def _scheduled(self, ends: tuple[float, float], progress: Progress) -> float:
         """From the start to the end of the burn-in, and from there on (appendix D)."""

@@ -42,7 +42,7 @@ def sngan(
     """SNGAN: a discriminator whose layers have norm 1; the paper's ResNet, an MLP for points.
 
     Args:
-        spec: Any number of channels and 1 to 3 sides, even and at least 8, or points.
+        spec: Any number of channels and 1 to 3 sides, even and at least 4, or points.
         channels: Width of the discriminator, half of the generator's (128 and 256 in the paper, for
             CIFAR-10); an eighth of an MLP's.
         latent: Dimensions of the generator's noise; by default the paper's 128, or as many as a

@@ -40,7 +40,7 @@ def wgan_gp(
     """WGAN-GP: a critic held to slope 1; the paper's ResNet for CIFAR-10, an MLP for points.
 
     Args:
-        spec: Any number of channels and 1 to 3 sides, even and at least 8, or points.
+        spec: Any number of channels and 1 to 3 sides, even and at least 4, or points.
         channels: Width of both networks (128 in the paper); an eighth of an MLP's.
         latent: Dimensions of the generator's noise; by default the paper's 128, or as many as a
             point has.

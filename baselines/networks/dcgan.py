@@ -29,20 +29,25 @@ KERNEL, STRIDE, PADDING = 4, 2, 1
 other. (Their first, in Theano, had kernels of 5.)"""
 
 
-def halved(shape: tuple[int, ...], least: int = 4) -> list[tuple[int, ...]]:
-    """The sides of ``(C, *space)`` at full size, then halved while all are even and the halves are
-    at least ``least``.
+def halved(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """The sides of ``(C, *space)`` at full size, and after each halving of all of them.
+
+    They are halved while all are even, down to 4 as in the paper; or to 2 where there would be but
+    one halving, which for 8×8 pictures leaves networks of a single hidden layer.
 
     Raises:
         UsageError: Sides that cannot be halved once; more than 3 of them.
     """
     sides = [shape[1:]]
-    while all(side % 2 == 0 and side >= 2 * least for side in sides[-1]):
+    while all(side % 2 == 0 for side in sides[-1]):
+        least = min(sides[-1]) // 2
+        if least < 2 or (least < 4 and len(sides) > 2):
+            break
         sides.append(tuple(side // 2 for side in sides[-1]))
     if len(sides) == 1 or len(shape) > 4:
         raise UsageError(
-            f"at most 3 sides, each even and at least {2 * least}, can be halved; "
-            f"the samples are {shape}"
+            "the samples must have at most 3 sides, each even and at least 4, to be halved; "
+            f"they are {shape}"
         )
     return sides
 

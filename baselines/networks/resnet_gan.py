@@ -44,9 +44,9 @@ def discriminator(
         width = 8 * channels
         dense = nn.Sequential(*dense_layers(features, width)).apply(gan.initialise)
         return ProjectionDiscriminator(dense, width, classes, bias)
-    # One halving less than the generator has doublings, but two where they are to be had.
+    # One halving less than the generator has doublings, from the third on.
     doublings = len(halved(shape)) - 1
-    halvings = min(max(2, doublings - 1), len(halved(shape, least=2)) - 1)
+    halvings = min(doublings, max(2, doublings - 1))
     trunk = nn.Sequential(
         FirstBlock(features, channels, len(space)),
         *(Block(channels, len(space), halve=level < halvings) for level in range(1, halvings + 2)),
