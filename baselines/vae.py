@@ -29,7 +29,7 @@ eighth of what rounding to 256 levels costs."""
 def vae(
     spec: SampleSpec,
     *,
-    channels: PositiveInt = 32,
+    channels: PositiveInt = 16,
     latent: PositiveInt | None = None,
     beta: NonNegativeFloat = 1.0,
     learning_rate: PositiveFloat = 3e-3,
@@ -41,7 +41,7 @@ def vae(
     Args:
         spec: Any number of channels and 1 to 3 sides, or points.
         channels: Width at full size, doubled at each halving up to fourfold; an eighth of an MLP's.
-        latent: Dimensions of the code; by default 16, or as many as a point has.
+        latent: Dimensions of the code; by default 8, or as many as a point has.
         beta: Weight of the code's divergence from its prior (Higgins et al. 2017, eq. 4); 1 for
             the evidence lower bound.
         learning_rate: At the start.
@@ -54,7 +54,7 @@ def vae(
     if len(spec.shape) > 4:
         raise UsageError(f"vae needs at most 3 sides; the samples are {spec.shape}")
     classes = class_count(spec, conditional=conditional)
-    latent = latent_size(spec, latent, 16)
+    latent = latent_size(spec, latent, 8)
     bounded = spec.levels is not None
     return Vae(
         autoencoder(spec.shape, channels=channels, latent=latent, bounded=bounded, classes=classes),
@@ -95,10 +95,11 @@ class Vae(nn.Module):
         self.register_buffer("error", torch.ones(()))
 
     def optimization(self, player: str) -> Optimization:
-        """Adam, with the β₂ of the diffusions, since the trainings are as short."""
+        """Adam with the β₂ and the clipped gradients of the diffusions."""
         return Optimization(
             partial(torch.optim.Adam, lr=self.learning_rate, betas=(0.9, 0.99), fused=True),
             decayed(self.learning_rate, self.decay),
+            clip_norm=1.0,
         )
 
     def losses(self, batch: Batch, progress: Progress) -> Iterator[Turn]:

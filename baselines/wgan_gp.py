@@ -30,10 +30,10 @@ def wgan_gp(
     *,
     channels: PositiveInt = 32,
     latent: PositiveInt | None = None,
-    penalty: NonNegativeFloat = 10.0,
+    penalty: NonNegativeFloat | None = None,
     n_critic: PositiveInt = 5,
     generator_batch: PositiveInt = 2,
-    learning_rate: PositiveFloat = 2e-4,
+    learning_rate: PositiveFloat = 3e-3,
     decay: Decay = "linear",
     conditional: bool = False,
 ) -> WganGp:
@@ -44,11 +44,12 @@ def wgan_gp(
         channels: Width of both networks (128 in the paper); an eighth of an MLP's.
         latent: Dimensions of the generator's noise; by default the paper's 128, or as many as a
             point has.
-        penalty: λ, the weight of the gradient penalty (eq. 3).
+        penalty: λ, the weight of the gradient penalty (eq. 3); by default the paper's 10, or for
+            points the 0.1 of the authors' code.
         n_critic: Turns of the critic, each with its own real samples, to one of the generator.
         generator_batch: Samples in the generator's turn, over those in the critic's (2 in the
             authors' code).
-        learning_rate: Of both players at the start.
+        learning_rate: Of both players at the start; 2e-4 in the paper, for longer trainings.
         decay: How it falls.
         conditional: On labels: the generator's normalisation (Dumoulin et al. 2017), as in the
             authors' code, and a projection in the critic (Miyato & Koyama 2018) in the place of
@@ -59,6 +60,8 @@ def wgan_gp(
     """
     classes = class_count(spec, conditional=conditional)
     latent = latent_size(spec, latent, 128)
+    if penalty is None:
+        penalty = 0.1 if len(spec.shape) == 1 else 10.0
     bounded = spec.levels is not None
     return WganGp(
         discriminator(spec.shape, channels=channels, classes=classes, pool="mean", bias=True),
