@@ -3,8 +3,8 @@ the image quality of StyleGAN"; Karras et al. 2020, "Training generative adversa
 limited data").
 
 The published CIFAR-10 configuration (appendix D of the latter; FID 2.42 with labels) is ``channels
-= 512, latent = 512, residual = false, group = 32, r1 = 0.01``, and otherwise the defaults, but for
-the decay of the learning rate: 20.2 M parameters in the generator.
+= 512, latent = 512, residual = false, group = 32, r1 = 0.01``, and otherwise the defaults: 20.2 M
+parameters in the generator.
 """
 
 from __future__ import annotations
