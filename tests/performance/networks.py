@@ -4,7 +4,7 @@
 16×16: 6.5 M parameters. diffusers runs in each of its own settings (either memory layout, compiled
 or not), and the best one counts. By default its attention has heads 8 wide; with one head, as here
 and in Ho et al. 2020, the networks are the same, and diffusers is faster. Both comparisons are
-shown.
+shown; of a training step also its share of what products of large matrices reach in this precision.
 """
 
 from __future__ import annotations
@@ -108,6 +108,7 @@ def compare(scale: Scale, precision: str) -> Iterator[Ratio]:
         heads: {it: diffusers(scale, precision, it, head=head) for it in scale.settings}
         for heads, head in {"the same heads": scale.channels[1], "its default heads": 8}.items()
     }
+    products = matrix_products(precision, scale.rounds)
     for what, images in (("training step", scale.batch), ("DDIM step", scale.batch * scale.steps)):
         trains = what == "training step"
         runs: dict[object, Callable[[], None]] = {
@@ -119,6 +120,16 @@ def compare(scale: Scale, precision: str) -> Iterator[Ratio]:
         rates = {key: images / seconds for key, seconds in fastest(runs, scale.rounds).items()}
         for heads, its in peers.items():
             best = max(its, key=lambda it: rates[heads, it])
+            theirs = its[scale.settings[0]]  # an uncompiled one, whose FLOPs can be counted
+            note = (
+                f"diffusers with {heads}, {best}; {size(mine, scale)} against {size(theirs, scale)}"
+            )
+            if trains:
+                shares = [
+                    rate * counted(contestant.step) / scale.batch / products
+                    for rate, contestant in ((rates["ours"], mine), (rates[heads, best], theirs))
+                ]
+                note += "; {:.0%} against {:.0%} of the matrix products' rate".format(*shares)
             yield Ratio(
                 f"U-Net, {what}, {precision}",
                 rates["ours"],
@@ -126,8 +137,7 @@ def compare(scale: Scale, precision: str) -> Iterator[Ratio]:
                 "images/s",
                 True,
                 TARGETS[precision],
-                f"diffusers with {heads}, {best}; {size(mine, scale)} against "
-                f"{size(its[scale.settings[0]], scale)}",
+                note,
             )
 
 
@@ -202,6 +212,20 @@ def update(loss: Tensor, network: nn.Module, optimizer: Optimizer) -> None:
 
 def autocast(precision: str) -> AbstractContextManager[object]:
     return torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def matrix_products(precision: str, rounds: int) -> float:
+    """FLOPs a second of a product of two 2048×2048 matrices."""
+    side = 2048
+    a, b = torch.randn(2, side, side).to(getattr(torch, precision))
+    return 2 * side**3 / fastest({"product": lambda: a @ b}, rounds)["product"]
+
+
+def counted(step: Callable[[], None]) -> int:
+    """FLOPs of a training step, forward and backward."""
+    with FlopCounterMode(display=False) as counter:
+        step()
+    return int(counter.get_total_flops())
 
 
 def size(contestant: Contestant, scale: Scale) -> str:

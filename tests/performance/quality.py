@@ -1,0 +1,219 @@
+"""Time to quality: wall-clock of training until 500 samples lie within a fixed Fréchet distance of
+the real digits, against denoising-diffusion-pytorch's own Trainer.
+
+Ours is the quickstart's DDPM through the whole training loop. Theirs is its U-Net of the same width
+and multipliers, in both of its settings below: the learning rate, batch and EMA of its README, and
+ours of the first two. Sampling and scoring are the same for both (DDIM, 25 steps; averaged weights;
+the ``digits`` extractor) and outside the clock. One thread each, besides the two processes by which
+the Trainer reads its pictures.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import redirect_stderr
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import torch
+from denoising_diffusion_pytorch import GaussianDiffusion, Trainer, Unet
+from lightning_fabric import Fabric
+from PIL import Image
+from ratio import Ratio
+from torch import Tensor
+
+import genbench
+from baselines.ddpm import Ddpm, ddpm
+from genbench import sampling
+from genbench.data.digits import digits
+from genbench.training import checkpoint, loop
+from genbench.types import SampleSpec, TensorSamples
+
+STEPS, LEVELS = 25, 17
+TARGET = 0.5
+"""Of their seconds: twice as soon."""
+PATIENCE = 4
+"""Times our seconds, after which theirs is given up."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    within: float
+    """The Fréchet distance to reach; that of real digits is about 0.012."""
+    images: int
+    """Of our training."""
+    looks: int
+    """At the samples of our training, equally spaced; theirs is looked at after as many images."""
+    samples: int
+    seeds: tuple[int, ...]
+
+
+FULL = Scale(within=0.1, images=60_000, looks=12, samples=500, seeds=(0, 1, 2))
+TINY = Scale(within=1e9, images=128, looks=1, samples=100, seeds=(0,))
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How their Trainer is told to train; the remaining arguments are its defaults."""
+
+    name: str
+    batch: int
+    accumulate: int
+    learning_rate: float
+
+
+SETTINGS = (
+    Setting("its README's settings", batch=32, accumulate=2, learning_rate=8e-5),
+    Setting("our learning rate and batch", batch=64, accumulate=1, learning_rate=3e-3),
+)
+
+
+def measure(tiny: bool = False) -> list[Ratio]:
+    """Seconds until the distance is reached: the median over seeds, of their better setting."""
+    scale = TINY if tiny else FULL
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    mine = [reached(ours(scale, seed), scale) for seed in scale.seeds]
+    patience = PATIENCE * median(look.seconds for look in mine)
+    theirs = {
+        setting: [reached(peer(scale, setting, seed), scale, patience) for seed in scale.seeds]
+        for setting in SETTINGS
+    }
+    torch.set_num_threads(threads)
+    best = min(SETTINGS, key=lambda it: median(look.cost for look in theirs[it]))
+    return [
+        Ratio(
+            f"Seconds to a Fréchet distance of {scale.within:g} on digits",
+            median(look.cost for look in mine),
+            median(look.cost for look in theirs[best]),
+            "s",
+            False,
+            TARGET,
+            f"denoising-diffusion-pytorch's Trainer, {best.name}: {told(theirs[best])}; "
+            f"ours: {told(mine)}",
+        )
+    ]
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a training had come to when it was last looked at."""
+
+    seconds: float
+    images: int
+    distance: float
+    arrived: bool
+
+    @property
+    def cost(self) -> float:
+        """Seconds, or infinitely many where the distance was not reached."""
+        return self.seconds if self.arrived else float("inf")
+
+
+def told(looks: list[Look]) -> str:
+    return ", ".join(
+        f"{look.images:,} images in {look.seconds:.0f} s"
+        if look.arrived
+        else f"still {look.distance:.2f} after {look.images:,} images and {look.seconds:.0f} s"
+        for look in looks
+    )
+
+
+def reached(
+    looks: Iterator[tuple[float, int, Tensor]], scale: Scale, patience: float = float("inf")
+) -> Look:
+    """The first look within the distance or after ``patience`` seconds, or the last."""
+    for seconds, images, samples in looks:
+        distance = frechet_distance(samples)
+        look = Look(seconds, images, distance, distance <= scale.within)
+        if look.arrived or seconds > patience:
+            break
+    return look
+
+
+def frechet_distance(stored: Tensor) -> float:
+    """Of ``(N, 1, 8, 8)`` uint8 in 0…16 to the test half."""
+    reference = digits("test", Path())
+    samples = TensorSamples(reference.spec, "samples", stored, {})
+    scores = genbench.evaluate(samples, reference, extractor="digits", metrics=["frechet_distance"])
+    return scores.values["frechet_distance"].value
+
+
+def ours(scale: Scale, seed: int) -> Iterator[tuple[float, int, Tensor]]:
+    """The whole training at once, for its learning rate falls over the budget; the seconds of each
+    snapshot are those at which it lay on the disk."""
+    data = digits("train", Path())
+    spec = data.spec
+    plan = loop.Plan(
+        scale.images // 64,
+        64,
+        ema_halflife=10_000,
+        augment="none",
+        snapshots=scale.looks,
+        seed=seed,
+    )
+    fabric = Fabric(accelerator="cpu", devices=1)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        start = time.time()
+        outcome = loop.train(fabric, lambda: build(spec), data, plan, folder, lambda _: None)
+        for images in outcome.snapshots[1:]:
+            seconds = checkpoint.snapshot_path(folder, images, "ema").stat().st_mtime - start
+            model = build(spec)
+            model.load_state_dict(checkpoint.load_snapshot(folder, images, "ema"))
+            options = {"sampler": "ddim", "steps": STEPS}
+            drawn = sampling.draw(
+                fabric,
+                model,
+                spec,
+                count=scale.samples,
+                seed=seed,
+                options=options,
+                report=lambda _: None,
+            )
+            yield seconds, images, drawn.data
+
+
+def build(spec: SampleSpec) -> Ddpm:
+    return ddpm(spec, timesteps=250, channels=24)
+
+
+def peer(scale: Scale, setting: Setting, seed: int) -> Iterator[tuple[float, int, Tensor]]:
+    data = digits("train", Path())
+    torch.manual_seed(seed)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name, "digits")
+        folder.mkdir()
+        pictures = data.take(torch.arange(len(data))).data
+        for number, picture in enumerate((pictures.float() * 255 / (LEVELS - 1)).round().byte()):
+            Image.fromarray(picture[0].numpy()).save(folder / f"{number}.png")
+        trainer = Trainer(
+            GaussianDiffusion(
+                Unet(dim=24, dim_mults=(1, 2), channels=1), image_size=8, sampling_timesteps=STEPS
+            ),
+            str(folder),
+            train_batch_size=setting.batch,
+            gradient_accumulate_every=setting.accumulate,
+            train_lr=setting.learning_rate,
+            augment_horizontal_flip=False,
+            calculate_fid=False,
+            train_num_steps=0,
+            save_and_sample_every=10**9,
+            results_folder=name,
+        )
+        step = setting.batch * setting.accumulate  # in images
+        seconds = 0.0
+        while True:
+            trainer.train_num_steps += scale.images // scale.looks // step
+            start = time.perf_counter()
+            with open(os.devnull, "w") as nowhere, redirect_stderr(nowhere):
+                trainer.train()
+            seconds += time.perf_counter() - start
+            network = trainer.ema.ema_model.eval()
+            with torch.inference_mode(), open(os.devnull, "w") as nowhere, redirect_stderr(nowhere):
+                pixels = network.sample(batch_size=scale.samples)  # in [0, 1]
+            yield seconds, trainer.step * step, (pixels * (LEVELS - 1)).round().byte()
