@@ -39,38 +39,57 @@ def summarize(values: Sequence[float | None], higher_is_better: bool = False) ->
 
     ``higher_is_better`` says which end of the ranking is last.
     """
-    finite = sorted(v for v in values if v is not None and math.isfinite(v))
-    n, k = len(values), len(finite)
-    missing: list[float | None] = [None] * (n - k)
-    ranked = [*missing, *finite] if higher_is_better else [*finite, *missing]
+    row = ranked(values, higher_is_better)
+    finite = [v for v in row if v is not None]
+    n, k = len(row), len(finite)
     complete = 0 < n == k
-    lower, upper = quantile(ranked, 0.25), quantile(ranked, 0.75)
+    lower, upper = quantile(row, 0.25), quantile(row, 0.75)
     return Summary(
         n=n,
         k=k,
         mean=math.fsum(finite) / n if complete else None,
         deviation=_deviation(finite) if complete else None,
-        median=quantile(ranked, 0.5),
+        median=quantile(row, 0.5),
         spread=None if n < 2 or lower is None or upper is None else upper - lower,
     )
 
 
-def quantile(ranked: Sequence[float | None], q: float) -> float | None:
+def ranked(values: Sequence[float | None], higher_is_better: bool) -> list[float | None]:
+    """The values in ascending order, with a ``None`` at the worse end for every run that gave none
+    or a non-finite one."""
+    finite = sorted(v for v in values if v is not None and math.isfinite(v))
+    missing: list[float | None] = [None] * (len(values) - len(finite))
+    return [*missing, *finite] if higher_is_better else [*finite, *missing]
+
+
+def quantile(row: Sequence[float | None], q: float) -> float | None:
     """The q-quantile (q in [0, 1]) of ranked values; ``None`` where it falls on a ``None``.
 
     Linear interpolation between order statistics: definition 7 of Hyndman and Fan 1996, "Sample
     Quantiles in Statistical Packages", numpy's default.
     """
-    if not ranked:
+    if not row:
         return None
-    position = (len(ranked) - 1) * q
+    position = (len(row) - 1) * q
     below = math.floor(position)
     fraction = position - below
-    low = ranked[below]
+    low = row[below]
     if fraction == 0 or low is None:
         return low
-    high = ranked[below + 1]
+    high = row[below + 1]
     return None if high is None else low + fraction * (high - low)
+
+
+def interquartile_mean(values: Sequence[float | None], higher_is_better: bool) -> float | None:
+    """Mean of the middle half of the runs, a quarter (rounded down) being cut at either end, with
+    runs that gave no value ranked last; ``None`` where such a run is in it (Agarwal et al. 2021,
+    "Deep Reinforcement Learning at the Edge of the Statistical Precipice", section 4.3)."""
+    row = ranked(values, higher_is_better)
+    cut = len(row) // 4
+    middle = [v for v in row[cut : len(row) - cut] if v is not None]
+    if not row or len(middle) < len(row) - 2 * cut:
+        return None
+    return math.fsum(middle) / len(middle)
 
 
 def collapsed(coverage: float | None, real: float | None) -> bool | None:
