@@ -13,8 +13,9 @@ from genbench.cli.options import Place, common, placed, precision_option, strate
 from genbench.errors import UsageError
 
 FORMATS = ("markdown", "csv", "latex", "json", "html")
+VERDICTS = ("terminal", "markdown", "json")
 _FOLDER = click.Path(path_type=Path)
-REGISTRIES = ("models", "datasets", "extractors", "metrics", "suites")
+REGISTRIES = ("models", "datasets", "extractors", "metrics", "suites", "claims")
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -184,6 +185,53 @@ def report(folders: tuple[Path, ...], out: Path) -> None:
 
 
 @main.command()
+@click.argument("folders", metavar="DIR...", nargs=-1, required=True, type=_FOLDER)
+@click.option("--claims", metavar="CLAIMS", help="A name or a TOML file [all that apply].")
+@click.option(
+    "--format", "form", type=click.Choice(VERDICTS), default="terminal", show_default=True
+)
+def verdict(folders: tuple[Path, ...], claims: str | None, form: str) -> None:
+    """Decide claims on finished runs: supported, contradicted or undecided, and why."""
+    from genbench.cli import judging
+
+    judging.decide(folders, claims, form)
+
+
+@main.command()
+@click.argument("before", metavar="A", type=_FOLDER)
+@click.argument("after", metavar="B", type=_FOLDER)
+@click.option("--scores", metavar="A,B", help="Which to compare [the suite's first].")
+@click.option("--json", "as_json", is_flag=True, help="JSON on standard output.")
+def compare(before: Path, after: Path, scores: str | None, as_json: bool) -> None:
+    """Say what got better or worse from run A to run B, beyond the noise of seeds.
+
+    Exit status 3 where something got worse: a gate for continuous integration.
+    """
+    from genbench.cli import judging
+
+    sys.exit(judging.compare(before, after, scores, as_json))
+
+
+@main.command()
+@click.argument("curves", metavar="CURVES.csv", type=click.Path(path_type=Path))
+@click.option("--metric", help="Which of several.")
+@click.option("--higher-is-better", is_flag=True, help="As of an inception score.")
+@click.option("--over", "limit", type=click.FloatRange(min=1), default=1.2, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="JSON on standard output.")
+def stability(
+    curves: Path, metric: str | None, higher_is_better: bool, limit: float, as_json: bool
+) -> None:
+    """Judge training curves from anywhere: columns run, step, metric, value.
+
+    Names the runs whose last value, and those whose worst value after their best, is over the best
+    by more than a factor.
+    """
+    from genbench.cli.curves import stability as judge
+
+    judge(curves, metric, higher_is_better, limit, as_json)
+
+
+@main.command()
 @click.argument("which", type=click.Choice(["forward", "reverse"]))
 @click.argument("folder", metavar="DIR", type=_FOLDER)
 @click.option("--count", type=click.IntRange(1, 64), help="Samples [8; of points 64].")
@@ -254,16 +302,18 @@ def check(
 @click.option("--json", "as_json", is_flag=True, help="JSON on standard output.")
 @common
 def list_(kind: str, as_json: bool, plugins: tuple[Path, ...], data_dir: Path) -> None:
-    """What there is: models, datasets, extractors, metrics or suites."""
+    """What there is: models, datasets, extractors, metrics, suites or claims."""
     from genbench import registry
 
     _load(plugins)
-    if kind == "suites":
-        from genbench.suite import names
+    group: registry.Registry = getattr(registry, kind)
+    if kind in ("suites", "claims"):
+        from genbench.registry.texts import titles
 
-        rows = [{"name": name, "summary": title, "from": ""} for name, title in names().items()]
+        rows = [
+            {"name": name, "summary": title, "from": ""} for name, title in titles(group).items()
+        ]
     else:
-        group: registry.Registry = getattr(registry, kind)
         rows = [
             {"name": name, "summary": group.summary(name), "from": group.origin(name)}
             for name in group.names()

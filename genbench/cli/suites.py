@@ -69,7 +69,7 @@ def _run(
     jobs: int | None,
     plugins: Sequence[Path],
 ) -> int:
-    from genbench import runner, tables
+    from genbench import runner, tables, verdict
     from genbench.executors.local import Job, execute, side_by_side
 
     started, out = time.perf_counter(), bench.out
@@ -106,6 +106,10 @@ def _run(
         if records != before:
             _write(out, bench.name, records)
     tables.show(records)
+    claims, faults = verdict.offered()
+    for fault in faults:
+        _say(fault)
+    verdict.show(verdict.applicable(records, claims))
     seconds = time.perf_counter() - started
     where = f"{out / REPORT}, {TABLE} and {RECORDS}: {seconds:.0f} s in all"
     console.print(where, markup=False, soft_wrap=True)

@@ -27,6 +27,7 @@ __all__ = [
     "add_plugin_file",
     "blaming",
     "check_options",
+    "claims",
     "datasets",
     "extractors",
     "metrics",
@@ -150,7 +151,8 @@ datasets = Registry("dataset")
 extractors = Registry("extractor")
 metrics = Registry("metric")
 suites = Registry("suite")
-GROUPS = (models, datasets, extractors, metrics, suites)
+claims = Registry("claim")
+GROUPS = (models, datasets, extractors, metrics, suites, claims)
 
 
 def add_plugin_file(path: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
+from genbench import verdict
 from genbench.errors import DataError
 from genbench.report.curves import snapshot_curves
 from genbench.report.diagnostics import families
@@ -93,11 +94,18 @@ def page(records: Sequence[Record]) -> str:
     )
     tables = comparison(records)
     training_table = diagnostics(records)
+    environment.globals |= {
+        "as_claimed": verdict.as_claimed,
+        "heading": verdict.heading,
+        "method": verdict.METHOD,
+        "statement": verdict.statement,
+    }
     charts, missing = families(records)
     script = _asset("sort.js")
     text: str = environment.get_template("page.html").render(
         title=" and ".join(dict.fromkeys(table.title for table in tables)) or "no records",
         facts=facts(records),
+        verdicts=verdict.applicable(records, verdict.offered()[0]),
         chapters=[
             chapter(table, table.title if len(tables) > 1 else "Comparison") for table in tables
         ],

@@ -8,10 +8,11 @@ from genbench.errors import UnknownName
 from genbench.protocol import protocol_differences
 from genbench.results import Record
 from genbench.tables.cells import amount
-from genbench.tables.columns import Column
+from genbench.tables.columns import Column, comparison_columns
 from genbench.tables.compare import Row, Table, comparison
 from genbench.tables.diagnostics import Training, diagnostics, trainings
-from genbench.tables.entrants import Entrant
+from genbench.tables.entrants import Entrant, entrants
+from genbench.tables.protocols import by_protocol
 from genbench.tables.terminal import show, terminal
 from genbench.tables.text import csv, json, latex, markdown
 from genbench.tables.web import html, html_table
@@ -24,8 +25,11 @@ __all__ = [
     "Table",
     "Training",
     "amount",
+    "by_protocol",
     "comparison",
+    "comparison_columns",
     "diagnostics",
+    "entrants",
     "html_table",
     "protocol_differences",
     "render",

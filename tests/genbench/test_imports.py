@@ -27,7 +27,7 @@ ORDER = [
         "statistics",
     },
     {"evaluation", "tables"},
-    {"runner"},
+    {"runner", "verdict"},
     {"executors", "report"},
     {"testing"},
     {"cli"},

@@ -1,0 +1,1 @@
+"""What a verdict decides: TOML files."""

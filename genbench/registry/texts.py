@@ -1,0 +1,86 @@
+"""TOML files that packages offer by name: suites, claims."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+from genbench.errors import DataError, GenbenchError, UnknownName, UsageError, one_line
+from genbench.registry import Registry, blaming
+
+
+def read_toml(group: Registry, name: str) -> tuple[str, dict[str, Any]]:
+    """How to call it in a message, and what is in the file of that name, or at that path.
+
+    ``group``: of packages that hold such files. Raises ``UsageError`` (``UnknownName``; a name that
+    two packages claim; what is not TOML), ``DataError`` for a file that cannot be read,
+    ``PluginError`` for a package's.
+    """
+    path = Path(name)
+    if path.suffix == ".toml" or path.is_file():
+        source = name
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"cannot read the {group.kind} {name}: {error}") from error
+    else:
+        source = f"{group.kind} {name!r}"
+        text = _built_in(group, name)
+    try:
+        return source, tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{source} is not TOML: {error}") from error
+
+
+def titles(group: Registry) -> dict[str, str]:
+    """Every name that a package offers → the title in its file, or what is wrong with it."""
+    found = {}
+    for name, claims in _offered(group)[0].items():
+        try:
+            found[name] = str(tomllib.loads(_only(group, name, claims)).get("title", ""))
+        except (GenbenchError, tomllib.TOMLDecodeError) as error:
+            found[name] = one_line(error)
+    return found
+
+
+def _built_in(group: Registry, name: str) -> str:
+    offered, faults = _offered(group)
+    if name in offered:
+        return _only(group, name, offered[name])
+    unknown = UnknownName(group.kind, name, offered)
+    if faults:
+        raise UsageError("; ".join(map(str, [unknown, *faults])))
+    raise unknown
+
+
+def _offered(group: Registry) -> tuple[dict[str, dict[str, Traversable]], list[GenbenchError]]:
+    """Name → the packages that offer it → its file; and why others offer none."""
+    offered: dict[str, dict[str, Traversable]] = {}
+    faults = []
+    for package in group.names():
+        origin = group.origin(package)
+        try:
+            with blaming(f"{group.kind}s {package!r} of {origin} cannot be read"):
+                found = list(files(group.get(package)).iterdir())
+        except GenbenchError as error:
+            faults.append(error)
+            continue
+        for file in found:
+            if file.name.endswith(".toml"):
+                offered.setdefault(file.name.removesuffix(".toml"), {})[origin] = file
+    return dict(sorted(offered.items())), faults
+
+
+def _only(group: Registry, name: str, claims: Mapping[str, Traversable]) -> str:
+    """The text of a file that one package offers. Raises ``UsageError`` where several do,
+    ``PluginError`` where it cannot be read."""
+    if len(claims) > 1:
+        said = f"{group.kind} {name!r} is claimed by {' and '.join(claims)}"
+        raise UsageError(f"{said}; uninstall one of them")
+    ((origin, file),) = claims.items()
+    with blaming(f"{group.kind} {name!r} of {origin} cannot be read"):
+        return file.read_text(encoding="utf-8")

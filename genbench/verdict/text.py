@@ -1,0 +1,165 @@
+"""Verdicts to read, on a terminal or as Markdown, and to compute with, as JSON."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from json import dumps
+from typing import TYPE_CHECKING
+
+from genbench.errors import UnknownName
+from genbench.protocol import describe
+from genbench.statistics import LEVEL
+from genbench.verdict.judge import Contestant, Finding, Verdict
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+WIDTH = 100
+"""Of what is rendered for a terminal to a string; a console has its own."""
+
+COLOURS = {"supported": "green", "contradicted": "red", "undecided": "yellow"}
+
+METHOD = (
+    "As claimed: the share of pairs of runs, one of each group, in which the claim holds, with its "
+    f"{LEVEL:.0%} interval over seeds. p: exact permutation test over seeds, adjusted by Holm over "
+    f"the claims; decided below {1 - LEVEL:.2g}. Diverged runs rank last. It speaks of these "
+    "contestants, equally weighted, at this budget."
+)
+
+
+def render(verdicts: Sequence[Verdict], format: str) -> str:
+    """In one of ``FORMATS``, ending in a newline. Raises ``UnknownName``."""
+    if format not in FORMATS:
+        raise UnknownName("format", format, FORMATS)
+    return FORMATS[format](verdicts)
+
+
+def show(verdicts: Sequence[Verdict], console: Console | None = None) -> None:
+    """Print the findings. ``console``: standard output by default."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.padding import Padding
+    from rich.table import Table
+    from rich.text import Text
+
+    console = console or Console()
+    for verdict in verdicts:
+        console.print(Text(heading(verdict), style="bold"))
+        table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+        for name in ("claim", "verdict", "as claimed", "why"):
+            table.add_column(name, vertical="top")
+        for finding in verdict.findings:
+            outcome = Text(finding.outcome, style=COLOURS[finding.outcome])
+            said = Text(f"{finding.claim.name}\n").append(statement(finding), style="dim")
+            table.add_row(said, outcome, as_claimed(finding), Text(finding.reason))
+        console.print(table)
+        console.print(Padding(Text(f"\n{METHOD}", style="dim"), (0, 0, 0, 1)))
+        console.print()
+
+
+def heading(verdict: Verdict) -> str:
+    """``Diffusion models against GANs, on digits``."""
+    return f"{verdict.title}, on {' and '.join(verdict.datasets)}"
+
+
+def statement(finding: Finding) -> str:
+    """What the claim says: ``diffusion has a lower Fréchet distance than GAN``."""
+    claim = finding.claim
+    return f"{claim.group}: {claim.direction} {finding.heading} than {claim.against}"
+
+
+def as_claimed(finding: Finding) -> str:
+    """``92 % [85, 97]``: how often the claim holds; empty where nothing was compared."""
+    share = claimed_share(finding)
+    if share is None:
+        return ""
+    value, low, high = share
+    interval = "" if low is None or high is None else f" [{100 * low:.0f}, {100 * high:.0f}]"
+    return f"{100 * value:.0f} %{interval}"
+
+
+def claimed_share(finding: Finding) -> tuple[float, float | None, float | None] | None:
+    """The share of pairs in which the claim holds, and its interval."""
+    found = finding.comparison
+    if found is None:
+        return None
+    if finding.claim.direction == "higher":
+        return found.probability, found.low, found.high
+    low, high = (None if end is None else 1 - end for end in (found.high, found.low))
+    return 1 - found.probability, low, high
+
+
+def _terminal(verdicts: Sequence[Verdict]) -> str:
+    from rich.console import Console
+
+    file = io.StringIO()
+    show(verdicts, Console(file=file, width=WIDTH, color_system=None))
+    return file.getvalue()
+
+
+def _markdown(verdicts: Sequence[Verdict]) -> str:
+    return "\n".join(_markdown_verdict(verdict) for verdict in verdicts)
+
+
+def _markdown_verdict(verdict: Verdict) -> str:
+    parts = [f"## {_escaped(heading(verdict))}\n\n", "| claim | | verdict | as claimed | why |\n"]
+    parts.append("|---|---|---|---:|---|\n")
+    for finding in verdict.findings:
+        cells = (finding.claim.name, statement(finding), f"**{finding.outcome}**")
+        row = (*cells[:2], cells[2], as_claimed(finding), finding.reason)
+        parts.append(f"| {' | '.join(map(_escaped, row))} |\n")
+    parts.append(f"\n{METHOD}\n\n{_escaped(describe(verdict.protocol))}\n")
+    for finding in verdict.findings:
+        if finding.comparison is None:
+            continue
+        parts.append(f"\n### {_escaped(finding.claim.name)}: {_escaped(finding.heading)}\n\n")
+        parts.append(
+            "| | group | median | interquartile mean | seeds |\n|---|---|---:|---:|---:|\n"
+        )
+        sides = (finding.claim.group, finding.group), (finding.claim.against, finding.against)
+        for group, contestants in sides:
+            parts += [_markdown_contestant(group, contestant) for contestant in contestants]
+    return "".join(parts)
+
+
+def _markdown_contestant(group: str, contestant: Contestant) -> str:
+    told = [
+        "—" if value is None else f"{value:.4g}"
+        for value in (contestant.median, contestant.interquartile_mean)
+    ]
+    finite = sum(value is not None for value in contestant.values)
+    seeds = str(len(contestant.values))
+    if finite < len(contestant.values):
+        seeds = f"{finite} of {seeds}"
+    cells = (contestant.label, group, *told, seeds)
+    return f"| {' | '.join(map(_escaped, cells))} |\n"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", "\\|").replace("<", "&lt;")
+
+
+def _json(verdicts: Sequence[Verdict]) -> str:
+    rows = [
+        {
+            "title": verdict.title,
+            "datasets": verdict.datasets,
+            "protocol": verdict.protocol,
+            "findings": [_finding_row(finding) for finding in verdict.findings],
+        }
+        for verdict in verdicts
+    ]
+    return dumps(rows, ensure_ascii=False, indent=1) + "\n"
+
+
+def _finding_row(finding: Finding) -> dict[str, object]:
+    return asdict(finding) | {"claim": finding.claim.model_dump(by_alias=True)}
+
+
+FORMATS: dict[str, Callable[[Sequence[Verdict]], str]] = {
+    "terminal": _terminal,
+    "markdown": _markdown,
+    "json": _json,
+}
