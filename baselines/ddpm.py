@@ -16,7 +16,7 @@ from baselines.diffusion import Diffusion, State, last_of, require_sampler, stat
 from baselines.labels import Guidance, LabelDropout, Labels, class_count
 from baselines.learning import Beta2, Decay, Learning
 from baselines.networks import Attention, Dropout, Multipliers, NetworkName, denoising_network
-from baselines.networks.pretrained import Pretrained, load_pretrained
+from baselines.networks.pretrained import Pretrained, load_pretrained, require_untouched
 from baselines.predictions import CLEAN, EPSILON, Prediction, V, Weighting, min_snr
 from baselines.samplers import (
     DDIM,
@@ -86,11 +86,20 @@ def ddpm(
 
     Raises:
         UsageError: A side that cannot be halved so often, channels that the network cannot have,
-            ``conditional`` without labels.
+            ``conditional`` without labels, an option of the network beside ``pretrained``.
     """
     classes = class_count(spec, conditional=conditional)
     outputs = 2 if variance == "learned" else 1
     if pretrained is not None:
+        require_untouched(
+            ddpm,
+            network=network,
+            channels=channels,
+            multipliers=multipliers,
+            blocks=blocks,
+            attention=attention,
+            dropout=dropout,
+        )
         net = load_pretrained(spec, pretrained, conditional=conditional, outputs=outputs)
     else:
         net = denoising_network(

@@ -67,11 +67,6 @@ class NetworkDenoiser:
         return self.network(*inputs).to(x_t.dtype)
 
 
-def from_epsilon(schedule: Schedule, epsilon: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
-    """x_0 = (x_t - sigma_t ε) / alpha_t (Ho et al. 2020, eq. 15)."""
-    return EPSILON.denoised(schedule, epsilon, x_t, t)
-
-
 def to_epsilon(schedule: Schedule, x_0: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
     """ε = (x_t - alpha_t x_0) / sigma_t; sigma_t must not be 0."""
     alpha_t, sigma_t = schedule(t)

@@ -14,7 +14,7 @@ from baselines.diffusion import ContinuousDiffusion, State, last_of, require_sam
 from baselines.labels import Guidance, LabelDropout, Labels, class_count
 from baselines.learning import Beta2, Decay, Learning
 from baselines.networks import Attention, Dropout, Multipliers, NetworkName, denoising_network
-from baselines.networks.pretrained import Pretrained, load_pretrained
+from baselines.networks.pretrained import Pretrained, load_pretrained, require_untouched
 from baselines.predictions import edm as edm_prediction
 from baselines.samplers import DPMSolver2M, Sampler, Solver, StochasticHeun
 from baselines.schedules import NoiseLevels
@@ -57,6 +57,15 @@ def edm(
     """
     classes = class_count(spec, conditional=conditional)
     if pretrained is not None:
+        require_untouched(
+            edm,
+            network=network,
+            channels=channels,
+            multipliers=multipliers,
+            blocks=blocks,
+            attention=attention,
+            dropout=dropout,
+        )
         net = load_pretrained(spec, pretrained, conditional=conditional)
     else:
         net = denoising_network(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
@@ -35,6 +37,20 @@ def resolve(pretrained: str) -> str:
 
 Pretrained: TypeAlias = Annotated[str, AfterValidator(resolve)]
 """A contestant's option: a folder as ``load_pretrained`` takes it, resolved to "DIR@HASH"."""
+
+
+def require_untouched(factory: Callable[..., object], **given: object) -> None:
+    """That options of a factory's network are its defaults, where the weights decide the network.
+
+    Raises:
+        UsageError: The first that is not, by name.
+    """
+    defaults = signature(factory).parameters
+    for name, value in given.items():
+        if value != defaults[name].default:
+            raise UsageError(
+                f"{name} = {value!r} is of a network that is trained: pretrained brings its own"
+            )
 
 
 def load_pretrained(

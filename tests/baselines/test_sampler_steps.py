@@ -23,7 +23,8 @@ from diffusers.schedulers.deprecated.scheduling_sde_vp import ScoreSdeVpSchedule
 from mixtures import CONTINUOUS, PAIR, f64, normal, refuse
 from torch import Tensor
 
-from baselines.denoisers import from_epsilon, to_epsilon
+from baselines.denoisers import to_epsilon
+from baselines.predictions import EPSILON
 from baselines.samplers import (
     DDIM,
     Ancestral,
@@ -50,7 +51,7 @@ class Script:
         self.schedule, self.epsilon = schedule, epsilon
 
     def __call__(self, x_t: Tensor, t: Tensor) -> Tensor:
-        return from_epsilon(self.schedule, self.epsilon, x_t, t)
+        return EPSILON.denoised(self.schedule, self.epsilon, x_t, t)
 
 
 @pytest.fixture
