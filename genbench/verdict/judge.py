@@ -24,6 +24,8 @@ from genbench.verdict.claims import Claim, Claims
 Outcome: TypeAlias = Literal["supported", "contradicted", "undecided"]
 
 DEVIATION = "deviation."
+DISTANCE = "frechet_distance"
+"""What the stability of a run is computed from."""
 PER_ENTRY = ("seconds_per_sample",)
 """Quantities measured for one seed, which stands for the others: no weights change them."""
 
@@ -156,8 +158,7 @@ def _contestant(entrant: Entrant, seeds: Sequence[int], claim: Claim, column: Co
     values: list[float | None] = []
     for run, value in zip(runs, known, strict=True):
         diverged = run.status == "diverged" and not column.unconditional
-        # A fall without bound, or one from a distance that was not finite, is a result: the worst.
-        unbounded = column.path[0] == "stability" and value is None
+        unbounded = column.path[0] == "stability" and value is None and _lost_its_way(run)
         if not diverged and not unbounded and value is None:
             raise _Undecidable(f"{entrant.label}, seed {run.seed} has no {column.key}")
         values.append(None if diverged or unbounded else value)
@@ -165,6 +166,13 @@ def _contestant(entrant: Entrant, seeds: Sequence[int], claim: Claim, column: Co
         values = _deviations(values, entrant.label, column)
     model = entrant.records[0].model
     return Contestant(entrant.label, model, tuple(values), None, None)
+
+
+def _lost_its_way(run: Record) -> bool:
+    """Whether a distance along the training was not finite: its fall is without bound, which is a
+    result, and the worst."""
+    distances = [snapshot["scores"].get(DISTANCE, 0.0) for snapshot in run.snapshots]
+    return any(distance is None for distance in distances)
 
 
 def _deviations(values: Sequence[float | None], label: str, column: Column) -> list[float | None]:

@@ -110,6 +110,12 @@ def test_names_stay_text(page: Page, source: str) -> None:
     assert "<b>" not in source.partition("out of memory")[2][:10]
 
 
+def test_the_verdict_comes_first(page: Page, source: str) -> None:
+    assert page.texts["h2"][0] == "Diffusion models against GANs, on digits"
+    assert source.count('<span class="outcome undecided">') == 8
+    assert "2 seeds a side; 5 are the least that can decide" in source
+
+
 def test_every_figure_of_the_tables_is_there(page: Page, example_records: list[Record]) -> None:
     cells = Counter(page.texts["td"] + page.texts.get("b", []))
     (table,) = comparison(example_records)

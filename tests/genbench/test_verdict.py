@@ -166,17 +166,27 @@ def test_a_cost_measured_for_one_seed_stands_for_all() -> None:
     assert found.group[0].values == (0.2,) * 5
 
 
-def test_a_fall_without_bound_is_the_worst() -> None:
-    records = [
-        run(model, seed, 1.0, stability={"longest_fall": {"ema": fall}})
-        for model, fall in (("a", None), ("b", 0.5))
-        for seed in range(5)
+def fallen(model: str, fall: float | None, *distances: float | None) -> list[Record]:
+    snapshots = [
+        {"images": images, "weights": "ema", "scores": {"frechet_distance": distance}}
+        for images, distance in enumerate(distances, start=1)
     ]
-    found = only(
-        [*records, run("b", 5, 1.0, stability={"longest_fall": {"ema": 0.1}})],
-        claim("longest_fall.ema", "lower"),
-    )
+    stability = {"longest_fall": {"ema": fall}} if snapshots else {}
+    return [run(model, s, 1.0, stability=stability, snapshots=snapshots) for s in range(5)]
+
+
+def test_a_fall_without_bound_is_the_worst() -> None:
+    records = [*fallen("a", None, 1.0, None, 1.0), *fallen("b", 0.5, 1.0, 1.5)]
+    found = only(records, claim("longest_fall.ema", "lower"))
     assert found.outcome == "contradicted"
+    assert found.group[0].values == (None,) * 5
+
+
+def test_a_contestant_that_was_not_trained_has_no_fall() -> None:
+    found = only(
+        [*fallen("a", None), *fallen("b", 0.5, 1.0, 1.5)], claim("longest_fall.ema", "lower")
+    )
+    assert found.reason == "A, seed 0 has no longest_fall.ema"
 
 
 def test_protocols_are_never_mixed() -> None:

@@ -11,10 +11,13 @@ from playwright.sync_api import Page
 
 Visit = Callable[..., Page]
 
-# The regions that scroll and the buttons in them, in the order of the document.
-STOPS = """[...document.querySelectorAll(".scroll")].flatMap(region => [
-    region.getAttribute("aria-label"),
-    ...[...region.querySelectorAll("thead th")].map(head => head.textContent),
+# What opens, the regions that scroll and the buttons in them, in the order of the document; nothing
+# of what is closed.
+STOPS = """[...document.querySelectorAll("summary, .scroll")].filter(
+    stop => stop.matches("summary") || !stop.closest("details:not([open])")
+).flatMap(stop => stop.matches("summary") ? [stop.textContent] : [
+    stop.getAttribute("aria-label"),
+    ...[...stop.querySelectorAll("thead th")].map(head => head.textContent),
 ])"""
 
 FOCUS = """() => {
@@ -22,11 +25,12 @@ FOCUS = """() => {
     if (element === document.body) return null;
     const style = getComputedStyle(element), box = element.getBoundingClientRect();
     const reach = parseFloat(style.outlineWidth) + parseFloat(style.outlineOffset);
-    const around = element.closest(".scroll").getBoundingClientRect();
+    const around = (element.closest(".scroll") ?? document.body).getBoundingClientRect();
     const button = element.tagName === "BUTTON";
+    const label = element.getAttribute("aria-label");
     const hit = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
     return {
-        name: button ? element.textContent : element.getAttribute("aria-label"),
+        name: label ?? element.textContent,
         outlined: style.outlineStyle === "solid" && parseFloat(style.outlineWidth) >= 2,
         whole: box.left - reach >= around.left && box.right + reach <= around.right
             && box.top - reach >= around.top && box.bottom + reach <= around.bottom,
@@ -58,10 +62,9 @@ def test_tab_reaches_everything_in_order_and_shows_it(
 @pytest.mark.parametrize("key", ["Enter", "Space"])
 def test_keys_sort(example_page: Path, key: str, visit: Visit) -> None:
     page = visit(example_page)
-    for _ in range(3):  # the region, "entry", the first score
-        page.keyboard.press("Tab")
+    page.get_by_role("columnheader", name="Fréchet distance").first.get_by_role("button").focus()
     head = page.get_by_role("columnheader", name="Fréchet distance").first
-    labels = page.locator("table").first.locator("tbody th")
+    labels = page.locator("section:not(.verdict) table").first.locator("tbody th")
     page.keyboard.press(key)
     assert head.get_attribute("aria-sort") == "ascending"
     assert labels.all_inner_texts()[:3] == ["real", "DDPM", "DDIM-50"]
@@ -75,7 +78,7 @@ def test_keys_sort(example_page: Path, key: str, visit: Visit) -> None:
 def test_wide_tables_scroll_by_keys(example_page: Path, visit: Visit) -> None:
     page = visit(example_page, width=390, height=844)
     regions = page.get_by_role("region").all()
-    assert len(regions) == page.locator("table").count()
+    assert len(regions) == page.locator("table:visible").count()
     scrolled = 0
     for region in regions:
         assert region.get_attribute("aria-label")
@@ -89,3 +92,15 @@ def test_wide_tables_scroll_by_keys(example_page: Path, visit: Visit) -> None:
             assert name is not None
             assert 0 <= name["x"] < 30
     assert scrolled >= 3
+
+
+@pytest.mark.parametrize("key", ["Enter", "Space"])
+def test_keys_open_what_was_compared(example_page: Path, key: str, visit: Visit) -> None:
+    page = visit(example_page)
+    closed = page.get_by_role("region", name="more faithful").count()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.press(key)
+    region = page.get_by_role("region", name="more faithful")
+    assert (closed, region.count()) == (0, 1)
+    assert "DDPM" in region.inner_text()
