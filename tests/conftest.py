@@ -39,7 +39,7 @@ def names_of_its_own() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """Real MNIST and Fashion-MNIST files: ``GENBENCH_TEST_DATA``, or ``../shared/data`` beside the
+    """Real data, MNIST's files among them: ``GENBENCH_TEST_DATA``, or ``../shared/data`` beside the
     checkout."""
     default = Path(__file__).resolve().parents[2] / "shared" / "data"
     folder = Path(os.environ.get("GENBENCH_TEST_DATA", default))

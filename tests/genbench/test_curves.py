@@ -14,8 +14,8 @@ from genbench.cli import main
 from genbench.errors import DataError, UnknownName, UsageError
 from genbench.metrics.curves import course, exceeding, read_curves
 
-SHARED = Path(__file__).parents[3] / "shared" / "data" / "published-metrics"
-PUBLISHED = SHARED / "studiogan_cifar10_curves.csv"
+PUBLISHED = "published-metrics/studiogan_cifar10_curves.csv"
+"""In the folder of real data."""
 
 HEAD = "run,step,metric,value\n"
 
@@ -36,12 +36,12 @@ def falls(rows: list[tuple[float, float]]) -> tuple[float, float]:
     return values[-1] / best, max(after) / best
 
 
-@pytest.mark.skipif(not PUBLISHED.exists(), reason="the published curves are not here")
-def test_published_runs_that_fell() -> None:
-    _, curves = read_curves(PUBLISHED, "fid")
+def test_published_runs_that_fell(shared_data: Path) -> None:
+    published = shared_data / PUBLISHED
+    _, curves = read_curves(published, "fid")
     courses = [course(curve) for curve in curves]
     series = defaultdict(list)
-    with PUBLISHED.open(newline="") as file:
+    with published.open(newline="") as file:
         for row in csv.DictReader(file):
             if row["metric"] == "fid":
                 name = f"{row['run']}, {row['reference_or_n']}"
