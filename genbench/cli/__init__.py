@@ -205,7 +205,8 @@ def verdict(folders: tuple[Path, ...], claims: str | None, form: str) -> None:
 def compare(before: Path, after: Path, scores: str | None, as_json: bool) -> None:
     """Say what got better or worse from run A to run B, beyond the noise of seeds.
 
-    Exit status 3 where something got worse: a gate for continuous integration.
+    Exit status 3 where something got worse, or more runs were lost: a gate for continuous
+    integration.
     """
     from genbench.cli import judging
 

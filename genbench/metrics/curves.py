@@ -51,6 +51,8 @@ class Course:
     """The largest relative worsening after a best so far: one less than a ratio."""
     mean: float | None
     """The area under the curve (trapezoids) over the range of its steps."""
+    unbounded: bool
+    """Whether some value is not finite: it fell without bound."""
 
 
 def read_curves(path: Path, metric: str | None = None) -> tuple[str, list[Curve]]:
@@ -83,8 +85,8 @@ def course(curve: Curve, higher_is_better: bool = False) -> Course:
         distances = 1 / values if higher_is_better else values
     best = best_step = worst = None
     if np.isfinite(values).any():
-        finite = np.where(np.isfinite(values), distances, np.inf)
-        index = int(finite.argmin())
+        sign = -1 if higher_is_better else 1
+        index = int(np.where(np.isfinite(values), sign * values, np.inf).argmin())
         best, best_step = curve.values[index], curve.steps[index]
         if np.isfinite(values).all() and values.min() > 0:
             worst = float(distances[index:].max() / distances[index])
@@ -99,14 +101,18 @@ def course(curve: Curve, higher_is_better: bool = False) -> Course:
         worst_after_best=worst,
         longest_fall=longest_fall(distances) if positive else None,
         mean=_mean(curve),
+        unbounded=not np.isfinite(values).all(),
     )
 
 
 def exceeding(courses: Sequence[Course], field: str, limit: float) -> list[str]:
-    """The names of the runs whose ``last_over_best``, or other ratio, exceeds ``limit`` or is
-    without bound."""
-    ratios = {course.name: getattr(course, field) for course in courses}
-    return [name for name, ratio in ratios.items() if ratio is None or ratio > limit]
+    """The names of the runs whose ``last_over_best``, or other ratio, exceeds ``limit``, or that
+    fell without bound. A ratio of values that are not positive exceeds nothing."""
+    return [
+        course.name
+        for course in courses
+        if course.unbounded or (getattr(course, field) or 0.0) > limit
+    ]
 
 
 def _mean(curve: Curve) -> float | None:
@@ -129,7 +135,7 @@ def _table(path: Path) -> pd.DataFrame:
     import pandas as pd
 
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, compression=None)
     except (OSError, UnicodeDecodeError, ValueError) as error:  # pandas' own are ValueErrors
         raise DataError(f"cannot read {path}: {error}") from error
     if not isinstance(table.index, pd.RangeIndex):  # how pandas reads fields without a heading
@@ -144,7 +150,8 @@ def _table(path: Path) -> pd.DataFrame:
     for column in ("step", "value"):
         numbers = pd.to_numeric(table[column].str.strip(), errors="coerce")
         said_nan = table[column].str.strip().str.lower().isin(["nan", "+nan", "-nan"])
-        wrong = numbers.isna() & ~(said_nan & (column == "value"))
+        # A value may be lost; a step is a number.
+        wrong = numbers.isna() & ~said_nan if column == "value" else ~np.isfinite(numbers)
         if wrong.any():
             row = int(wrong.to_numpy().argmax())
             said = table[column].iloc[row]

@@ -32,8 +32,8 @@ def read_toml(group: Registry, name: str) -> tuple[str, dict[str, Any]]:
         text = _built_in(group, name)
     try:
         return source, tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{source} is not TOML: {error}") from error
+    except (ValueError, RecursionError) as error:  # tomllib's own errors are ValueErrors
+        raise UsageError(f"{source} is not TOML: {one_line(error)}") from error
 
 
 def titles(group: Registry) -> dict[str, str]:
@@ -42,7 +42,7 @@ def titles(group: Registry) -> dict[str, str]:
     for name, claims in _offered(group)[0].items():
         try:
             found[name] = str(tomllib.loads(_only(group, name, claims)).get("title", ""))
-        except (GenbenchError, tomllib.TOMLDecodeError) as error:
+        except (GenbenchError, ValueError, RecursionError) as error:
             found[name] = one_line(error)
     return found
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 LEVEL = 0.95
-"""Of every interval; 1 - LEVEL is the risk of a wrong claim, over all claims together."""
+"""Of every interval; 1 - LEVEL is the risk of one wrong claim among those decided together."""
 
 LEAST_SEEDS = 5
 """A side, below which nothing is decided: with three a side the exact p is 0.1 at best, and
@@ -40,7 +40,7 @@ class Comparison:
     high: float | None
     """Ends of its 95 % interval; ``None`` with one seed on a side."""
     p: float | None
-    """Exact, two-sided, that blocks of seeds fall so far apart by chance; ``None`` likewise."""
+    """Two-sided, that blocks of seeds fall so far apart by chance; ``None`` likewise."""
     seeds: tuple[int, int]
     """Of A and of B."""
 
@@ -50,10 +50,11 @@ def compare(a: Runs, b: Runs, *, last: str) -> Comparison:
     ``"highest"``.
 
     The p-value is that of the permutation test over blocks of seeds, on the difference of their
-    mean ranks; for one contestant a side it is the Wilcoxon–Mann–Whitney test. It is exact up to
-    ten seeds a side, and drawn from 200,000 permutations beyond. The interval is the percentile
-    bootstrap's over blocks within each group (Agarwal et al. 2021, section 4.1), or, below five
-    seeds, Welch's t on the mean ranks of the blocks.
+    mean ranks; for one contestant a side it is the Wilcoxon–Mann–Whitney test. It is exact where
+    the groups are exchangeable, up to ten seeds a side, and drawn from 200,000 permutations beyond.
+    Give both sides as many seeds: without that it is sensitive to unequal variances. The interval
+    is the percentile bootstrap's over blocks within each group (Agarwal et al. 2021, section 4.1),
+    or, below five seeds, Welch's t on the mean ranks of the blocks.
     """
     x, y = (_array(side, last) for side in (a, b))
     above = x[:, None, :, None] > y[None, :, None, :]
@@ -85,7 +86,10 @@ def pooled_ranks(a: Runs, b: Runs, *, last: str) -> tuple[NDArray[np.float64], N
 
 def _array(runs: Runs, last: str) -> NDArray[np.float64]:
     worst = {"lowest": -math.inf, "highest": math.inf}[last]
-    return np.array([[worst if v is None else v for v in row] for row in runs], dtype=np.float64)
+    return np.array(
+        [[v if v is not None and math.isfinite(v) else worst for v in row] for row in runs],
+        dtype=np.float64,
+    )
 
 
 def holm(p: Sequence[float]) -> list[float]:
@@ -140,8 +144,8 @@ class Difference:
 def welch(a: Sequence[float], b: Sequence[float]) -> Difference:
     """The mean of ``a`` less that of ``b``, of two values or more each.
 
-    For few seeds: it holds its level with two where values are near normal, which the bootstrap and
-    rank tests cannot.
+    For few seeds: where values are near normal it has power with two, where rank tests have none
+    and the bootstrap does not hold its level.
     """
     x, y = (np.asarray(side, dtype=np.float64) for side in (a, b))
     value = float(x.mean() - y.mean())

@@ -8,7 +8,7 @@ from genbench.errors import UnknownName
 from genbench.protocol import protocol_differences
 from genbench.results import Record
 from genbench.tables.cells import amount
-from genbench.tables.columns import Column, comparison_columns
+from genbench.tables.columns import SPREAD, Column, comparison_columns
 from genbench.tables.compare import Row, Table, comparison
 from genbench.tables.diagnostics import Training, diagnostics, trainings
 from genbench.tables.entrants import Entrant, entrants
@@ -19,6 +19,7 @@ from genbench.tables.web import html, html_table
 
 __all__ = [
     "FORMATS",
+    "SPREAD",
     "Column",
     "Entrant",
     "Row",

@@ -56,6 +56,8 @@ def load(name: str) -> Claims:
         for group in (claim.group, claim.against):
             if group not in claims.groups:
                 raise UsageError(f"{source}: {UnknownName('group', group, claims.groups)}")
+        if claim.group == claim.against:
+            raise UsageError(f"{source}: {claim.name!r} holds a group against itself")
     models = [model for group in claims.groups.values() for model in group]
     twice = next((model for model in models if models.count(model) > 1), None)
     if twice is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
@@ -18,7 +19,7 @@ from genbench.statistics import (
     quantile,
     ranked,
 )
-from genbench.tables import Column, Entrant, by_protocol, comparison_columns, entrants
+from genbench.tables import SPREAD, Column, Entrant, by_protocol, comparison_columns, entrants
 from genbench.verdict.claims import Claim, Claims
 
 Outcome: TypeAlias = Literal["supported", "contradicted", "undecided"]
@@ -26,6 +27,7 @@ Outcome: TypeAlias = Literal["supported", "contradicted", "undecided"]
 DEVIATION = "deviation."
 DISTANCE = "frechet_distance"
 """What the stability of a run is computed from."""
+OF_TRAINING = ("training_flops", "training_seconds")
 PER_ENTRY = ("seconds_per_sample",)
 """Quantities measured for one seed, which stands for the others: no weights change them."""
 
@@ -65,6 +67,7 @@ class Verdict:
     """All claims, on the records of one scoring protocol."""
 
     title: str
+    suite: str
     datasets: tuple[str, ...]
     protocol: Protocol
     findings: tuple[Finding, ...]
@@ -75,25 +78,38 @@ class _Undecidable(Exception):
 
 
 def judge(records: Sequence[Record], claims: Claims) -> list[Verdict]:
-    """A verdict for each scoring protocol, which are never mixed.
+    """A verdict for each suite and scoring protocol, which are never mixed.
 
     Of every claim: the runs of all contestants of its two groups are ranked together, diverged ones
-    last, and the groups compared over seeds (``genbench.statistics.compare``). A claim is decided
-    where its p-value, adjusted by Holm over the claims, is under 1 - ``LEVEL`` and each side has at
-    least ``LEAST_SEEDS`` seeds. The test of a deviation is approximate, since runs share the median
-    they are measured from.
+    last, over the seeds that all of them ran, and the groups compared over seeds
+    (``genbench.statistics.compare``). A claim is decided where its p-value, adjusted by Holm over
+    the claims that are tested, is under 1 - ``LEVEL`` and there are at least ``LEAST_SEEDS`` seeds.
+    The test of a deviation is approximate, since runs share the median they are measured from.
+
+    A quantity that no seed moves, as FLOPs, or that was measured once a contestant, is no draw:
+    such a claim is supported where it holds of all pairs of contestants, contradicted where of
+    none. Quantities of the training count each training once, however many contestants sample it.
     """
     return [
         Verdict(
             claims.title,
+            suite,
             tuple(dict.fromkeys(record.dataset for record in of_one)),
             protocol,
             tuple(
                 _decided([_compared(claim, claims, of_one, protocol) for claim in claims.claims])
             ),
         )
-        for protocol, of_one in by_protocol(records)
+        for protocol, of_protocol in by_protocol(records)
+        for suite, of_one in _by_suite(of_protocol).items()
     ]
+
+
+def _by_suite(records: Sequence[Record]) -> dict[str, list[Record]]:
+    suites: dict[str, list[Record]] = {}
+    for record in records:
+        suites.setdefault(record.suite, []).append(record)
+    return suites
 
 
 def applicable(records: Sequence[Record], claims: Sequence[Claims]) -> list[Verdict]:
@@ -105,7 +121,12 @@ def applicable(records: Sequence[Record], claims: Sequence[Claims]) -> list[Verd
 def _compared(
     claim: Claim, claims: Claims, records: Sequence[Record], protocol: Protocol
 ) -> Finding:
-    columns = {column.key: column for column in comparison_columns(records, protocol)}
+    columns = {
+        column.key: column
+        for column in comparison_columns(records, protocol)
+        if column.path and column.key != SPREAD
+        if column.better is not None or column.path[0] == "cost"
+    }
     key = claim.quantity.removeprefix(DEVIATION)
     column = columns.get(key)
     heading = column.heading if column else key.replace("_", " ")
@@ -113,16 +134,14 @@ def _compared(
         heading = f"deviation of {heading} from its median"
     finding = Finding(claim, "undecided", "", heading, None, None, (), ())
     try:
-        if (
-            column is None
-            or not column.path
-            or (column.better is None and column.path[0] != "cost")
-        ):
+        if column is None:
             raise _Undecidable(f"the records have no {claim.quantity}")
-        sides = [
-            _side(group, claims.groups[group], claim, column, records)
+        members = [
+            _members(group, claims.groups[group], column, records)
             for group in (claim.group, claim.against)
         ]
+        seeds = _common_seeds([*members[0], *members[1]])
+        sides = [[_contestant(m, seeds, claim, column) for m in side] for side in members]
     except _Undecidable as undecidable:
         return replace(finding, reason=str(undecidable))
     higher = column.better is True and not claim.quantity.startswith(DEVIATION)
@@ -132,21 +151,34 @@ def _compared(
     return replace(finding, comparison=comparison, group=described[0], against=described[1])
 
 
-def _side(
-    group: str, models: Sequence[str], claim: Claim, column: Column, records: Sequence[Record]
-) -> list[Contestant]:
-    """The contestants of a group with the quantity by seed, over the seeds that all of them ran.
-
-    Raises ``_Undecidable``.
-    """
-    members = [entrant for entrant in entrants(records) if entrant.records[0].model in models]
+def _members(
+    group: str, models: Sequence[str], column: Column, records: Sequence[Record]
+) -> list[Entrant]:
+    """The contestants of a group of which a run came to an end; of those that sample one training,
+    the first, where the quantity is of the training. Raises ``_Undecidable``."""
+    members = [
+        entrant
+        for entrant in entrants(records)
+        if entrant.records[0].model in models and _seeds(entrant)
+    ]
+    if column.path[0] == "stability" or column.key in OF_TRAINING:
+        members = list({frozenset(m.trainings): m for m in reversed(members)}.values())[::-1]
     if not members:
         raise _Undecidable(f"no contestant of the group {group!r} ran")
-    ran = [{r.seed for r in e.records if r.status in ("done", "diverged")} for e in members]
-    seeds = sorted(seed for seed in set.intersection(*ran) if seed is not None)
+    return members
+
+
+def _seeds(entrant: Entrant) -> set[int]:
+    """Those with which a run came to an end."""
+    ended = [run for run in entrant.records if run.status in ("done", "diverged")]
+    return {run.seed for run in ended if run.seed is not None}
+
+
+def _common_seeds(members: Sequence[Entrant]) -> list[int]:
+    seeds = sorted(set.intersection(*map(_seeds, members)))
     if not seeds:
-        raise _Undecidable(f"the contestants of the group {group!r} have no seed in common")
-    return [_contestant(member, seeds, claim, column) for member in members]
+        raise _Undecidable("its contestants have no seed in common")
+    return seeds
 
 
 def _contestant(entrant: Entrant, seeds: Sequence[int], claim: Claim, column: Column) -> Contestant:
@@ -157,7 +189,8 @@ def _contestant(entrant: Entrant, seeds: Sequence[int], claim: Claim, column: Co
         known = [measured] * len(known)
     values: list[float | None] = []
     for run, value in zip(runs, known, strict=True):
-        diverged = run.status == "diverged" and not column.unconditional
+        # What a run cost until it diverged is known.
+        diverged = run.status == "diverged" and column.path[0] != "cost"
         unbounded = column.path[0] == "stability" and value is None and _lost_its_way(run)
         if not diverged and not unbounded and value is None:
             raise _Undecidable(f"{entrant.label}, seed {run.seed} has no {column.key}")
@@ -195,24 +228,55 @@ def _described(contestant: Contestant, higher_is_better: bool) -> Contestant:
 
 
 def _decided(findings: Sequence[Finding]) -> list[Finding]:
-    tested = [f for f in findings if f.comparison is not None and f.comparison.p is not None]
-    p_values = [f.comparison.p for f in tested if f.comparison and f.comparison.p is not None]
-    adjusted = dict(zip(map(id, tested), holm(p_values), strict=True))
-    return [_outcome(finding, adjusted.get(id(finding))) for finding in findings]
+    """With Holm's correction over those that can be tested."""
+    tested = [finding for finding in findings if _p(finding) is not None]
+    adjusted = holm([p for finding in tested if (p := _p(finding)) is not None])
+    corrected = dict(zip(map(id, tested), adjusted, strict=True))
+    return [_outcome(finding, corrected.get(id(finding)), len(tested)) for finding in findings]
 
 
-def _outcome(finding: Finding, p: float | None) -> Finding:
+def _p(finding: Finding) -> float | None:
+    return None if finding.comparison is None or _constant(finding) else finding.comparison.p
+
+
+def _constant(finding: Finding) -> bool:
+    """Whether every contestant has one finite value, whatever the seed, and more than one seed."""
+    sides = [*finding.group, *finding.against]
+    return all(
+        len(set(contestant.values)) == 1 < len(contestant.values) and None not in contestant.values
+        for contestant in sides
+    )
+
+
+def _outcome(finding: Finding, p: float | None, tested: int) -> Finding:
     comparison = finding.comparison
     if comparison is None:
         return finding
-    least = min(comparison.seeds)
-    if least < LEAST_SEEDS:
-        seeds = "1 seed" if least == 1 else f"{least} seeds"
-        reason = f"{seeds} a side; {LEAST_SEEDS} are the least that can decide"
+    if _constant(finding):
+        return _certain(finding, comparison)
+    seeds = comparison.seeds[0]  # the same on both sides
+    told = "1 seed" if seeds == 1 else f"{seeds} seeds"
+    if p is None or seeds < LEAST_SEEDS:
+        reason = f"{told} a side; {LEAST_SEEDS} are the least that can decide"
         return replace(finding, reason=reason, adjusted_p=p)
-    assert p is not None
+    least = 2 * tested / math.comb(2 * seeds, seeds)
+    if least >= 1 - LEVEL:
+        reason = f"{told} a side cannot decide {tested} claims together: p is {least:.2g} at best"
+        return replace(finding, reason=reason, adjusted_p=p)
     if p >= 1 - LEVEL:
         return replace(finding, reason=f"p = {p:.2g} after correction", adjusted_p=p)
     as_claimed = (comparison.probability > 0.5) == (finding.claim.direction == "higher")
     outcome: Outcome = "supported" if as_claimed else "contradicted"
     return replace(finding, outcome=outcome, reason=f"p = {p:.2g} after correction", adjusted_p=p)
+
+
+def _certain(finding: Finding, comparison: Comparison) -> Finding:
+    share = comparison.probability
+    if finding.claim.direction == "lower":
+        share = 1 - share
+    outcome: Outcome = "undecided"
+    if share in (0, 1):
+        outcome = "supported" if share == 1 else "contradicted"
+    found = replace(comparison, low=None, high=None, p=None)
+    reason = "of pairs of contestants; no seed changes it"
+    return replace(finding, outcome=outcome, reason=reason, comparison=found)

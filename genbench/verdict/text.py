@@ -22,10 +22,11 @@ WIDTH = 100
 COLOURS = {"supported": "green", "contradicted": "red", "undecided": "yellow"}
 
 METHOD = (
-    "As claimed: the share of pairs of runs, one of each group, in which the claim holds, with its "
-    f"{LEVEL:.0%} interval over seeds. p: exact permutation test over seeds, adjusted by Holm over "
-    f"the claims; decided below {1 - LEVEL:.2g}. Diverged runs rank last. It speaks of these "
-    "contestants, equally weighted, at this budget."
+    "As claimed: the share of pairs of runs, one of each group, in which the claim holds, ties "
+    f"counting half, with its bootstrap {LEVEL:.0%} interval over seeds, uncorrected, and too "
+    "narrow at few seeds. p: permutation test over seeds, adjusted by Holm over the tested claims; "
+    f"decided below {1 - LEVEL:.2g}. Diverged runs rank last. It speaks of these contestants, "
+    "equally weighted, at this budget."
 )
 
 
@@ -60,8 +61,8 @@ def show(verdicts: Sequence[Verdict], console: Console | None = None) -> None:
 
 
 def heading(verdict: Verdict) -> str:
-    """``Diffusion models against GANs, on digits``."""
-    return f"{verdict.title}, on {' and '.join(verdict.datasets)}"
+    """``Diffusion models against GANs, quickstart on digits``."""
+    return f"{verdict.title}, {verdict.suite} on {' and '.join(verdict.datasets)}"
 
 
 def statement(finding: Finding) -> str:
@@ -138,13 +139,15 @@ def _markdown_contestant(group: str, contestant: Contestant) -> str:
 
 
 def _escaped(text: str) -> str:
-    return text.replace("|", "\\|").replace("<", "&lt;")
+    line = " ".join(text.split())
+    return line.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
 
 
 def _json(verdicts: Sequence[Verdict]) -> str:
     rows = [
         {
             "title": verdict.title,
+            "suite": verdict.suite,
             "datasets": verdict.datasets,
             "protocol": verdict.protocol,
             "findings": [_finding_row(finding) for finding in verdict.findings],

@@ -100,6 +100,14 @@ def test_what_is_not_finite_is_without_bound(tmp_path: Path) -> None:
     assert exceeding([broken, whole], "last_over_best", 1.2) == ["r"]
 
 
+def test_a_ratio_that_is_not_defined_exceeds_nothing(tmp_path: Path) -> None:
+    path = write(tmp_path, HEAD + "r,1,recall,0\nr,2,recall,0.5\ns,1,recall,-3\ns,2,recall,2\n")
+    courses = [course(curve, higher_is_better=True) for curve in read_curves(path)[1]]
+    assert [each.best for each in courses] == [0.5, 2]
+    assert [each.last_over_best for each in courses] == [None, None]
+    assert exceeding(courses, "last_over_best", 1.2) == []
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -107,6 +115,7 @@ def test_what_is_not_finite_is_without_bound(tmp_path: Path) -> None:
         (HEAD, "no rows"),
         (HEAD + "r,1,fid,2\nr,x,fid,2\n", ":3: step 'x' is not a number"),
         (HEAD + "r,nan,fid,2\n", ":2: step 'nan' is not a number"),
+        (HEAD + "r,inf,fid,2\n", ":2: step 'inf' is not a number"),
         (HEAD + "r,1,fid,\n", ":2: value '' is not a number"),
         (HEAD + "r,1,fid,2,3,4\n", "cannot read"),
         ("", "cannot read"),

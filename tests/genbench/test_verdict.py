@@ -113,7 +113,7 @@ def test_only_seeds_that_every_contestant_ran_count() -> None:
     records = [*runs("a", FIVE), *runs("a2", FIVE[:3]), *runs("b", WORSE)]
     found = only(records, claim("frechet_distance", "lower"))
     assert found.comparison is not None
-    assert found.comparison.seeds == (3, 5)
+    assert found.comparison.seeds == (3, 3)
     assert [contestant.model for contestant in found.group] == ["a", "a2"]
 
 
@@ -130,7 +130,12 @@ def test_only_seeds_that_every_contestant_ran_count() -> None:
         (
             [*runs("a", FIVE), *[run("b", s, None, status="failed") for s in range(5)]],
             "frechet_distance",
-            "the contestants of the group 'B' have no seed in common",
+            "no contestant of the group 'B' ran",
+        ),
+        (
+            [*runs("a", FIVE[:1]), *[run("b", s, 1.0) for s in range(1, 6)]],
+            "frechet_distance",
+            "its contestants have no seed in common",
         ),
         (
             [*runs("a", [-1.0, 0.0, 0.0, 0.0, 1.0]), *runs("b", FIVE)],
@@ -162,8 +167,70 @@ def test_a_cost_measured_for_one_seed_stands_for_all() -> None:
         for seed in range(5)
     ]
     found = only(records, claim("seconds_per_sample", "higher"))
-    assert found.outcome == "supported"
+    assert (found.outcome, found.adjusted_p) == ("supported", None)
+    assert found.reason == "of pairs of contestants; no seed changes it"
     assert found.group[0].values == (0.2,) * 5
+
+
+def costs(model: str, flops: float, **fields: Any) -> list[Record]:
+    cost = {"training_flops": flops}
+    return [run(model, seed, 1.0 + seed, cost=cost, **fields) for seed in range(5)]
+
+
+def test_what_no_seed_changes_is_no_evidence_of_seeds() -> None:
+    records = [*costs("a", 1.0), *costs("a2", 5.0), *costs("b", 3.0)]
+    found = only(records, claim("training_flops", "higher"))
+    assert found.comparison is not None
+    assert (found.comparison.probability, found.comparison.p) == (0.5, None)
+    assert found.outcome == "undecided"
+
+
+def test_a_training_counts_once_however_often_it_is_sampled() -> None:
+    records = [*costs("a", 5.0), *costs("a2", 1.0), *costs("b", 3.0)]
+    again = [
+        *costs("a", 5.0, entry="A, ten steps", conditions={"sample": {"steps": 10}}),
+        *records,
+    ]
+    for each in (records, again):
+        found = only(each, claim("training_flops", "higher"))
+        assert found.comparison is not None
+        assert found.comparison.probability == 0.5
+
+
+def test_a_diverged_run_cost_what_it_did() -> None:
+    records = [*costs("a", 1.0, status="diverged"), *costs("b", 3.0)]
+    assert only(records, claim("training_flops", "higher")).outcome == "contradicted"
+
+
+def test_a_contestant_that_never_ran_vetoes_nothing() -> None:
+    idle = [run("a2", seed, None, status="skipped", protocol=PROTOCOL) for seed in range(5)]
+    found = only([*runs("a", FIVE), *idle, *runs("b", WORSE)], claim("frechet_distance", "lower"))
+    assert found.outcome == "supported"
+    assert [contestant.model for contestant in found.group] == ["a"]
+
+
+def test_suites_are_never_mixed() -> None:
+    records = [*runs("a", FIVE), *runs("b", WORSE), *runs("a", WORSE[:2], suite="t")]
+    first, second = judge(records, claim("frechet_distance", "lower"))
+    assert (first.suite, first.findings[0].outcome) == ("s", "supported")
+    assert (second.suite, second.findings[0].comparison) == ("t", None)
+
+
+def test_the_spread_of_a_table_is_of_contestants_not_of_runs() -> None:
+    found = only([*runs("a", FIVE), *runs("b", WORSE)], claim("spread", "lower"))
+    assert found.reason == "the records have no spread"
+
+
+def test_too_many_claims_for_the_seeds_are_told(tmp_path: Path) -> None:
+    one = CLAIMS[CLAIMS.index("[[claims]]") :]
+    for count, outcome in ((6, "supported"), (7, "undecided")):
+        more = [one.replace("nearer", f"nearer {number}") for number in range(count - 1)]
+        (found,) = judge(
+            [*runs("a", FIVE), *runs("b", WORSE)], claims(CLAIMS + "".join(more), tmp_path)
+        )
+        assert {finding.outcome for finding in found.findings} == {outcome}
+    reason = "5 seeds a side cannot decide 7 claims together: p is 0.056 at best"
+    assert {finding.reason for finding in found.findings} == {reason}
 
 
 def fallen(model: str, fall: float | None, *distances: float | None) -> list[Record]:
@@ -214,6 +281,7 @@ def test_p_values_are_corrected_over_the_claims(tmp_path: Path) -> None:
         ('quantity = "frechet_distance"', "", "claims.0.quantity"),
         ('against = "B"', 'against = "Bs"', "unknown group 'Bs'; did you mean 'B'?"),
         ('B = ["b"]', 'B = ["a"]', "model 'a' is in two groups"),
+        ('against = "B"', 'against = "A"', "holds a group against itself"),
         ("title =", "titel =", "title"),
         ("[groups]", "[groups", "not TOML"),
     ],
@@ -255,7 +323,7 @@ def test_the_command(tmp_path: Path) -> None:
     shown = invoke("verdict", out, "--claims", file)
     assert shown.exit_code == 0
     assert "supported" in shown.output
-    assert "A against B, on digits" in shown.output
+    assert "A against B, s on digits" in shown.output
     (told,) = json.loads(invoke("verdict", out, "--claims", file, "--format", "json").output)
     (finding,) = told["findings"]
     assert finding["claim"]["is"] == "lower"
