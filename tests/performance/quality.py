@@ -14,7 +14,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import redirect_stderr
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -210,10 +210,17 @@ def peer(scale: Scale, setting: Setting, seed: int) -> Iterator[tuple[float, int
         while True:
             trainer.train_num_steps += scale.images // scale.looks // step
             start = time.perf_counter()
-            with open(os.devnull, "w") as nowhere, redirect_stderr(nowhere):
+            with silence():
                 trainer.train()
             seconds += time.perf_counter() - start
             network = trainer.ema.ema_model.eval()
-            with torch.inference_mode(), open(os.devnull, "w") as nowhere, redirect_stderr(nowhere):
+            with torch.inference_mode(), silence():
                 pixels = network.sample(batch_size=scale.samples)  # in [0, 1]
             yield seconds, trainer.step * step, (pixels * (LEVELS - 1)).round().byte()
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """Their bars and their notes are not part of our output."""
+    with open(os.devnull, "w") as nowhere, redirect_stderr(nowhere), redirect_stdout(nowhere):
+        yield
