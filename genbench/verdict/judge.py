@@ -60,6 +60,8 @@ class Finding:
     """By Holm over the claims of the verdict that could be tested."""
     group: tuple[Contestant, ...]
     against: tuple[Contestant, ...]
+    certain: bool = False
+    """Whether the quantity is a cost that no seed changes, so that nothing is left to chance."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,8 @@ def _compared(
     ours, theirs = ([contestant.values for contestant in side] for side in sides)
     comparison = compare(ours, theirs, last="lowest" if higher else "highest")
     described = [tuple(_described(c, higher) for c in side) for side in sides]
-    return replace(finding, comparison=comparison, group=described[0], against=described[1])
+    finding = replace(finding, comparison=comparison, group=described[0], against=described[1])
+    return replace(finding, certain=column.path[0] == "cost" and _constant(finding))
 
 
 def _members(
@@ -236,7 +239,7 @@ def _decided(findings: Sequence[Finding]) -> list[Finding]:
 
 
 def _p(finding: Finding) -> float | None:
-    return None if finding.comparison is None or _constant(finding) else finding.comparison.p
+    return None if finding.comparison is None or finding.certain else finding.comparison.p
 
 
 def _constant(finding: Finding) -> bool:
@@ -252,7 +255,7 @@ def _outcome(finding: Finding, p: float | None, tested: int) -> Finding:
     comparison = finding.comparison
     if comparison is None:
         return finding
-    if _constant(finding):
+    if finding.certain:
         return _certain(finding, comparison)
     seeds = comparison.seeds[0]  # the same on both sides
     told = "1 seed" if seeds == 1 else f"{seeds} seeds"

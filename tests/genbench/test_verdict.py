@@ -197,6 +197,14 @@ def test_a_training_counts_once_however_often_it_is_sampled() -> None:
         assert found.comparison.probability == 0.5
 
 
+def test_equal_scores_are_draws_all_the_same() -> None:
+    for quantity in ("frechet_distance", "deviation.frechet_distance"):
+        records = [*runs("a", [1.0, 1.0]), *runs("b", [2.0, 3.0])]
+        found = only(records, claim(quantity, "lower"))
+        assert found.outcome == "undecided"
+        assert found.reason.startswith("2 seeds a side")
+
+
 def test_a_diverged_run_cost_what_it_did() -> None:
     records = [*costs("a", 1.0, status="diverged"), *costs("b", 3.0)]
     assert only(records, claim("training_flops", "higher")).outcome == "contradicted"
