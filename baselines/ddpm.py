@@ -6,7 +6,7 @@ With the improvements of Nichol & Dhariwal 2021, v-prediction and min-SNR weight
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
@@ -90,26 +90,21 @@ def ddpm(
     """
     classes = class_count(spec, conditional=conditional)
     outputs = 2 if variance == "learned" else 1
+    structure: dict[str, Any] = {
+        "network": network,
+        "channels": channels,
+        "multipliers": multipliers,
+        "blocks": blocks,
+        "attention": attention,
+        "dropout": dropout,
+    }
     if pretrained is not None:
-        require_untouched(
-            ddpm,
-            network=network,
-            channels=channels,
-            multipliers=multipliers,
-            blocks=blocks,
-            attention=attention,
-            dropout=dropout,
-        )
+        require_untouched(ddpm, **structure)
         net = load_pretrained(spec, pretrained, conditional=conditional, outputs=outputs)
     else:
         net = denoising_network(
             spec,
-            network=network,
-            channels=channels,
-            multipliers=multipliers,
-            blocks=blocks,
-            attention=attention,
-            dropout=dropout,
+            **structure,
             classes=classes,
             outputs=outputs,
         )

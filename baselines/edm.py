@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
@@ -56,26 +56,21 @@ def edm(
         UsageError: As ``ddpm``.
     """
     classes = class_count(spec, conditional=conditional)
+    structure: dict[str, Any] = {
+        "network": network,
+        "channels": channels,
+        "multipliers": multipliers,
+        "blocks": blocks,
+        "attention": attention,
+        "dropout": dropout,
+    }
     if pretrained is not None:
-        require_untouched(
-            edm,
-            network=network,
-            channels=channels,
-            multipliers=multipliers,
-            blocks=blocks,
-            attention=attention,
-            dropout=dropout,
-        )
+        require_untouched(edm, **structure)
         net = load_pretrained(spec, pretrained, conditional=conditional)
     else:
         net = denoising_network(
             spec,
-            network=network,
-            channels=channels,
-            multipliers=multipliers,
-            blocks=blocks,
-            attention=attention,
-            dropout=dropout,
+            **structure,
             classes=classes,
             # The paper's networks get c_noise as it is.
             time_scale=1000.0 if network == "unet" else 1.0,

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +46,7 @@ class Comparison:
     """Of A and of B."""
 
 
-def compare(a: Runs, b: Runs, *, last: str) -> Comparison:
+def compare(a: Runs, b: Runs, *, last: Literal["lowest", "highest"]) -> Comparison:
     """Group A against group B. ``last``: whether a run without a value ranks ``"lowest"`` or
     ``"highest"``.
 

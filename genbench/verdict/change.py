@@ -30,7 +30,8 @@ class Change:
     adjusted_p: float | None
     """By Holm over all changes that could be tested."""
     outcome: Outcome
-    """``same``: no difference beyond noise. ``undecided``: one seed, or runs without a score."""
+    """``same``: no difference was found, which few seeds may hide. ``undecided``: one seed, or runs
+    without a score."""
     reason: str
 
 

@@ -39,7 +39,7 @@ class Contestant:
     label: str
     model: str
     values: tuple[float | None, ...]
-    """By seed, as ``Finding.seeds`` has them; ``None`` for a run that diverged."""
+    """By seed, of those that all contestants ran; ``None`` for a run that diverged."""
     median: float | None
     interquartile_mean: float | None
 
@@ -62,6 +62,14 @@ class Finding:
     against: tuple[Contestant, ...]
     certain: bool = False
     """Whether the quantity is a cost that no seed changes, so that nothing is left to chance."""
+
+    @property
+    def share(self) -> float | None:
+        """Of the pairs of runs, in how many the claim holds."""
+        if self.comparison is None:
+            return None
+        above = self.comparison.probability
+        return above if self.claim.direction == "higher" else 1 - above
 
 
 @dataclass(frozen=True)
@@ -268,18 +276,14 @@ def _outcome(finding: Finding, p: float | None, tested: int) -> Finding:
         return replace(finding, reason=reason, adjusted_p=p)
     if p >= 1 - LEVEL:
         return replace(finding, reason=f"p = {p:.2g} after correction", adjusted_p=p)
-    as_claimed = (comparison.probability > 0.5) == (finding.claim.direction == "higher")
-    outcome: Outcome = "supported" if as_claimed else "contradicted"
+    outcome: Outcome = "supported" if (finding.share or 0.0) > 0.5 else "contradicted"
     return replace(finding, outcome=outcome, reason=f"p = {p:.2g} after correction", adjusted_p=p)
 
 
 def _certain(finding: Finding, comparison: Comparison) -> Finding:
-    share = comparison.probability
-    if finding.claim.direction == "lower":
-        share = 1 - share
     outcome: Outcome = "undecided"
-    if share in (0, 1):
-        outcome = "supported" if share == 1 else "contradicted"
+    if finding.share in (0, 1):
+        outcome = "supported" if finding.share == 1 else "contradicted"
     found = replace(comparison, low=None, high=None, p=None)
     reason = "of pairs of contestants; no seed changes it"
     return replace(finding, outcome=outcome, reason=reason, comparison=found)

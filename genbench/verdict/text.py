@@ -66,30 +66,23 @@ def heading(verdict: Verdict) -> str:
 
 
 def statement(finding: Finding) -> str:
-    """What the claim says: ``diffusion has a lower Fréchet distance than GAN``."""
+    """What the claim says: ``diffusion: lower Fréchet distance than GAN``."""
     claim = finding.claim
     return f"{claim.group}: {claim.direction} {finding.heading} than {claim.against}"
 
 
 def as_claimed(finding: Finding) -> str:
     """``92 % [85, 97]``: how often the claim holds; empty where nothing was compared."""
-    share = claimed_share(finding)
-    if share is None:
-        return ""
-    value, low, high = share
-    interval = "" if low is None or high is None else f" [{100 * low:.0f}, {100 * high:.0f}]"
-    return f"{100 * value:.0f} %{interval}"
-
-
-def claimed_share(finding: Finding) -> tuple[float, float | None, float | None] | None:
-    """The share of pairs in which the claim holds, and its interval."""
     found = finding.comparison
-    if found is None:
-        return None
-    if finding.claim.direction == "higher":
-        return found.probability, found.low, found.high
-    low, high = (None if end is None else 1 - end for end in (found.high, found.low))
-    return 1 - found.probability, low, high
+    if found is None or finding.share is None:
+        return ""
+    told = f"{100 * finding.share:.0f} %"
+    if found.low is None or found.high is None:
+        return told
+    ends = [found.low, found.high]
+    if finding.claim.direction == "lower":
+        ends = [1 - found.high, 1 - found.low]
+    return f"{told} [{100 * ends[0]:.0f}, {100 * ends[1]:.0f}]"
 
 
 def _terminal(verdicts: Sequence[Verdict]) -> str:
@@ -108,8 +101,8 @@ def _markdown_verdict(verdict: Verdict) -> str:
     parts = [f"## {_escaped(heading(verdict))}\n\n", "| claim | | verdict | as claimed | why |\n"]
     parts.append("|---|---|---|---:|---|\n")
     for finding in verdict.findings:
-        cells = (finding.claim.name, statement(finding), f"**{finding.outcome}**")
-        row = (*cells[:2], cells[2], as_claimed(finding), finding.reason)
+        said = finding.claim.name, statement(finding), f"**{finding.outcome}**"
+        row = *said, as_claimed(finding), finding.reason
         parts.append(f"| {' | '.join(map(_escaped, row))} |\n")
     parts.append(f"\n{METHOD}\n\n{_escaped(describe(verdict.protocol))}\n")
     for finding in verdict.findings:

@@ -14,7 +14,7 @@ from genbench import verdict
 from genbench.cli import main
 from genbench.errors import DataError, UnknownName, UsageError
 from genbench.results import Record, write_records
-from genbench.verdict import Claims, Finding, changes, judge
+from genbench.verdict import Claim, Claims, Finding, changes, judge
 
 PROTOCOL: dict[str, Any] = {"extractor": "digits@1", "reference": "digits:test", "samples": 500}
 HOSTILE = "<script>alert(1)</script> | $x_"
@@ -43,7 +43,11 @@ def claim(quantity: str, direction: str) -> Claims:
     return Claims(
         title="A against B",
         groups={"A": ["a", "a2"], "B": ["b"]},
-        claims=[{"name": "c", "group": "A", "against": "B", "quantity": quantity, "is": direction}],  # type: ignore[list-item]
+        claims=[
+            Claim.model_validate(
+                {"name": "c", "group": "A", "against": "B", "quantity": quantity, "is": direction}
+            )
+        ],
     )
 
 
@@ -63,7 +67,7 @@ def run(model: str, seed: int, distance: float | None, **fields: Any) -> Record:
     return Record(seed=seed, scores=scores, **{**known, **fields})
 
 
-def runs(model: str, distances: Sequence[float], **fields: Any) -> list[Record]:
+def runs(model: str, distances: Sequence[float | None], **fields: Any) -> list[Record]:
     return [run(model, seed, distance, **fields) for seed, distance in enumerate(distances)]
 
 
@@ -123,7 +127,7 @@ def test_only_seeds_that_every_contestant_ran_count() -> None:
         (runs("a", FIVE), "frechet_distance", "no contestant of the group 'B' ran"),
         ([*runs("a", FIVE), *runs("b", FIVE)], "recall", "the records have no recall"),
         (
-            [*runs("a", [*FIVE[:4], None]), *runs("b", FIVE)],  # type: ignore[list-item]
+            [*runs("a", [*FIVE[:4], None]), *runs("b", FIVE)],
             "frechet_distance",
             "A, seed 4 has no frechet_distance",
         ),
