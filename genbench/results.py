@@ -7,7 +7,9 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, NotRequired
+
+from typing_extensions import TypedDict  # typing's has no docstrings for pydantic before 3.12
 
 from genbench.errors import DataError
 from genbench.storage import Damaged, fingerprint, read_card, write_card, write_text
@@ -16,14 +18,35 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA = 1
+DESCRIBED = {"use_attribute_docstrings": True}
+"""For pydantic: what a schema says of a field is what stands beneath it here."""
+
 RECORDS = "records.jsonl"
 MARKER = "genbench.json"
 """Says whose an output folder is and, once they are written, the checksums of its files."""
 
 
+class Score(TypedDict):
+    """One score of one run."""
+
+    value: float | None
+    low: float | None
+    """Ends of its 95 % interval over draws of the samples; ``null`` where it has none."""
+    high: float | None
+    deviation: NotRequired[float | None]
+    """Of the real row: over its draws."""
+    note: NotRequired[str | None]
+    """What a reader of this number must know."""
+
+
+Score.__pydantic_config__ = DESCRIBED  # type: ignore[attr-defined]
+
+
 @dataclass(frozen=True)
 class Record:
     """What one entry with one seed came to. JSON-like throughout; missing knowledge is ``None``."""
+
+    __pydantic_config__: ClassVar = DESCRIBED
 
     suite: str
     entry: str
@@ -39,8 +62,8 @@ class Record:
     ``skipped`` (cannot fit)."""
     reason: str | None = None
     """Why, where the status is not ``done``."""
-    scores: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
-    """By output name: ``value``, ``low``, ``high``; the real row adds ``deviation`` over draws."""
+    scores: Mapping[str, Score] = field(default_factory=dict)
+    """By output name."""
     better: Mapping[str, bool] = field(default_factory=dict)
     """By output name: whether higher is better."""
     skipped_metrics: Mapping[str, str] = field(default_factory=dict)
@@ -62,7 +85,7 @@ class Record:
     stability: Mapping[str, Any] = field(default_factory=dict)
     """What ``genbench.metrics.stability`` returns: ``first_nonfinite_step``; by player
     ``loss_spikes``, ``gradient_tail``; by weights (``ema``, ``raw``) ``last_over_best``,
-    ``longest_fall``."""
+    ``longest_fall``, ``mean_distance``, ``images_to_threshold``."""
     snapshots: Sequence[Mapping[str, Any]] = ()
     """Scores along training: ``{"images", "weights", "scores": {name: value}}``."""
     identities: Mapping[str, str] = field(default_factory=dict)
@@ -75,6 +98,22 @@ class Record:
         """The score of that name, where there is one."""
         score = self.scores.get(output)
         return None if score is None else score["value"]
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of a line of ``records.jsonl``.
+
+    Its version is the field ``schema``, raised where a field changes its meaning or
+    goes; a later genbench may add fields.
+    """
+    from pydantic import TypeAdapter
+
+    schema = TypeAdapter(Record).json_schema()
+    schema["properties"]["schema"]["const"] = SCHEMA
+    checksum = {"type": "string", "description": "Of the rest of the line."}
+    schema["properties"]["checksum"] = checksum
+    schema["required"].append("checksum")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
 def write_records(folder: Path, records: Iterable[Record]) -> None:

@@ -13,9 +13,9 @@ from genbench.cli.options import Place, common, placed, precision_option, strate
 from genbench.errors import UsageError
 
 FORMATS = ("markdown", "csv", "latex", "json", "html")
-VERDICTS = ("terminal", "markdown", "json")
+READABLE = ("terminal", "markdown", "json")
 _FOLDER = click.Path(path_type=Path)
-REGISTRIES = ("models", "datasets", "extractors", "metrics", "suites", "claims")
+REGISTRIES = ("models", "datasets", "extractors", "metrics", "suites", "claims", "leaderboards")
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -188,13 +188,30 @@ def report(folders: tuple[Path, ...], out: Path) -> None:
 @click.argument("folders", metavar="DIR...", nargs=-1, required=True, type=_FOLDER)
 @click.option("--claims", metavar="CLAIMS", help="A name or a TOML file [all that apply].")
 @click.option(
-    "--format", "form", type=click.Choice(VERDICTS), default="terminal", show_default=True
+    "--format", "form", type=click.Choice(READABLE), default="terminal", show_default=True
 )
 def verdict(folders: tuple[Path, ...], claims: str | None, form: str) -> None:
     """Decide claims on finished runs: supported, contradicted or undecided, and why."""
     from genbench.cli import judging
 
     judging.decide(folders, claims, form)
+
+
+@main.command()
+@click.argument("name", metavar="NAME")
+@click.argument("folders", metavar="[DIR]...", nargs=-1, type=_FOLDER)
+@click.option(
+    "--format", "form", type=click.Choice(READABLE), default="terminal", show_default=True
+)
+def leaderboard(name: str, folders: tuple[Path, ...], form: str) -> None:
+    """Rank what was published, and what was measured in DIR, protocol by protocol.
+
+    NAME is one that genbench list leaderboards shows, or a TOML file; DIR an output folder, or one
+    that holds several.
+    """
+    from genbench.cli import leading
+
+    leading.rank(name, folders, form)
 
 
 @main.command()
@@ -205,8 +222,8 @@ def verdict(folders: tuple[Path, ...], claims: str | None, form: str) -> None:
 def compare(before: Path, after: Path, scores: str | None, as_json: bool) -> None:
     """Say what got better or worse from run A to run B, beyond the noise of seeds.
 
-    Exit status 3 where something got worse, or more runs were lost: a gate for continuous
-    integration.
+    Exit status 3 where something got worse, more runs were lost, or an entry is gone: a gate for
+    continuous integration.
     """
     from genbench.cli import judging
 
@@ -298,17 +315,25 @@ def check(
     sys.exit(checking.check(kind, name, options, data, as_json, data_dir))
 
 
+@main.command()
+def schema() -> None:
+    """Print the JSON Schema of a line of records.jsonl."""
+    from genbench.results import json_schema
+
+    click.echo(json.dumps(json_schema(), ensure_ascii=False, indent=1))
+
+
 @main.command("list")
 @click.argument("kind", type=click.Choice(REGISTRIES))
 @click.option("--json", "as_json", is_flag=True, help="JSON on standard output.")
 @common
 def list_(kind: str, as_json: bool, plugins: tuple[Path, ...], data_dir: Path) -> None:
-    """What there is: models, datasets, extractors, metrics, suites or claims."""
+    """What there is: models, datasets, extractors, metrics, suites, claims or leaderboards."""
     from genbench import registry
 
     _load(plugins)
     group: registry.Registry = getattr(registry, kind)
-    if kind in ("suites", "claims"):
+    if kind in ("suites", "claims", "leaderboards"):
         from genbench.registry.texts import titles
 
         rows = [

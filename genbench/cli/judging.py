@@ -19,9 +19,9 @@ from genbench.errors import UsageError
 from genbench.results import read_records
 from genbench.verdict import Change
 
-COLOURS = {"better": "green", "worse": "red", "same": "dim", "undecided": "yellow"}
+COLOURS = {"better": "green", "worse": "red", "within noise": "dim", "undecided": "yellow"}
 REGRESSION = 3
-"""Exit status where something got worse."""
+"""Exit status where something got worse, or is gone."""
 
 
 def decide(folders: Sequence[Path], claims: str | None, form: str) -> None:
@@ -47,7 +47,7 @@ def decide(folders: Sequence[Path], claims: str | None, form: str) -> None:
 
 
 def compare(before: Path, after: Path, scores: str | None, as_json: bool) -> int:
-    """Print what changed from ``before`` to ``after``; 3 where something got worse."""
+    """Print what changed from ``before`` to ``after``; 3 where something got worse or is gone."""
     names = [name.strip() for name in scores.split(",")] if scores else []
     found = verdict.changes(read_records(before), read_records(after), names)
     if as_json:
@@ -60,7 +60,7 @@ def compare(before: Path, after: Path, scores: str | None, as_json: bool) -> int
                 said = f"only in {folder}: {', '.join(entries)}"
                 out.print(said, markup=False, soft_wrap=True)
     worse = any(change.outcome == "worse" for change in found.changes)
-    return REGRESSION if worse else 0
+    return REGRESSION if worse or found.only_before else 0
 
 
 def _changes_table(changes: Sequence[Change]) -> Table:

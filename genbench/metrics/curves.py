@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.integrate import trapezoid
 
 from genbench.errors import DataError, UnknownName, UsageError
-from genbench.metrics.stability import last_over_best, longest_fall
+from genbench.metrics.stability import last_over_best, longest_fall, mean_distance
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,7 +99,7 @@ def course(curve: Curve, higher_is_better: bool = False) -> Course:
         last_over_best=last_over_best(distances) if positive else None,
         worst_after_best=worst,
         longest_fall=longest_fall(distances) if positive else None,
-        mean=_mean(curve),
+        mean=mean_distance(curve.steps, curve.values),
         unbounded=not np.isfinite(values).all(),
     )
 
@@ -113,12 +112,6 @@ def exceeding(courses: Sequence[Course], field: str, limit: float) -> list[str]:
         for course in courses
         if course.unbounded or (getattr(course, field) or 0.0) > limit
     ]
-
-
-def _mean(curve: Curve) -> float | None:
-    if len(curve.steps) < 2 or not np.isfinite(curve.values).all():
-        return None
-    return float(trapezoid(curve.values, curve.steps) / (curve.steps[-1] - curve.steps[0]))
 
 
 def _curve(key: tuple[object, ...], rows: pd.DataFrame) -> Curve:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.integrate import trapezoid
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,42 +103,78 @@ def longest_fall(distances: ArrayLike) -> float | None:
     return float((x / np.minimum.accumulate(x)).max() - 1)
 
 
-def summary(history: pd.DataFrame, snapshots: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def mean_distance(images: ArrayLike, distances: ArrayLike) -> float | None:
+    """The area under the curve of a distance along training, over its range of images: the mean
+    distance on the way, by trapezoids. Low for who is near the data soon.
+
+    ``images``: ``(snapshots,)``, ascending. ``None`` for fewer than two snapshots, and where a
+    distance is not finite.
+    """
+    x, y = np.asarray(images, dtype=np.float64), np.asarray(distances, dtype=np.float64)
+    if len(x) < 2 or not np.isfinite(y).all():
+        return None
+    return float(trapezoid(y, x) / (x[-1] - x[0]))
+
+
+def images_to_threshold(images: ArrayLike, distances: ArrayLike, threshold: float) -> float | None:
+    """Images seen at the first snapshot whose distance is at most ``threshold``; ``None`` where
+    none is. As fine as the snapshots are: nothing is interpolated."""
+    x, y = np.asarray(images, dtype=np.float64), np.asarray(distances, dtype=np.float64)
+    reached = x[y <= threshold]
+    return float(reached[0]) if len(reached) else None
+
+
+def summary(
+    history: pd.DataFrame,
+    snapshots: Sequence[Mapping[str, Any]],
+    threshold: float | None = None,
+) -> dict[str, Any]:
     """All of these for one run, JSON-like.
 
     ``history``: a row a turn, with the columns ``step``, ``player``, ``loss``, ``gradient_norm``.
     ``snapshots``: ``{"images": n, "weights": "ema" | "raw", "scores": {"frechet_distance": d}}``;
     ``None`` for a distance that is not finite. Left out: one without the score, and the untrained
-    one (0 images), which is no best to fall from.
+    one (0 images), which is no best to fall from. ``threshold``: a Fréchet distance to be reached.
 
     Returns ``first_nonfinite_step`` (``None``: never); by player ``loss_spikes`` and
-    ``gradient_tail``; by weights ``last_over_best`` and ``longest_fall`` of the Fréchet distance.
+    ``gradient_tail``; by weights ``last_over_best``, ``longest_fall`` and ``mean_distance`` of the
+    Fréchet distance, and ``images_to_threshold`` with the ``threshold`` where there is one.
     """
     finite = np.isfinite(history[["loss", "gradient_norm"]].to_numpy(np.float64)).all(axis=1)
     nonfinite_steps = history["step"].to_numpy()[~finite]
     turns = {str(player): rows for player, rows in history.groupby("player", sort=False)}
-    distances = {
+    curves = {
         weights: _along_training(s for s in snapshots if s["weights"] == weights)
         for weights in dict.fromkeys(s["weights"] for s in snapshots)
     }
-    return {
+    told: dict[str, Any] = {
         "first_nonfinite_step": int(nonfinite_steps[0]) if len(nonfinite_steps) else None,
         "loss_spikes": {player: loss_spikes(rows["loss"]) for player, rows in turns.items()},
         "gradient_tail": {
             player: gradient_tail(rows["gradient_norm"]) for player, rows in turns.items()
         },
-        "last_over_best": {name: last_over_best(values) for name, values in distances.items()},
-        "longest_fall": {name: longest_fall(values) for name, values in distances.items()},
+        "last_over_best": {name: last_over_best(curve[1]) for name, curve in curves.items()},
+        "longest_fall": {name: longest_fall(curve[1]) for name, curve in curves.items()},
+        "mean_distance": {name: mean_distance(*curve) for name, curve in curves.items()},
     }
+    if threshold is not None:
+        told["threshold"] = threshold
+        told["images_to_threshold"] = {
+            name: images_to_threshold(*curve, threshold) for name, curve in curves.items()
+        }
+    return told
 
 
-def _along_training(snapshots: Iterable[Mapping[str, Any]]) -> list[float]:
+def _along_training(snapshots: Iterable[Mapping[str, Any]]) -> tuple[list[int], list[float]]:
+    """Images seen and the distance there, in the order of training."""
     distances = {
         s["images"]: s["scores"]["frechet_distance"]
         for s in snapshots
         if s["images"] > 0 and "frechet_distance" in s["scores"]
     }
-    return [math.nan if distance is None else distance for _, distance in sorted(distances.items())]
+    images = sorted(distances)
+    found = [distances[count] for count in images]
+    return images, [math.nan if distance is None else distance for distance in found]
 
 
 def _finite(values: ArrayLike) -> NDArray[np.float64]:

@@ -30,6 +30,7 @@ __all__ = [
     "claims",
     "datasets",
     "extractors",
+    "leaderboards",
     "metrics",
     "models",
     "require_plain",
@@ -152,7 +153,8 @@ extractors = Registry("extractor")
 metrics = Registry("metric")
 suites = Registry("suite")
 claims = Registry("claim")
-GROUPS = (models, datasets, extractors, metrics, suites, claims)
+leaderboards = Registry("leaderboard")
+GROUPS = (models, datasets, extractors, metrics, suites, claims, leaderboards)
 
 
 def add_plugin_file(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""TOML files that packages offer by name: suites, claims."""
+"""TOML files that packages offer by name: suites, claims, leaderboards."""
 
 from __future__ import annotations
 

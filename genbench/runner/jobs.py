@@ -19,7 +19,7 @@ from genbench import storage
 from genbench.errors import FAULTS, GenbenchError, NonFiniteSamples, UsageError, one_line
 from genbench.metrics import stability
 from genbench.ranks import Ranks
-from genbench.results import Record
+from genbench.results import Record, Score
 from genbench.runner.bench import Bench, open_cached
 from genbench.runner.capabilities import likelihood_score, passages
 from genbench.runner.mending import card_if_whole, mend
@@ -35,7 +35,7 @@ from genbench.runner.trained import (
 )
 from genbench.suite import Entry
 from genbench.training import checkpoint, loop
-from genbench.types import Event, Report, TensorSamples
+from genbench.types import Estimate, Event, Report, TensorSamples
 
 
 def run_job(ranks: Ranks, bench: Bench, entries: Sequence[Entry], report: Report) -> list[Record]:
@@ -142,7 +142,7 @@ def _record(
         _base(bench, entry),
         status=outcome.status if broken is None else "diverged",
         reason=_divergence(outcome, broken, images),
-        scores={name: asdict(estimate) for name, estimate in {**scores.values, **bits}.items()},
+        scores={name: _score(estimate) for name, estimate in {**scores.values, **bits}.items()},
         better={**scores.better, **dict.fromkeys(bits, False)},
         skipped_metrics={**scores.skipped, **no_bits},
         faults=scores.faults,
@@ -159,7 +159,7 @@ def _record(
             "sampling_flops": card["flops"],
             "seconds_per_sample": None,
         },
-        stability=stability.summary(turns, curve),
+        stability=stability.summary(turns, curve, bench.score.snapshots.threshold),
         snapshots=curve,
         identities={
             "training": trained.identity,
@@ -171,6 +171,10 @@ def _record(
             "samples": str(path.relative_to(bench.out)),
         },
     )
+
+
+def _score(estimate: Estimate) -> Score:
+    return Score(value=estimate.value, low=estimate.low, high=estimate.high, note=estimate.note)
 
 
 def _draw_last_good(
@@ -225,7 +229,7 @@ def _conditions(bench: Bench, entry: Entry) -> dict[str, Any]:
         "torch": version("torch"),
         "genbench": version("genbench"),
         "platform": platform.platform(),
-    }
+    } | ({"dequantize": True} if training.dequantize else {})
 
 
 def _divergence(outcome: loop.Outcome, broken: str | None, images: int) -> str | None:

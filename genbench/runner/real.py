@@ -12,7 +12,7 @@ from genbench import evaluation, storage
 from genbench.errors import one_line
 from genbench.evaluation import Scorer
 from genbench.ranks import Ranks
-from genbench.results import Record
+from genbench.results import Record, Score
 from genbench.runner.bench import Bench, open_cached
 from genbench.runner.mending import card_if_whole, mend
 from genbench.runner.stages import pack_samples, scored
@@ -140,10 +140,7 @@ def _subset(source: Samples, count: int, number: int) -> TensorSamples:
     )
 
 
-def _spread(values: list[float]) -> dict[str, float | None]:
-    return {
-        "value": statistics.fmean(values),
-        "low": None,
-        "high": None,
-        "deviation": statistics.stdev(values),
-    }
+def _spread(values: list[float]) -> Score:
+    return Score(
+        value=statistics.fmean(values), low=None, high=None, deviation=statistics.stdev(values)
+    )

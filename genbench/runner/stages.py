@@ -162,9 +162,12 @@ def snapshot_scores(
     """Quality along training, EMA and raw: ``{"images", "weights", "scores"}`` a snapshot; and the
     outputs that a fault of their metric has cost.
 
-    Where a sampler gives NaN or infinity the scores are ``None``.
+    Where a sampler gives NaN or infinity the scores are ``None``. Empty where no metric is asked
+    for along training.
     """
     plan = bench.score.snapshots
+    if not plan.metrics:
+        return [], []
     options = snapshot_options(entries)
     scorer = bench.scorer(trained.training.dataset, ranks)
     # Number 0 is the untrained model: scored only where nothing else is left.

@@ -64,6 +64,8 @@ def train(ranks: Ranks, host: Host, training: Training, folder: Path, report: Re
         report(Event("train", 0, 1, note=said))
     if training.augment == "flip" and data.spec.modality != "image":
         raise UsageError(f"augment = 'flip' is for images, not for {data.spec.modality}")
+    if training.dequantize and data.spec.levels is None:
+        raise UsageError(f"dequantize is for whole levels; {training.dataset} is real-valued")
     host.require_shares(training.batch)
     plan = loop.Plan(
         steps=0 if pretrained else training.steps,
@@ -72,6 +74,7 @@ def train(ranks: Ranks, host: Host, training: Training, folder: Path, report: Re
         augment=training.augment,
         snapshots=training.snapshots,
         seed=training.seed,
+        dequantize=training.dequantize,
     )
     about = description(host, training)
     with ExitStack() as held:

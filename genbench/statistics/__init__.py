@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from genbench.statistics.comparisons import (
     LEAST_SEEDS,
-    LEVEL,
     Comparison,
     Difference,
     compare,
@@ -14,9 +13,11 @@ from genbench.statistics.comparisons import (
 )
 from genbench.statistics.summaries import (
     COLLAPSE_FRACTION,
+    LEVEL,
     Summary,
     collapsed,
     interquartile_mean,
+    mean_interval,
     quantile,
     ranked,
     summarize,
@@ -33,6 +34,7 @@ __all__ = [
     "compare",
     "holm",
     "interquartile_mean",
+    "mean_interval",
     "pooled_ranks",
     "quantile",
     "ranked",

@@ -17,8 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-LEVEL = 0.95
-"""Of every interval; 1 - LEVEL is the risk of one wrong claim among those decided together."""
+from genbench.statistics.summaries import LEVEL
 
 LEAST_SEEDS = 5
 """A side, below which nothing is decided: with three a side the exact p is 0.1 at best, and

@@ -10,8 +10,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from scipy import stats
+
+LEVEL = 0.95
+"""Of every interval; 1 - LEVEL is the risk of one wrong claim among those decided together."""
+
 COLLAPSE_FRACTION = 0.25
 """Of the real row's coverage: a run below it has lost most of the data, whatever its fidelity."""
+
+RISK_LEVEL = 0.5
+"""Share of the runs, from the worst, of which the risk is the mean. Chan et al. 2020 take the worst
+5 %, which is less than one run of ten."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +41,9 @@ class Summary:
     """Interquartile range, ranked as the median; ``None`` where a quartile falls on a run without a
     value, or n = 1. It is the *dispersion across runs* of Chan et al. 2020, "Measuring the
     Reliability of Reinforcement Learning Algorithms"."""
+    risk: float | None
+    """Mean of the worst ``RISK_LEVEL`` of the runs, ranked as the median; ``None`` where a run
+    without a value is among them, or n = 1. It is the *risk across runs* of Chan et al. 2020."""
 
 
 def summarize(values: Sequence[float | None], higher_is_better: bool = False) -> Summary:
@@ -51,6 +63,7 @@ def summarize(values: Sequence[float | None], higher_is_better: bool = False) ->
         deviation=_deviation(finite) if complete else None,
         median=quantile(row, 0.5),
         spread=None if n < 2 or lower is None or upper is None else upper - lower,
+        risk=None if n < 2 else _expected_shortfall(row, higher_is_better),
     )
 
 
@@ -90,6 +103,39 @@ def interquartile_mean(values: Sequence[float | None], higher_is_better: bool) -
     if not row or len(middle) < len(row) - 2 * cut:
         return None
     return math.fsum(middle) / len(middle)
+
+
+def _expected_shortfall(row: Sequence[float | None], higher_is_better: bool) -> float | None:
+    """The conditional value at risk of ranked values: the mean of the worst share ``RISK_LEVEL`` of
+    them, of which the last counts in part where that is no whole number (Rockafellar & Uryasev
+    2002, "Conditional Value-at-Risk for General Loss Distributions", proposition 8)."""
+    worst_first = row if higher_is_better else row[::-1]
+    mass = RISK_LEVEL * len(row)
+    total = 0.0
+    for rank, value in enumerate(worst_first[: math.ceil(mass)]):
+        if value is None:
+            return None
+        total += min(1.0, mass - rank) * value
+    return total / mass
+
+
+def mean_interval(
+    values: Sequence[float], further: int | None = None
+) -> tuple[float, float] | None:
+    """The 95 % interval of the mean by Student's t; ``None`` with one value.
+
+    ``further``: of the mean of so many further runs of the same kind instead (the prediction
+    interval, Hahn & Meeker 1991, "Statistical Intervals", section 4.7): wider, by √(1/n + 1/k) for
+    √(1/n).
+    """
+    n = len(values)
+    deviation = _deviation(values)
+    if deviation is None:
+        return None
+    scale = math.sqrt(1 / n + (0 if further is None else 1 / further))
+    half = float(stats.t.ppf((1 + LEVEL) / 2, n - 1)) * deviation * scale
+    mean = math.fsum(values) / n
+    return mean - half, mean + half
 
 
 def collapsed(coverage: float | None, real: float | None) -> bool | None:

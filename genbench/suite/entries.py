@@ -31,6 +31,7 @@ class Training:
     snapshots: int
     """How many equally spaced snapshots are kept after number 0."""
     seed: int
+    dequantize: bool = False
 
     @property
     def steps(self) -> int:

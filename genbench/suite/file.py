@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -14,9 +14,9 @@ from pydantic import (
     TypeAdapter,
     ValidationError,
 )
-from pydantic_core import ErrorDetails
 
-from genbench.errors import UsageError, did_you_mean
+from genbench.errors import UsageError
+from genbench.registry.validation import message, validated
 
 
 def _not_16_mixed(precision: object) -> object:
@@ -48,6 +48,8 @@ class Snapshots(_Section):
     count: PositiveInt = 4
     samples: Annotated[int, Field(ge=2)] = 448
     metrics: tuple[str, ...] = ("frechet_distance", "coverage")
+    threshold: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """A Fréchet distance: how many images it takes to come so near is told of every run."""
 
 
 class Likelihood(_Section):
@@ -76,6 +78,8 @@ class Train(_Section):
     ema_halflife: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 22_000
     """In images."""
     augment: Literal["none", "flip"] = "none"
+    dequantize: bool = False
+    """Spread each whole level over its cell, as a likelihood of levels wants it."""
     precision: Precision = "32-true"
     threads: PositiveInt = 1
     """CPU threads of a run's process."""
@@ -88,6 +92,7 @@ class TrainOverride(_Section):
     batch: PositiveInt | None = None
     ema_halflife: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     augment: Literal["none", "flip"] | None = None
+    dequantize: bool | None = None
     precision: Precision | None = None
     threads: PositiveInt | None = None
 
@@ -122,11 +127,7 @@ class SuiteFile(_Section):
 
 def parse(source: str, content: Mapping[str, Any]) -> SuiteFile:
     """Validate a suite's content. Raises ``UsageError`` naming ``source`` and the key."""
-    try:
-        # JSON mode: an array may stand for a tuple, everything else is strict.
-        return SuiteFile.model_validate_json(_to_json(source, content))
-    except ValidationError as error:
-        raise UsageError(f"{source}: {_explain(error)}") from None
+    return validated(SuiteFile, source, content)
 
 
 def precision(text: str) -> Precision:
@@ -134,7 +135,7 @@ def precision(text: str) -> Precision:
     try:
         valid: Precision = TypeAdapter(Precision).validate_python(text)
     except ValidationError as error:
-        raise UsageError(f"--precision: {_message(error.errors()[0])}") from None
+        raise UsageError(f"--precision: {message(error.errors()[0])}") from None
     return valid
 
 
@@ -146,45 +147,3 @@ def with_precision(suite: SuiteFile, precision: Precision) -> SuiteFile:
     }
     train = suite.train.model_copy(update={"precision": precision})
     return suite.model_copy(update={"train": train, "entries": entries})
-
-
-def _to_json(source: str, content: Mapping[str, Any]) -> str:
-    import json
-
-    try:
-        return json.dumps(content)
-    except TypeError as error:
-        raise UsageError(f"{source}: dates and times have no meaning here ({error})") from None
-
-
-def _explain(error: ValidationError) -> str:
-    # A misspelt key is also a missing one: the misspelling is what helps.
-    first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
-    key = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        *path, last = first["loc"]
-        return f"unknown key {key!r}{did_you_mean(str(last), _keys(path))}"
-    if first["type"] == "missing":
-        return f"the key {key!r} is missing"
-    return f"{key}: {_message(first)}"
-
-
-def _message(error: ErrorDetails) -> str:
-    """Our validators say it all; pydantic's leave out what was given."""
-    if error["type"] == "value_error":
-        return str(error["ctx"]["error"])
-    message = error["msg"]
-    return f"{message[0].lower()}{message[1:]}, got {error['input']!r}"
-
-
-def _keys(path: Sequence[int | str]) -> list[str]:
-    """The keys that a section at ``path`` may have."""
-    section: type[BaseModel] = SuiteFile
-    for part in path:
-        if section is SuiteFile and part == "entries":
-            section = EntrySection
-        elif part in section.model_fields:
-            annotation = section.model_fields[str(part)].annotation
-            if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-                section = annotation
-    return list(section.model_fields)

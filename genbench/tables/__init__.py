@@ -8,7 +8,7 @@ from genbench.errors import UnknownName
 from genbench.protocol import protocol_differences
 from genbench.results import Record
 from genbench.tables.cells import amount
-from genbench.tables.columns import SPREAD, Column, comparison_columns
+from genbench.tables.columns import OVER_SEEDS, Column, comparison_columns, score_heading
 from genbench.tables.compare import Row, Table, comparison
 from genbench.tables.diagnostics import Training, diagnostics, trainings
 from genbench.tables.entrants import Entrant, entrants
@@ -19,7 +19,7 @@ from genbench.tables.web import html, html_table
 
 __all__ = [
     "FORMATS",
-    "SPREAD",
+    "OVER_SEEDS",
     "Column",
     "Entrant",
     "Row",
@@ -34,6 +34,7 @@ __all__ = [
     "html_table",
     "protocol_differences",
     "render",
+    "score_heading",
     "show",
     "trainings",
 ]

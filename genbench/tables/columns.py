@@ -17,9 +17,12 @@ COST = "cost"
 DIAGNOSTICS = "diagnostics"
 GROUPS = (FIDELITY, DIVERSITY, MEMORIZATION, OTHER, STABILITY, COST)
 
-# The two columns over seeds: they are no mean of anything.
-LOST = "lost"
+# The columns over seeds: they are no mean of anything that one run has.
+DIVERGED = "diverged"
+COLLAPSED = "collapsed"
 SPREAD = "spread"
+RISK = "risk"
+OVER_SEEDS = (DIVERGED, COLLAPSED, SPREAD, RISK)
 
 DISTANCE = "frechet_distance"
 COVERAGE = "coverage"
@@ -102,6 +105,10 @@ _OVER_INCEPTION = {
 }
 
 _STABILITY = (
+    Column("mean_distance.ema", "mean along training, EMA", STABILITY),
+    Column("mean_distance.raw", "mean along training, raw", STABILITY),
+    Column("images_to_threshold.ema", "images to threshold, EMA", STABILITY, unit="count"),
+    Column("images_to_threshold.raw", "images to threshold, raw", STABILITY, unit="count"),
     Column("last_over_best.ema", "last / best, EMA", STABILITY, decimals=2),
     Column("last_over_best.raw", "last / best, raw", STABILITY, decimals=2),
     Column("longest_fall.ema", "longest fall, EMA", STABILITY, decimals=2),
@@ -139,14 +146,17 @@ def comparison_columns(records: Sequence[Record], protocol: Mapping[str, Any]) -
         _score_column(name, protocol, better.get(name))
         for name in [*(n for n in _SCORES if n in outputs), *sorted(outputs - _SCORES.keys())]
     ]
-    columns.append(Column(LOST, "diverged or collapsed", STABILITY, better=False))
+    columns.append(Column(DIVERGED, "diverged", STABILITY, better=False))
+    if COVERAGE in outputs:
+        columns.append(Column(COLLAPSED, "collapsed", STABILITY, better=False))
     columns += [
         replace(column, path=("stability", *column.key.split(".")), better=False)
         for column in _STABILITY
     ]
     if DISTANCE in outputs:
-        heading = f"spread of {score_heading(DISTANCE, protocol)}"
-        columns.append(Column(SPREAD, heading, STABILITY, ("scores", DISTANCE, "value"), False))
+        name, path = score_heading(DISTANCE, protocol), ("scores", DISTANCE, "value")
+        columns.append(Column(SPREAD, f"spread of {name}", STABILITY, path, False))
+        columns.append(Column(RISK, f"{name}, worst half", STABILITY, path, False))
     columns += [replace(column, path=("cost", column.key)) for column in _COST]
     present = [
         column

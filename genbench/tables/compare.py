@@ -9,10 +9,19 @@ from genbench.protocol import Protocol, protocol_differences
 from genbench.results import Record
 from genbench.statistics import Summary, summarize
 from genbench.tables.cells import EMPTY, MISSING, Cell, cell, column_decimals, quantity
-from genbench.tables.columns import LOST, SPREAD, Column, comparison_columns
+from genbench.tables.columns import (
+    COLLAPSED,
+    DIVERGED,
+    OVER_SEEDS,
+    RISK,
+    SPREAD,
+    Column,
+    comparison_columns,
+)
 from genbench.tables.entrants import Entrant, entrants, is_collapsed
 from genbench.tables.notes import SEEDS_FOR_BOLD, comparison_notes, outcomes
 from genbench.tables.protocols import by_protocol
+from genbench.tables.rankings import extractor_notes
 
 
 @dataclass(frozen=True)
@@ -48,18 +57,21 @@ def comparison(records: Sequence[Record]) -> list[Table]:
     if len(tables) < 2:
         return tables
     first = groups[0][0]
+    rankings = extractor_notes(
+        [(protocol, table.entrants) for table, (protocol, _) in zip(tables, groups, strict=True)]
+    )
     return [
-        _set_apart(table, number, protocol_differences(first, protocol))
-        for number, (table, (protocol, _)) in enumerate(zip(tables, groups, strict=True), start=1)
+        _set_apart(table, i + 1, protocol_differences(first, protocol), rankings.get(i, []))
+        for i, (table, (protocol, _)) in enumerate(zip(tables, groups, strict=True))
     ]
 
 
-def _set_apart(table: Table, number: int, differences: Sequence[str]) -> Table:
-    title = f"{table.title}, protocol {number}"
-    if not differences:
-        return replace(table, title=title)
-    note = f"Not comparable with protocol 1; there against here: {'; '.join(differences)}."
-    return replace(table, title=title, notes=(table.notes[0], note, *table.notes[1:]))
+def _set_apart(
+    table: Table, number: int, differences: Sequence[str], rankings: Sequence[str]
+) -> Table:
+    apart = [f"Not comparable with protocol 1; there against here: {'; '.join(differences)}."]
+    notes = (table.notes[0], *(apart if differences else []), *rankings, *table.notes[1:])
+    return replace(table, title=f"{table.title}, protocol {number}", notes=notes)
 
 
 def _table(protocol: Protocol, records: Sequence[Record]) -> Table:
@@ -82,9 +94,9 @@ def _table(protocol: Protocol, records: Sequence[Record]) -> Table:
 
 
 def _column_cells(column: Column, rows: Sequence[Entrant]) -> list[Cell]:
-    if column.key == LOST:
+    if column.key in (DIVERGED, COLLAPSED):
         real = next((row.records[0] for row in rows if row.real), None)
-        return [_lost(row, real) for row in rows]
+        return [_lost(column, row, real) for row in rows]
     summaries = [_summary(column, row) for row in rows]
     shown = [_shown(column, summary) for summary in summaries]
     decimals = column_decimals(column, [value for value in shown if value is not None])
@@ -104,7 +116,7 @@ def _summary(column: Column, row: Entrant) -> Summary:
 
 
 def _shown(column: Column, summary: Summary) -> float | None:
-    return summary.spread if column.key == SPREAD else summary.median
+    return {SPREAD: summary.spread, RISK: summary.risk}.get(column.key, summary.median)
 
 
 def _best(
@@ -113,7 +125,7 @@ def _best(
     """The best mean, rounded as it is shown; ``None`` where nothing may be called best."""
     contest = [s for row, s in zip(rows, summaries, strict=True) if not row.real and s.k > 0]
     means = [s.mean for s in contest if s.mean is not None]
-    if column.better is None or column.key == SPREAD or len(contest) < 2 or not means:
+    if column.better is None or column.key in OVER_SEEDS or len(contest) < 2 or not means:
         return None
     if any(s.n < SEEDS_FOR_BOLD for s in contest):
         return None
@@ -127,22 +139,24 @@ def _cell(
         return _floor(column, row, summary, decimals)
     if summary.k == 0:
         return _nothing(row)
-    if column.key == SPREAD:
-        return _spread(column, summary, decimals)
+    if column.key in OVER_SEEDS:
+        return _over_seeds(column, summary, decimals)
     bold = summary.mean is not None and round(summary.mean, decimals) == best
     return replace(cell(column, summary, decimals), bold=bold)
 
 
 def _floor(column: Column, row: Entrant, summary: Summary, decimals: int) -> Cell:
-    if summary.k == 0 or column.key == SPREAD:
+    if summary.k == 0 or column.key in OVER_SEEDS:
         return EMPTY
-    over_draws = row.records[0].scores.get(column.key, {}).get("deviation")
+    score = row.records[0].scores.get(column.key)
+    over_draws = None if score is None else score.get("deviation")
     return cell(column, replace(summary, deviation=over_draws), decimals)
 
 
-def _spread(column: Column, summary: Summary, decimals: int) -> Cell:
-    if summary.spread is not None:
-        return Cell(quantity(column, summary.spread, None, decimals), summary.spread)
+def _over_seeds(column: Column, summary: Summary, decimals: int) -> Cell:
+    shown = _shown(column, summary)
+    if shown is not None:
+        return Cell(quantity(column, shown, None, decimals), shown)
     return EMPTY if summary.n < 2 else Cell(f"{MISSING} ({summary.k} of {summary.n})")
 
 
@@ -155,11 +169,14 @@ def _nothing(row: Entrant) -> Cell:
     return EMPTY if statuses == {"done"} else Cell(f"{MISSING} (0 of {len(row.runs)})")
 
 
-def _lost(row: Entrant, real: Record | None) -> Cell:
+def _lost(column: Column, row: Entrant, real: Record | None) -> Cell:
     if row.real:
         return EMPTY
     judged = [record for record in row.runs if record.status != "failed"]
     if not judged:
         return _nothing(row)
-    lost = sum(r.status == "diverged" or is_collapsed(r, real) for r in judged)
+    if column.key == DIVERGED:
+        lost = sum(record.status == "diverged" for record in judged)
+    else:
+        lost = sum(is_collapsed(record, real) for record in judged)
     return Cell(f"{lost} of {len(judged)}", lost / len(judged))

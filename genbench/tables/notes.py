@@ -20,6 +20,7 @@ _CONDITIONS = {
     "batch": "batch",
     "ema_halflife": "EMA half-life in images",
     "augment": "augmentation",
+    "dequantize": "levels spread over their cells in training",
     "weights": "weights",
     "precision": "precision",
     "device": "device",
@@ -101,15 +102,24 @@ def _legend(rows: Sequence[Entrant]) -> list[str]:
             "real: training samples scored as if generated, mean ± standard deviation over draws; "
             "the floor of every column but memorization, whose floor is the reference half's."
         )
+    thresholds = {r.stability["threshold"] for r in runs if "threshold" in r.stability}
+    lines += [f"Threshold along training: {threshold:g}." for threshold in sorted(thresholds)]
     if any(record.status != "done" for record in runs):
         lines.append(
             "(k of n): k of n runs gave a number; the median stands, with the others ranked last, "
             "and — where it falls on one of them."
         )
+    if any(len(row.runs) > 1 for row in entries):
+        lines.append(
+            "Across seeds: spread is the interquartile range, worst half the mean of the worst "
+            "half of the runs (CVaR at 0.5)."
+        )
     if any(0 < len(row.runs) < SEEDS_FOR_BOLD for row in entries):
         lines.append(f"No value is bold below {SEEDS_FOR_BOLD} seeds.")
     if not any(record.value(COVERAGE) is not None for record in runs):
         lines.append("Collapse was not judged: coverage was not scored.")
+    elif runs:
+        lines.append("Collapsed: a final coverage under a quarter of the real row's.")
     return lines
 
 

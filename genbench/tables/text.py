@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from genbench import markup
 from genbench.results import Record, to_frame
 from genbench.tables.cells import Cell
 from genbench.tables.columns import Column
@@ -48,35 +48,22 @@ def latex(records: Sequence[Record]) -> str:
 
 
 def _markdown_table(table: Table) -> str:
-    parts = [f"## {_markdown(table.title)}\n"]
+    parts = [f"## {markup.markdown(table.title)}\n"]
     for block in blocks(table, WIDTH, padding=3):
         parts.append(f"### {block.title.capitalize()}\n")
         parts.append(_markdown_block(block))
-    parts.append("".join(f"- {_markdown(note)}\n" for note in table.outcomes + table.notes))
+    parts.append("".join(f"- {markup.markdown(note)}\n" for note in table.outcomes + table.notes))
     return "\n".join(parts)
 
 
 def _markdown_block(block: Block) -> str:
-    headings = ["", *(_markdown(_heading(column)) for column in block.columns)]
-    lines = [[_markdown(row.label), *map(_markdown_cell, row.cells)] for row in block.rows]
-    widths = [max(3, *map(len, column)) for column in zip(headings, *lines, strict=True)]
-    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-    return "".join(_markdown_line(line, widths) for line in [headings, rule, *lines])
-
-
-def _markdown_line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    padded = [cells[0].ljust(widths[0])]
-    padded += [cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True)]
-    return f"| {' | '.join(padded)} |\n"
+    headings = ["", *(markup.markdown(_heading(column)) for column in block.columns)]
+    rows = [[markup.markdown(row.label), *map(_markdown_cell, row.cells)] for row in block.rows]
+    return markup.markdown_table("l" + "r" * len(block.columns), headings, rows)
 
 
 def _markdown_cell(cell: Cell) -> str:
     return f"**{cell.text}**" if cell.bold else cell.text
-
-
-def _markdown(text: str) -> str:
-    """Text that stays text: no markup, no HTML, no cell or line break."""
-    return re.sub(r"([\\|*`<>\[\]]|(?<!\w)_|_(?!\w))", r"\\\1", " ".join(text.split()))
 
 
 def _heading(column: Column) -> str:
@@ -87,7 +74,7 @@ def _latex_table(table: Table) -> str:
     parts = [f"% {' '.join(table.title.split())}\n"]
     for block in blocks(table, WIDTH, padding=3):
         parts.append(_latex_block(block))
-    notes = " ".join(_latex(note) for note in table.outcomes + table.notes)
+    notes = " ".join(markup.latex(note) for note in table.outcomes + table.notes)
     parts.append(f"\\par\\smallskip{{\\footnotesize\\raggedright {notes}\\par}}\n")
     return "\n".join(parts)
 
@@ -97,36 +84,16 @@ def _latex_block(block: Block) -> str:
     lines = [
         "\\begin{tabular}{l" + "r" * len(block.columns) + "}",
         "\\toprule",
-        " & ".join(map(_latex, headings)) + r" \\",
+        " & ".join(map(markup.latex, headings)) + r" \\",
         "\\midrule",
     ]
     for row in block.rows:
-        lines.append(" & ".join([_latex(row.label), *map(_latex_cell, row.cells)]) + r" \\")
+        lines.append(" & ".join([markup.latex(row.label), *map(_latex_cell, row.cells)]) + r" \\")
         if row.real:
             lines.append("\\midrule")
     return "\n".join([*lines, "\\bottomrule", "\\end{tabular}", ""])
 
 
 def _latex_cell(cell: Cell) -> str:
-    text = _latex(cell.text)
+    text = markup.latex(cell.text)
     return f"\\textbf{{{text}}}" if cell.bold else text
-
-
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "±": r"$\pm$",
-    "×": r"$\times$",
-    "·": r"$\cdot$",
-    "µ": r"\textmu{}",
-    "↑": r"$\uparrow$",
-    "↓": r"$\downarrow$",
-    "—": "---",
-} | {character: f"\\{character}" for character in "&%$#_{}"}
-
-
-def _latex(text: str) -> str:
-    return "".join(_LATEX.get(character, character) for character in " ".join(text.split()))

@@ -77,3 +77,11 @@ def flip(batch: Batch) -> Batch:
     mirrored = torch.rand(len(batch), device=batch.data.device) < 0.5
     mask = mirrored.view(-1, *[1] * (batch.data.dim() - 1))
     return Batch(torch.where(mask, batch.data.flip(-1), batch.data), batch.condition)
+
+
+def dequantize(batch: Batch, levels: int) -> Batch:
+    """Level k of ``levels`` made the model's view of k + U - 1/2, U in [0, 1) of each number
+    (torch's global generator): the uniform dequantisation of Theis et al. 2016, with which a
+    likelihood of whole levels is stated."""
+    noise = torch.rand_like(batch.data).sub_(0.5).mul_(2 / (levels - 1))
+    return Batch(batch.data + noise, batch.condition)

@@ -19,7 +19,7 @@ from genbench.errors import GenbenchError, one_line
 from genbench.ranks import gather
 from genbench.seeding import seed_all
 from genbench.training import checkpoint, ema
-from genbench.training.batches import Order, flip, loader
+from genbench.training.batches import Order, dequantize, flip, loader
 from genbench.training.history import History
 from genbench.types import Event, GenerativeModel, Progress, Report, Samples, Turn
 
@@ -51,6 +51,8 @@ class Plan:
     snapshots: int
     """Equally spaced, after number 0 before the first step."""
     seed: int
+    dequantize: bool = False
+    """Whether each level becomes a random point of its cell."""
 
     def snapshot_steps(self) -> list[int]:
         """After how many steps the weights are kept, 0 included."""
@@ -133,6 +135,7 @@ class _Training:
             world=fabric.world_size,
             device=fabric.device,
         )
+        self.levels = samples.spec.levels
         self.history = History()
         self.step = 0
         self.loss = math.nan
@@ -209,6 +212,8 @@ class _Training:
         batch = self.load(self.step)
         if plan.augment == "flip":
             batch = flip(batch)
+        if plan.dequantize and self.levels is not None:
+            batch = dequantize(batch, self.levels)
         counter = FlopCounterMode(display=False) if self.step < COUNTED_STEPS else None
         with counter or nullcontext():
             for turn in self.model.losses(batch, progress):

@@ -13,7 +13,7 @@ from genbench.results import Record
 from genbench.statistics import LEVEL, Difference, holm, welch
 from genbench.types import REAL
 
-Outcome: TypeAlias = Literal["better", "worse", "same", "undecided"]
+Outcome: TypeAlias = Literal["better", "worse", "within noise", "undecided"]
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class Change:
     adjusted_p: float | None
     """By Holm over all changes that could be tested."""
     outcome: Outcome
-    """``same``: no difference was found, which few seeds may hide. ``undecided``: one seed, or runs
-    without a score."""
+    """``within noise``: no difference that seeds could not make, which few seeds may hide.
+    ``undecided``: one seed, or runs without a score."""
     reason: str
 
 
@@ -128,7 +128,7 @@ def _outcome(
     if difference is None or p is None:
         return "undecided", "two seeds a side are the least that can tell"
     if p >= 1 - LEVEL:
-        return "same", f"p = {p:.2g} after correction"
+        return "within noise", f"p = {p:.2g} after correction"
     risen = difference.value > 0
     return "better" if risen == higher_is_better else "worse", f"p = {p:.2g} after correction"
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from genbench import registry
 from genbench.errors import GenbenchError, UnknownName, UsageError
 from genbench.registry.texts import read_toml, titles
+from genbench.registry.validation import validated
 
 Name = Annotated[str, Field(min_length=1)]
 
@@ -46,12 +47,7 @@ def load(name: str) -> Claims:
     Raises ``UsageError`` for what is not TOML or not claims, naming the key; ``UnknownName``.
     """
     source, content = read_toml(registry.claims, name)
-    try:
-        claims = Claims(**content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise UsageError(f"{source}: {where}: {first['msg'].lower()}") from None
+    claims = validated(Claims, source, content)
     for claim in claims.claims:
         for group in (claim.group, claim.against):
             if group not in claims.groups:

@@ -19,7 +19,7 @@ from genbench.statistics import (
     quantile,
     ranked,
 )
-from genbench.tables import SPREAD, Column, Entrant, by_protocol, comparison_columns, entrants
+from genbench.tables import OVER_SEEDS, Column, Entrant, by_protocol, comparison_columns, entrants
 from genbench.verdict.claims import Claim, Claims
 
 Outcome: TypeAlias = Literal["supported", "contradicted", "undecided"]
@@ -134,7 +134,7 @@ def _compared(
     columns = {
         column.key: column
         for column in comparison_columns(records, protocol)
-        if column.path and column.key != SPREAD
+        if column.path and column.key not in OVER_SEEDS
         if column.better is not None or column.path[0] == "cost"
     }
     key = claim.quantity.removeprefix(DEVIATION)
@@ -202,7 +202,7 @@ def _contestant(entrant: Entrant, seeds: Sequence[int], claim: Claim, column: Co
     for run, value in zip(runs, known, strict=True):
         # What a run cost until it diverged is known.
         diverged = run.status == "diverged" and column.path[0] != "cost"
-        unbounded = column.path[0] == "stability" and value is None and _lost_its_way(run)
+        unbounded = column.path[0] == "stability" and value is None and _without_end(run, column)
         if not diverged and not unbounded and value is None:
             raise _Undecidable(f"{entrant.label}, seed {run.seed} has no {column.key}")
         values.append(None if diverged or unbounded else value)
@@ -212,9 +212,11 @@ def _contestant(entrant: Entrant, seeds: Sequence[int], claim: Claim, column: Co
     return Contestant(entrant.label, model, tuple(values), None, None)
 
 
-def _lost_its_way(run: Record) -> bool:
-    """Whether a distance along the training was not finite: its fall is without bound, which is a
-    result, and the worst."""
+def _without_end(run: Record, column: Column) -> bool:
+    """Whether there is no number since it has no bound, which is a result, and the worst: a
+    distance along the training was not finite, or never came down to the threshold."""
+    if column.path[1] == "images_to_threshold":
+        return "threshold" in run.stability
     distances = [snapshot["scores"].get(DISTANCE, 0.0) for snapshot in run.snapshots]
     return any(distance is None for distance in distances)
 

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from json import dumps
 from typing import TYPE_CHECKING
 
+from genbench import markup
 from genbench.errors import UnknownName
 from genbench.protocol import describe
 from genbench.statistics import LEVEL
@@ -98,42 +99,52 @@ def _markdown(verdicts: Sequence[Verdict]) -> str:
 
 
 def _markdown_verdict(verdict: Verdict) -> str:
-    parts = [f"## {_escaped(heading(verdict))}\n\n", "| claim | | verdict | as claimed | why |\n"]
-    parts.append("|---|---|---|---:|---|\n")
+    headings = ["claim", "", "verdict", "as claimed", "why"]
+    rows = [
+        [
+            *map(markup.markdown, (finding.claim.name, statement(finding))),
+            f"**{finding.outcome}**",
+            *map(markup.markdown, (as_claimed(finding), finding.reason)),
+        ]
+        for finding in verdict.findings
+    ]
+    parts = [
+        f"## {markup.markdown(heading(verdict))}\n",
+        markup.markdown_table("lllrl", headings, rows),
+    ]
+    parts.append(f"{METHOD}\n\n{markup.markdown(describe(verdict.protocol))}\n")
     for finding in verdict.findings:
-        said = finding.claim.name, statement(finding), f"**{finding.outcome}**"
-        row = *said, as_claimed(finding), finding.reason
-        parts.append(f"| {' | '.join(map(_escaped, row))} |\n")
-    parts.append(f"\n{METHOD}\n\n{_escaped(describe(verdict.protocol))}\n")
-    for finding in verdict.findings:
-        if finding.comparison is None:
-            continue
-        parts.append(f"\n### {_escaped(finding.claim.name)}: {_escaped(finding.heading)}\n\n")
-        parts.append(
-            "| | group | median | interquartile mean | seeds |\n|---|---|---:|---:|---:|\n"
-        )
-        sides = (finding.claim.group, finding.group), (finding.claim.against, finding.against)
-        for group, contestants in sides:
-            parts += [_markdown_contestant(group, contestant) for contestant in contestants]
-    return "".join(parts)
+        if finding.comparison is not None:
+            parts.append(_markdown_contestants(finding))
+    return "\n".join(parts)
 
 
-def _markdown_contestant(group: str, contestant: Contestant) -> str:
+def _markdown_contestants(finding: Finding) -> str:
+    sides = (finding.claim.group, finding.group), (finding.claim.against, finding.against)
+    rows = [
+        [*map(markup.markdown, (contestant.label, group)), *_told(contestant)]
+        for group, contestants in sides
+        for contestant in contestants
+    ]
+    headings = ["", "group", "median", "interquartile mean", "seeds"]
+    title = f"{finding.claim.name}: {finding.heading}"
+    table = markup.markdown_table("llrrr", headings, rows)
+    return f"### {markup.markdown(title)}\n\n{table}"
+
+
+def _told(contestant: Contestant) -> list[str]:
     told = [
         "—" if value is None else f"{value:.4g}"
         for value in (contestant.median, contestant.interquartile_mean)
     ]
+    return [*told, _finite_of(contestant)]
+
+
+def _finite_of(contestant: Contestant) -> str:
+    """``5``, or ``4 of 5`` where a run came to no value."""
+    n = len(contestant.values)
     finite = sum(value is not None for value in contestant.values)
-    seeds = str(len(contestant.values))
-    if finite < len(contestant.values):
-        seeds = f"{finite} of {seeds}"
-    cells = (contestant.label, group, *told, seeds)
-    return f"| {' | '.join(map(_escaped, cells))} |\n"
-
-
-def _escaped(text: str) -> str:
-    line = " ".join(text.split())
-    return line.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+    return str(n) if finite == n else f"{finite} of {n}"
 
 
 def _json(verdicts: Sequence[Verdict]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 from lightning_fabric import Fabric
+from scipy import stats
 from torch import Tensor, nn
 
 from genbench.training import batches, checkpoint, ema, loop
@@ -254,6 +256,39 @@ def test_loader_gives_each_rank_its_share(resident: bool, monkeypatch: pytest.Mo
     for step in (0, 1, 2, 7):
         together = torch.stack([share(step).data for share in shares], 1).flatten(0, 1)
         assert torch.equal(together, samples.data[order.indices(step)])
+
+
+def test_dequantised_levels_fill_their_cells_and_no_more() -> None:
+    spec = SampleSpec("image", (1, 8, 8), levels=17)
+    stored = torch.randint(17, (400, 1, 8, 8), dtype=torch.uint8)
+    spread = batches.dequantize(Batch(spec.encode(stored)), 17).data
+    # In units of a level: k + U - 1/2.
+    offset = (spread + 1) * 8 - stored.float()
+    assert offset.abs().max() <= 0.5 + 1e-5
+    assert stats.kstest(offset.flatten().double(), stats.uniform(-0.5, 1).cdf).pvalue > 1e-3
+
+
+def test_a_training_on_dequantised_levels_sees_them(tmp_path: Path) -> None:
+    """The batch that a model is given, with and without."""
+    seen: list[Tensor] = []
+
+    class Watching(Game):
+        def losses(self, batch: Batch, progress: Progress) -> Iterator[Turn]:
+            seen.append(batch.data)
+            yield Turn("a", self.players["a"](batch.data).square().mean())
+
+        def optimization(self, player: str) -> Optimization:
+            return Optimization(torch.optim.Adam, lambda progress: 1e-2)
+
+    whole = SampleSpec("points", (2,), levels=3)
+    samples = TensorSamples(whole, "levels", torch.randint(3, (100, 2), dtype=torch.uint8))
+    for name, dequantized in (("plain", False), ("spread", True)):
+        how = replace(plan(1), dequantize=dequantized)
+        loop.train(Fabric(accelerator="cpu"), Watching, samples, how, tmp_path / name, quiet)
+    plain, spread = seen
+    assert set(plain.unique().tolist()) <= {-1.0, 0.0, 1.0}
+    assert ((spread - plain).abs() <= 0.5).all()
+    assert len(spread.unique()) == spread.numel()
 
 
 def test_flip_mirrors_about_half() -> None:

@@ -14,9 +14,11 @@ from scipy.stats import halfnorm, median_abs_deviation
 from genbench.metrics import stability
 from genbench.metrics.stability import (
     gradient_tail,
+    images_to_threshold,
     last_over_best,
     longest_fall,
     loss_spikes,
+    mean_distance,
     summary,
 )
 
@@ -169,7 +171,11 @@ def test_summary_of_a_game() -> None:
         "gradient_tail": {"discriminator": 1.0, "generator": 10.0},
         "last_over_best": {"ema": 1.5, "raw": 1.25},
         "longest_fall": {"ema": 0.5, "raw": 0.25},
+        "mean_distance": {"ema": 2.5, "raw": 5.25},
     }
+    reached = summary(turns(200), snapshots, threshold=2.5)
+    assert reached["threshold"] == 2.5
+    assert reached["images_to_threshold"] == {"ema": 100, "raw": None}
 
 
 @pytest.mark.parametrize("column", ["loss", "gradient_norm"])
@@ -197,4 +203,19 @@ def test_summary_of_a_training_that_never_began() -> None:
         "gradient_tail": {},
         "last_over_best": {},
         "longest_fall": {},
+        "mean_distance": {},
     }
+
+
+def test_mean_along_training_is_the_area_over_the_range() -> None:
+    assert mean_distance([0, 10, 40], [4.0, 2.0, 2.0]) == (3 * 10 + 2 * 30) / 40
+    assert mean_distance([10], [1.0]) is None
+    assert mean_distance([10, 20], [1.0, np.nan]) is None
+
+
+def test_images_to_a_threshold() -> None:
+    images, distances = [10, 20, 30, 40], [0.9, 0.5, 0.6, 0.1]
+    assert images_to_threshold(images, distances, 0.5) == 20
+    assert images_to_threshold(images, distances, 0.3) == 40
+    assert images_to_threshold(images, distances, 0.05) is None
+    assert images_to_threshold(images, [np.nan, 0.5, 0.6, 0.1], 0.5) == 20

@@ -4,8 +4,9 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from genbench.statistics import collapsed, quantile, summarize
+from genbench.statistics import collapsed, mean_interval, quantile, summarize
 
 
 @pytest.mark.parametrize("n", [2, 3, 4, 5, 11])
@@ -75,3 +76,50 @@ def test_collapsed_is_under_a_quarter_of_the_floor(
     coverage: float | None, real: float | None, expected: bool | None
 ) -> None:
     assert collapsed(coverage, real) is expected
+
+
+@pytest.mark.parametrize(
+    ("values", "higher_is_better", "risk"),
+    [
+        ([1.0, 2.0, 6.0, 4.0], False, 5.0),
+        ([1.0, 2.0, 6.0, 4.0], True, 1.5),
+        ([1.0, 2.0, 3.0], False, (3.0 + 0.5 * 2.0) / 1.5),  # the middle one counts half
+        ([1.0, 2.0, 3.0, 4.0, None], False, None),
+        ([1.0, 2.0, 3.0, 4.0, None], True, None),
+        ([1.0], False, None),
+    ],
+)
+def test_the_mean_of_the_worst_half(
+    values: list[float | None], higher_is_better: bool, risk: float | None
+) -> None:
+    assert summarize(values, higher_is_better).risk == risk
+
+
+@pytest.mark.parametrize("n", [2, 5, 9])
+def test_the_worst_half_is_the_integral_of_the_quantile_function(n: int) -> None:
+    """CVaR is the mean of the upper half of the empirical distribution's quantiles."""
+    values = np.random.default_rng(n).normal(size=n)
+    grid = 0.5 + (np.arange(90_000) + 0.5) / 180_000
+    expected = np.quantile(values, grid, method="inverted_cdf").mean()
+    assert summarize(list(values)).risk == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("n", [2, 5, 10])
+def test_the_interval_of_a_mean_agrees_with_scipy(n: int) -> None:
+    values = list(np.random.default_rng(n).normal(3, 2, n))
+    expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    assert mean_interval(values) == pytest.approx(tuple(expected))
+
+
+def test_one_value_has_no_interval() -> None:
+    assert mean_interval([1.0]) is None
+
+
+def test_a_prediction_interval_holds_further_means_as_often_as_it_says() -> None:
+    draws = np.random.default_rng(0).normal(size=(4_000, 7))
+    held = 0
+    for row in draws:
+        interval = mean_interval(list(row[:5]), further=2)
+        assert interval is not None
+        held += interval[0] <= row[5:].mean() <= interval[1]
+    assert held / len(draws) == pytest.approx(0.95, abs=0.012)

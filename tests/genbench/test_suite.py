@@ -323,6 +323,7 @@ def test_a_training_identity_sees_every_field(content: dict[str, Any]) -> None:
         "threads": 2,
         "snapshots": 5,
         "seed": 9,
+        "dequantize": True,
     }
     assert changes.keys() == vars(training).keys()
     identities = {suite.training_identity(training, **rest)}

@@ -79,16 +79,52 @@ def test_a_diverged_run_is_ranked_last_and_no_mean_of_the_survivors_is_shown() -
     assert shown(only(two), "A", "frechet_distance") == "— (1 of 2)"
     three = [*two, run("A", 2, 0.3)]
     assert shown(only(three), "A", "frechet_distance") == "median 0.300 (2 of 3)"
-    assert shown(only(three), "A", "lost") == "1 of 3"
+    assert shown(only(three), "A", "diverged") == "1 of 3"
 
 
 def test_a_collapsed_run_is_counted_and_named() -> None:
     real = run("real", None, 0.03, coverage=0.9)
     table = only([real, run("A", 0, 0.1, coverage=0.2), run("A", 1, 0.1, coverage=0.3)])
-    assert shown(table, "A", "lost") == "1 of 2"
+    assert shown(table, "A", "collapsed") == "1 of 2"
+    assert shown(table, "A", "diverged") == "0 of 2"
     assert table.outcomes == (
         "A, seed 0 collapsed: coverage 0.200, under a quarter of the real row's 0.900.",
     )
+
+
+def test_the_worst_half_is_a_mean_of_the_worst_and_has_none_where_one_diverged() -> None:
+    runs = [run("A", seed, distance) for seed, distance in enumerate((0.1, 0.2, 0.6, 0.4))]
+    assert shown(only(runs), "A", "risk") == "0.500"
+    diverged = run("A", 4, 0.1, status="diverged")
+    assert shown(only([*runs, diverged]), "A", "risk") == "— (4 of 5)"
+
+
+def ranking(extractor: str, **distances: float) -> list[Record]:
+    protocol = {**PROTOCOL, "extractor": extractor}
+    return [run(name, 0, distance, protocol=protocol) for name, distance in distances.items()]
+
+
+def test_a_ranking_that_changes_with_the_extractor_is_told() -> None:
+    one = ranking("digits@1", A=0.1, B=0.2, C=0.3)
+    _, second = comparison([*one, *ranking("inception@2", A=3.0, B=2.0, C=4.0, D=1.0)])
+    said = next(note for note in second.notes if "ranking" in note)
+    assert said == (
+        "The ranking changes with the extractor: by Fréchet distance, A and B stand the other way "
+        "round under protocol 1 (Kendall's τ 0.33 over 3 entries)."
+    )
+
+
+@pytest.mark.parametrize("other", [{"A": 3.0, "B": 4.0}, {"A": 3.0, "C": 1.0}])
+def test_a_ranking_that_stays_is_not(other: dict[str, float]) -> None:
+    for table in comparison([*ranking("digits@1", A=0.1, B=0.2), *ranking("inception@2", **other)]):
+        assert not any("ranking" in note for note in table.notes)
+
+
+def test_a_ranking_under_another_reference_says_nothing_of_the_extractor() -> None:
+    protocol = {**PROTOCOL, "extractor": "inception@2", "reference": "digits:train"}
+    other = [run("A", 0, 3.0, protocol=protocol), run("B", 0, 2.0, protocol=protocol)]
+    for table in comparison([*ranking("digits@1", A=0.1, B=0.2), *other]):
+        assert not any("ranking" in note for note in table.notes)
 
 
 def test_failed_and_skipped_entries_are_rows_with_their_reason() -> None:

@@ -1,0 +1,1 @@
+"""Published scores, by data set: TOML files."""

@@ -1,0 +1,20 @@
+"""Published and measured scores side by side, where their protocols match."""
+
+from __future__ import annotations
+
+from genbench.leaderboard.published import Board, Published, Source, load
+from genbench.leaderboard.standings import Number, Standing, Standings, standings
+from genbench.leaderboard.text import render, show
+
+__all__ = [
+    "Board",
+    "Number",
+    "Published",
+    "Source",
+    "Standing",
+    "Standings",
+    "load",
+    "render",
+    "show",
+    "standings",
+]
