@@ -3,7 +3,7 @@
     python results/render.py
 
 What follows ``<!-- $ genbench … -->``, up to ``<!-- end -->``, is what that command prints, typed
-where the repository begins.
+where the repository begins. ``table.md`` and ``verdict.md`` beside the records are whole commands.
 """
 
 from __future__ import annotations
@@ -19,24 +19,37 @@ from genbench.cli import main
 from genbench.storage import write_text
 
 HERE = Path(__file__).resolve().parent
-FILES = sorted(HERE.glob("*.md"))
+PAGES = sorted(HERE.glob("*.md"))
+WHOLE = {
+    folder.parent / f"{name}.md": f"{name} results/{folder.parent.name} --format markdown"
+    for folder in sorted(HERE.glob("*/records.jsonl"))
+    for name in ("table", "verdict")
+}
 BLOCK = re.compile(r"(<!-- \$ genbench (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
+def pages() -> dict[Path, str]:
+    """Every rendered file, and what it should hold now. The commands read files by their names
+    from the root of the repository."""
+    return {path: rendered(path.read_text(encoding="utf-8")) for path in PAGES} | {
+        path: printed(command) for path, command in WHOLE.items()
+    }
+
+
 def rendered(text: str) -> str:
-    """The text with every block as its command prints it now. The commands read files by their
-    names from the root of the repository."""
-    return BLOCK.sub(lambda block: block[1] + _printed(block[2]) + block[3], text)
+    """The text with every block as its command prints it now."""
+    return BLOCK.sub(lambda block: f"{block[1]}\n{printed(block[2]).strip()}\n\n{block[3]}", text)
 
 
-def _printed(command: str) -> str:
+def printed(command: str) -> str:
+    """What a genbench command prints."""
     done = CliRunner().invoke(main, shlex.split(command), catch_exceptions=False)
     if done.exit_code:
         raise SystemExit(f"genbench {command}: {done.output}")
-    return f"\n{done.stdout.strip()}\n\n"
+    return done.stdout
 
 
 if __name__ == "__main__":
     os.chdir(HERE.parent)
-    for path in FILES:
-        write_text(path, rendered(path.read_text(encoding="utf-8")))
+    for path, text in pages().items():
+        write_text(path, text)

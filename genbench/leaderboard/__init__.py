@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from genbench.leaderboard.published import Board, Published, Source, load
+from genbench.leaderboard.reproduction import Reproduction, recipe, reproduced, row
 from genbench.leaderboard.standings import Number, Standing, Standings, standings
 from genbench.leaderboard.text import render, show
 
@@ -10,11 +11,15 @@ __all__ = [
     "Board",
     "Number",
     "Published",
+    "Reproduction",
     "Source",
     "Standing",
     "Standings",
     "load",
+    "recipe",
     "render",
+    "reproduced",
+    "row",
     "show",
     "standings",
 ]

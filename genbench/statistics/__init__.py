@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from genbench.statistics.comparisons import (
-    LEAST_SEEDS,
     Comparison,
     Difference,
     compare,
@@ -13,9 +12,11 @@ from genbench.statistics.comparisons import (
 )
 from genbench.statistics.summaries import (
     COLLAPSE_FRACTION,
+    LEAST_SEEDS,
     LEVEL,
     Summary,
     collapsed,
+    interquartile_interval,
     interquartile_mean,
     mean_interval,
     quantile,
@@ -33,6 +34,7 @@ __all__ = [
     "collapsed",
     "compare",
     "holm",
+    "interquartile_interval",
     "interquartile_mean",
     "mean_interval",
     "pooled_ranks",

@@ -16,14 +16,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
+from scipy.optimize import brentq
+from scipy.special import expit, logit
 
 from genbench.statistics.summaries import LEVEL
-
-LEAST_SEEDS = 5
-"""A side, below which nothing is decided: with three a side the exact p is 0.1 at best, and
-bootstrap intervals are too narrow."""
-
-RESAMPLES = 10_000
 
 Runs = Sequence[Sequence[float | None]]
 """Of one group: by contestant, by seed, all of the same seeds; ``None`` for a run without value."""
@@ -52,9 +48,16 @@ def compare(a: Runs, b: Runs, *, last: Literal["lowest", "highest"]) -> Comparis
     The p-value is that of the permutation test over blocks of seeds, on the difference of their
     mean ranks; for one contestant a side it is the Wilcoxon–Mann–Whitney test. It is exact where
     the groups are exchangeable, up to ten seeds a side, and drawn from 200,000 permutations beyond.
-    Give both sides as many seeds: without that it is sensitive to unequal variances. The interval
-    is the percentile bootstrap's over blocks within each group (Agarwal et al. 2021, section 4.1),
-    or, below five seeds, Welch's t on the mean ranks of the blocks.
+    Give both sides as many seeds: without that it is sensitive to unequal variances.
+
+    The interval is Brunner & Munzel's (2000, "The Nonparametric Behrens–Fisher Problem"), over
+    blocks and on the scale of the logit: Welch's t on the placements, the mean of what each block
+    of one group wins against those of the other. Where one group wins all or nothing they have no
+    variance, and it is Newcombe's (2006, "Confidence intervals for an effect size measure based
+    on the Mann–Whitney statistic", part 2, method 5). In simulations at three, five and ten seeds,
+    with one contestant a side or several that share a seed's luck, it held the truth in 95 to 100 %
+    of cases, and the percentile bootstrap over seeds (Agarwal et al. 2021, section 4.1) in 20 to
+    94 %.
     """
     x, y = (_array(side, last) for side in (a, b))
     above = x[:, None, :, None] > y[None, :, None, :]
@@ -65,15 +68,8 @@ def compare(a: Runs, b: Runs, *, last: Literal["lowest", "highest"]) -> Comparis
     if min(seeds) < 2:
         return Comparison(probability, None, None, None, seeds)
     ranks_a, ranks_b = pooled_ranks(a, b, last=last)
-    blocks_a, blocks_b = ranks_a.mean(axis=0), ranks_b.mean(axis=0)
-    if min(seeds) < LEAST_SEEDS:
-        # The mean ranks of the groups differ by N (P - ½).
-        found, total = welch(blocks_a.tolist(), blocks_b.tolist()), x.size + y.size
-        low, high = (0.5 + end / total for end in (found.low, found.high))
-    else:
-        low, high = _bootstrap(wins)
-    low, high = max(0.0, low), min(1.0, high)
-    return Comparison(probability, low, high, _permutation(blocks_a, blocks_b), seeds)
+    p = _permutation(ranks_a.mean(axis=0), ranks_b.mean(axis=0))
+    return Comparison(probability, *_interval(wins), p, seeds)
 
 
 def pooled_ranks(a: Runs, b: Runs, *, last: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -117,16 +113,36 @@ def _permutation(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
     return float(result.pvalue)
 
 
-def _bootstrap(wins: NDArray[np.float64]) -> tuple[float, float]:
-    generator = np.random.default_rng(0)
-    # How often each seed is drawn, a row a resample.
-    counts = [
-        generator.multinomial(count, np.full(count, 1 / count), size=RESAMPLES) / count
-        for count in wins.shape
-    ]
-    probabilities = np.einsum("ri,ij,rj->r", counts[0], wins, counts[1], optimize=True)
-    low, high = np.quantile(probabilities, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)
+def _interval(wins: NDArray[np.float64]) -> tuple[float, float]:
+    probability, counts = float(wins.mean()), wins.shape
+    placements = wins.mean(axis=1), wins.mean(axis=0)
+    parts = [float(x.var(ddof=1)) / len(x) for x in placements]
+    squared_error = sum(parts)
+    if probability in (0, 1) or squared_error == 0:
+        return _newcombe(probability, *counts)
+    freedom = squared_error**2 / sum(
+        part**2 / (count - 1) for part, count in zip(parts, counts, strict=True)
+    )
+    slope = 1 / (probability * (1 - probability))  # of the logit
+    half = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * math.sqrt(squared_error) * slope
+    centre = float(logit(probability))
+    return float(expit(centre - half)), float(expit(centre + half))
+
+
+def _newcombe(probability: float, m: int, n: int) -> tuple[float, float]:
+    """Where (P - θ)² = z² V(θ), with the variance that exponential distributions would give."""
+    z = float(stats.norm.ppf((1 + LEVEL) / 2))
+    shared = (m + n) / 2 - 1
+
+    def beyond(theta: float) -> float:
+        variance = theta * (1 - theta) / (m * n)
+        variance *= 1 + shared * ((1 - theta) / (2 - theta) + theta / (1 + theta))
+        return (probability - theta) ** 2 - z**2 * variance
+
+    tiny = 1e-9
+    low = 0.0 if probability == 0 else float(brentq(beyond, tiny, probability - tiny))
+    high = 1.0 if probability == 1 else float(brentq(beyond, probability + tiny, 1 - tiny))
+    return low, high
 
 
 @dataclass(frozen=True)

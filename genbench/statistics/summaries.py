@@ -10,10 +10,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from scipy import stats
 
 LEVEL = 0.95
 """Of every interval; 1 - LEVEL is the risk of one wrong claim among those decided together."""
+
+LEAST_SEEDS = 5
+"""A side, below which nothing is decided: with three a side the exact p is 0.1 at best, and
+bootstrap intervals are too narrow."""
+
+RESAMPLES = 10_000
 
 COLLAPSE_FRACTION = 0.25
 """Of the real row's coverage: a run below it has lost most of the data, whatever its fidelity."""
@@ -136,6 +143,22 @@ def mean_interval(
     half = float(stats.t.ppf((1 + LEVEL) / 2, n - 1)) * deviation * scale
     mean = math.fsum(values) / n
     return mean - half, mean + half
+
+
+def interquartile_interval(
+    values: Sequence[float | None], higher_is_better: bool
+) -> tuple[float, float] | None:
+    """The 95 % percentile bootstrap interval of the interquartile mean over seeds (Agarwal et al.
+    2021, section 4.1); ``None`` below ``LEAST_SEEDS``, where it is too narrow (at three it holds
+    the truth in 74 % of cases), and where a run gave no value."""
+    known = ranked(values, higher_is_better)
+    if len(known) < LEAST_SEEDS or None in known:
+        return None
+    drawn = np.random.default_rng(0).choice(np.array(known, np.float64), (RESAMPLES, len(known)))
+    cut = len(known) // 4
+    means = np.sort(drawn, axis=1)[:, cut : len(known) - cut].mean(axis=1)
+    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
 
 
 def collapsed(coverage: float | None, real: float | None) -> bool | None:

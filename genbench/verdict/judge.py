@@ -15,6 +15,7 @@ from genbench.statistics import (
     Comparison,
     compare,
     holm,
+    interquartile_interval,
     interquartile_mean,
     quantile,
     ranked,
@@ -42,6 +43,8 @@ class Contestant:
     """By seed, of those that all contestants ran; ``None`` for a run that diverged."""
     median: float | None
     interquartile_mean: float | None
+    interval: tuple[float, float] | None
+    """Of the interquartile mean, by the bootstrap over seeds."""
 
 
 @dataclass(frozen=True)
@@ -209,7 +212,7 @@ def _contestant(entrant: Entrant, seeds: Sequence[int], claim: Claim, column: Co
     if claim.quantity.startswith(DEVIATION):
         values = _deviations(values, entrant.label, column)
     model = entrant.records[0].model
-    return Contestant(entrant.label, model, tuple(values), None, None)
+    return Contestant(entrant.label, model, tuple(values), None, None, None)
 
 
 def _without_end(run: Record, column: Column) -> bool:
@@ -237,6 +240,7 @@ def _described(contestant: Contestant, higher_is_better: bool) -> Contestant:
         contestant,
         median=quantile(ranked(contestant.values, higher_is_better), 0.5),
         interquartile_mean=interquartile_mean(contestant.values, higher_is_better),
+        interval=interquartile_interval(contestant.values, higher_is_better),
     )
 
 

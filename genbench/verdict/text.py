@@ -24,9 +24,9 @@ COLOURS = {"supported": "green", "contradicted": "red", "undecided": "yellow"}
 
 METHOD = (
     "As claimed: the share of pairs of runs, one of each group, in which the claim holds, ties "
-    f"counting half, with its bootstrap {LEVEL:.0%} interval over seeds, uncorrected, and too "
-    "narrow at few seeds. p: permutation test over seeds, adjusted by Holm over the tested claims; "
-    f"decided below {1 - LEVEL:.2g}. Diverged runs rank last. It speaks of these contestants, "
+    f"counting half, with its {LEVEL:.0%} interval over seeds (Brunner & Munzel), uncorrected. p: "
+    "permutation test over seeds, adjusted by Holm over the tested claims; decided below "
+    f"{1 - LEVEL:.2g}. Diverged runs rank last. It speaks of these contestants, "
     "equally weighted, at this budget."
 )
 
@@ -137,6 +137,9 @@ def _told(contestant: Contestant) -> list[str]:
         "—" if value is None else f"{value:.4g}"
         for value in (contestant.median, contestant.interquartile_mean)
     ]
+    if contestant.interval is not None:
+        low, high = contestant.interval
+        told[-1] += " " + markup.markdown(f"[{low:.4g}, {high:.4g}]")
     return [*told, _finite_of(contestant)]
 
 

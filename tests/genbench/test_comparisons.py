@@ -14,6 +14,7 @@ from genbench.statistics import (
     LEAST_SEEDS,
     compare,
     holm,
+    interquartile_interval,
     interquartile_mean,
     pooled_ranks,
     welch,
@@ -43,7 +44,7 @@ def test_the_probability_is_rliables_averaged_over_pairs_of_contestants() -> Non
 
 def test_five_seeds_a_side_can_reach_0_008_and_three_cannot_decide() -> None:
     five = compare([[1, 2, 3, 4, 5]], [[6, 7, 8, 9, 10]], last="lowest")
-    assert (five.probability, five.low, five.high) == (0, 0, 0)
+    assert (five.probability, five.low) == (0, 0)
     assert five.p == pytest.approx(2 / math.comb(10, 5))
     three = compare([[1, 2, 3]], [[4, 5, 6]], last="lowest")
     assert three.p == pytest.approx(0.1)
@@ -76,7 +77,10 @@ def test_runs_without_a_value_tie() -> None:
 
 def test_equal_groups_are_even() -> None:
     found = compare([[1, 1, 1, 1, 1]], [[1, 1, 1, 1, 1]], last="lowest")
-    assert (found.probability, found.low, found.high, found.p) == (0.5, 0.5, 0.5, 1.0)
+    assert (found.probability, found.p) == (0.5, 1.0)
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low == pytest.approx(1 - found.high)
 
 
 def test_one_seed_has_no_interval() -> None:
@@ -101,12 +105,73 @@ def test_the_level_of_the_test_under_no_difference() -> None:
     assert 5 <= below <= 32  # the exact level is 8/252 = 3.2 %: 13 expected
 
 
-def test_few_seeds_have_welchs_interval_of_the_ranks() -> None:
-    a, b = [3.0, 5.0, 6.0], [1.0, 2.0, 4.0]
+@pytest.mark.parametrize("sizes", [(5, 5), (6, 9)])
+def test_the_interval_is_brunner_and_munzels_on_the_logit(sizes: tuple[int, int]) -> None:
+    """Its standard error is the one of scipy's statistic W = (P - ½)/s; the ends are where Welch's
+    t of that error, at the slope of the logit, reaches its quantile."""
+    rng = np.random.default_rng(6)
+    a, b = rng.normal(0.3, 2, sizes[0]), rng.normal(0, 1, sizes[1])
+    found = compare([a.tolist()], [b.tolist()], last="lowest")
+    p = found.probability
+    assert 0 < p < 1
+    error = (p - 0.5) / stats.brunnermunzel(b, a).statistic
+    placements = [[np.mean(x > b) for x in a], [np.mean(a > y) for y in b]]
+    parts = [np.var(row, ddof=1) / len(row) for row in placements]
+    assert error == pytest.approx(math.sqrt(sum(parts)))
+    freedom = sum(parts) ** 2 / sum(v**2 / (n - 1) for v, n in zip(parts, sizes, strict=True))
+    half = stats.t.ppf(0.975, freedom) * error / (p * (1 - p))
+    ends = [1 / (1 + math.exp(-(math.log(p / (1 - p)) + sign * half))) for sign in (-1, 1)]
+    assert [found.low, found.high] == pytest.approx(ends)
+
+
+@pytest.mark.parametrize(("seeds", "low"), [(5, 0.6427), (10, 0.8002)])
+def test_separated_groups_have_newcombes_interval(seeds: int, low: float) -> None:
+    """(1 - θ)² = z² θ(1 - θ) (1 + (n - 1)((1 - θ)/(2 - θ) + θ/(1 + θ)))/n², solved by bisection."""
+    a, b = list(range(seeds, 2 * seeds)), list(range(seeds))
     found = compare([a], [b], last="lowest")
-    interval = stats.ttest_ind(a, b, equal_var=False).confidence_interval()
-    assert found.low == pytest.approx(max(0, 0.5 + interval.low / 6))
-    assert found.high == pytest.approx(min(1, 0.5 + interval.high / 6))
+    assert (found.probability, found.high) == (1, 1)
+    assert found.low == pytest.approx(low, abs=1e-4)
+
+
+def test_the_interval_holds_the_truth_as_often_as_it_says() -> None:
+    """Three contestants a side that share their seeds' luck; the percentile bootstrap holds it in
+    less than 90 % of cases."""
+    rng = np.random.default_rng(2)
+    effects = np.array([-1.0, 0.0, 1.0])[:, None]
+
+    def draw(seeds: int, shift: float) -> list[list[float]]:
+        runs = effects + shift + 0.6 * rng.normal(size=seeds) + 0.8 * rng.normal(size=(3, seeds))
+        return [row.tolist() for row in runs]
+
+    # The difference of two runs is normal with the variance 2, whoever they are of.
+    differences = (effects - effects.T).ravel() + 0.5
+    truth = stats.norm.cdf(differences / math.sqrt(2)).mean()
+    held = 0
+    for _ in range(300):
+        found = compare(draw(5, 0.5), draw(5, 0.0), last="lowest")
+        assert found.low is not None
+        assert found.high is not None
+        held += found.low <= truth <= found.high
+    assert held / 300 > 0.93
+
+
+@pytest.mark.parametrize("n", [5, 8, 10])
+def test_the_interval_of_the_interquartile_mean_is_scipys(n: int) -> None:
+    values = np.random.default_rng(n).normal(size=n)
+    known = stats.bootstrap(
+        (values,),
+        lambda x, axis: stats.trim_mean(x, 0.25, axis=axis),
+        n_resamples=20_000,
+        method="percentile",
+        rng=np.random.default_rng(1),
+    ).confidence_interval
+    found = interquartile_interval(values.tolist(), False)
+    assert found == pytest.approx(tuple(known), abs=0.05)
+
+
+def test_the_interquartile_mean_has_no_interval_below_five_seeds_nor_over_lost_runs() -> None:
+    assert interquartile_interval([1.0, 2.0, 3.0, 4.0], False) is None
+    assert interquartile_interval([1.0, 2.0, 3.0, 4.0, None], False) is None
 
 
 @pytest.mark.parametrize("sizes", [(2, 2), (3, 7), (10, 4)])

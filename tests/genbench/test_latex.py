@@ -24,6 +24,8 @@ DOCUMENT = r"""
 \usepackage[T1]{fontenc}
 \usepackage[landscape,margin=1cm]{geometry}
 \usepackage{booktabs}
+\usepackage[expansion=false,protrusion=false]{microtype}
+\DisableLigatures{encoding=*}
 \begin{document}
 %s
 \end{document}
