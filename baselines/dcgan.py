@@ -9,17 +9,8 @@ import torch
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from baselines.games import (
-    LOSSES,
-    Decay,
-    accuracies,
-    class_count,
-    conditions_of,
-    decayed,
-    frozen,
-    labels_of,
-    latent_size,
-)
+from baselines.games import LOSSES, Decay, accuracies, decayed, frozen, latent_size
+from baselines.labels import class_count, conditions_of, labels_of
 from baselines.networks.batch_norm import Standing
 from baselines.networks.dcgan import discriminator, generator
 from genbench.types import Batch, Condition, Optimization, Progress, SampleSpec, Turn

@@ -9,9 +9,6 @@
 ``accuracies``          diagnostics of a discriminator's turn
 ``generator_moves``     whether the generator has a turn, where the critic has more of them
 ``Decay``, ``decayed``  the learning rate over a training
-``class_count``         of a conditional contestant: ``baselines.labels`` checks that they are there
-``conditions_of``       the attribute ``conditions`` of a model with so many classes
-``labels_of``           the labels in a condition, ``None`` for an unconditional model
 ``latent_size``         of a generator's noise, unless told
 ``append_labels``       one-hot labels beside whatever a network takes
 ======================  ========================================================================
@@ -29,8 +26,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot, relu, softplus
 
-from baselines.labels import class_count as class_count
-from genbench.types import Condition, Progress, SampleSpec
+from genbench.types import Progress, SampleSpec
 
 Decay: TypeAlias = Literal["cosine", "linear", "none"]
 
@@ -139,16 +135,6 @@ def decayed(learning_rate: float, decay: Decay) -> Callable[[Progress], float]:
     }
     factor = factors[decay]
     return lambda progress: learning_rate * factor(progress)
-
-
-def conditions_of(classes: int) -> frozenset[str]:
-    """The names of the conditions that a model of so many classes takes."""
-    return frozenset({"label"} if classes else ())
-
-
-def labels_of(condition: Condition, conditions: frozenset[str]) -> Tensor | None:
-    """The labels ``(B,)`` in ``condition`` if they are among a model's ``conditions``."""
-    return condition["label"] if "label" in conditions else None
 
 
 def latent_size(spec: SampleSpec, latent: int | None, usual: int) -> int:

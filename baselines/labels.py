@@ -35,6 +35,16 @@ def class_count(spec: SampleSpec, *, conditional: bool) -> int:
     return label.count
 
 
+def conditions_of(classes: int) -> frozenset[str]:
+    """The names of the conditions that a model of so many classes takes."""
+    return frozenset({"label"} if classes else ())
+
+
+def labels_of(condition: Condition, conditions: frozenset[str]) -> Tensor | None:
+    """The labels ``(B,)`` in ``condition`` if they are among a model's ``conditions``."""
+    return condition["label"] if "label" in conditions else None
+
+
 @dataclass(frozen=True)
 class Labels:
     """Of a model with so many ``classes``; 0: it is unconditional."""
@@ -46,11 +56,11 @@ class Labels:
     @property
     def conditions(self) -> frozenset[str]:
         """What the model is conditioned on, by name."""
-        return frozenset({"label"} if self.classes else ())
+        return conditions_of(self.classes)
 
     def of(self, condition: Condition) -> Tensor | None:
         """Labels ``(B,)``; ``None`` for an unconditional model."""
-        return condition["label"] if self.classes else None
+        return labels_of(condition, self.conditions)
 
     def dropped(self, condition: Condition) -> Condition:
         """The same with some of the labels K; of an unconditional model, the same."""

@@ -19,7 +19,8 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from baselines.augmentation import augment
-from baselines.games import class_count, conditions_of, frozen, labels_of, relativistic
+from baselines.games import frozen, relativistic
+from baselines.labels import class_count, conditions_of, labels_of
 from baselines.networks.pyramid import sizes, widths
 from baselines.networks.r3gan import Discriminator, Generator
 from baselines.networks.stylegan2 import Augment

@@ -10,18 +10,8 @@ import torch
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from baselines.games import (
-    LOSSES,
-    Decay,
-    accuracies,
-    class_count,
-    conditions_of,
-    decayed,
-    frozen,
-    generator_moves,
-    labels_of,
-    latent_size,
-)
+from baselines.games import LOSSES, Decay, accuracies, decayed, frozen, generator_moves, latent_size
+from baselines.labels import class_count, conditions_of, labels_of
 from baselines.networks.batch_norm import Standing
 from baselines.networks.resnet_gan import discriminator, generator
 from baselines.networks.spectral_norm import normalise_spectra

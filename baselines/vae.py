@@ -11,7 +11,8 @@ import torch
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from baselines.games import Decay, class_count, conditions_of, decayed, labels_of, latent_size
+from baselines.games import Decay, decayed, latent_size
+from baselines.labels import class_count, conditions_of, labels_of
 from baselines.networks.vae import autoencoder
 from genbench.errors import UsageError
 from genbench.types import Batch, Condition, Optimization, Progress, SampleSpec, Turn

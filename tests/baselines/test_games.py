@@ -12,15 +12,14 @@ from baselines.games import (
     LOSSES,
     accuracies,
     append_labels,
-    conditions_of,
     decayed,
     frozen,
     generator_moves,
     input_gradient,
-    labels_of,
     relativistic,
     squared_norms,
 )
+from baselines.labels import conditions_of, labels_of
 from genbench.types import Progress
 
 
