@@ -8,7 +8,6 @@
 ``frozen``              a network through which gradients pass, and which learns nothing
 ``accuracies``          diagnostics of a discriminator's turn
 ``generator_moves``     whether the generator has a turn, where the critic has more of them
-``Decay``, ``decayed``  the learning rate over a training
 ``latent_size``         of a generator's noise, unless told
 ``append_labels``       one-hot labels beside whatever a network takes
 ======================  ========================================================================
@@ -16,19 +15,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot, relu, softplus
 
 from genbench.types import Progress, SampleSpec
-
-Decay: TypeAlias = Literal["cosine", "linear", "none"]
 
 
 @dataclass(frozen=True)
@@ -124,17 +119,6 @@ def generator_moves(progress: Progress, n_critic: int) -> bool:
     """Whether this step is the last of ``n_critic`` turns of the critic, each of which sees its own
     real samples: the images of a training are the critic's."""
     return (progress.step + 1) % n_critic == 0
-
-
-def decayed(learning_rate: float, decay: Decay) -> Callable[[Progress], float]:
-    """``learning_rate`` at the start; 0 at the end, unless ``decay`` is ``none``."""
-    factors: dict[Decay, Callable[[Progress], float]] = {
-        "cosine": lambda progress: (1 + math.cos(math.pi * progress.fraction)) / 2,
-        "linear": lambda progress: 1 - progress.fraction,
-        "none": lambda progress: 1.0,
-    }
-    factor = factors[decay]
-    return lambda progress: learning_rate * factor(progress)
 
 
 def latent_size(spec: SampleSpec, latent: int | None, usual: int) -> int:

@@ -10,8 +10,9 @@ import torch
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from baselines.games import LOSSES, Loss, accuracies, decayed, frozen
+from baselines.games import LOSSES, Loss, accuracies, frozen
 from baselines.labels import class_count, conditions_of, labels_of
+from baselines.learning import decayed
 from baselines.networks.gan import discriminator, generator
 from genbench.errors import UsageError
 from genbench.types import Batch, Condition, Optimization, Progress, SampleSpec, Turn

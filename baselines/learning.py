@@ -1,8 +1,9 @@
-"""How the diffusions learn: Adam, a warm-up, and what becomes of the learning rate."""
+"""What becomes of the learning rate; and how the diffusions learn: Adam and a warm-up."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Literal, TypeAlias
 
@@ -11,17 +12,29 @@ from pydantic import Field
 
 from genbench.types import Optimization, Progress
 
-Decay: TypeAlias = Literal["cosine", "none"]
+Decay: TypeAlias = Literal["cosine", "linear", "none"]
 Beta2: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
 """Options of the contestants, as their signatures declare them."""
 
 WARMUP = 0.02
 """Share of a training over which the learning rate rises from 0, unless told in images."""
 
+_FACTORS: dict[Decay, Callable[[float], float]] = {
+    "cosine": lambda fraction: (1 + math.cos(math.pi * fraction)) / 2,
+    "linear": lambda fraction: 1 - fraction,
+    "none": lambda fraction: 1.0,
+}
+"""Of the learning rate, at a fraction of the training."""
+
+
+def decayed(learning_rate: float, decay: Decay) -> Callable[[Progress], float]:
+    """``learning_rate`` at the start; 0 at the end, unless ``decay`` is ``none``."""
+    return lambda progress: learning_rate * _FACTORS[decay](progress.fraction)
+
 
 @dataclass(frozen=True)
 class Learning:
-    """Adam; a linear warm-up; cosine decay to 0, or none; gradients clipped to norm 1.
+    """Adam; a linear warm-up; decay to 0, or none; gradients clipped to norm 1.
 
     ``beta2`` is 0.99 (as in Karras et al. 2024, EDM2) rather than Adam's 0.999, whose average of a
     thousand steps is most of a short training.
@@ -37,10 +50,7 @@ class Learning:
     def rate_at(self, progress: Progress) -> float:
         fraction = progress.fraction
         risen = fraction / WARMUP if self.warmup is None else progress.images / self.warmup
-        factor = min(1.0, risen)
-        if self.decay == "cosine":
-            factor = factor * (1 + math.cos(math.pi * fraction)) / 2
-        return self.rate * factor
+        return self.rate * (min(1.0, risen) * _FACTORS[self.decay](fraction))
 
     def optimization(self) -> Optimization:
         return Optimization(

@@ -165,14 +165,21 @@ class SubVP(VP):
 
 @dataclass(frozen=True)
 class VE(_Continuous):
-    """Variance exploding: alpha_t = 1, log sigma_t linear in t (Song et al. 2021, eq. 9 and 30)."""
+    """Variance exploding: alpha_t = 1, log sigma_t linear in t (Song et al. 2021, eq. 9 and 30).
+
+    A network is told t, or, by ``log_label``, log sigma_t, as the authors' NCSN++ is.
+    """
 
     sigma_min: float
     sigma_max: float
+    log_label: bool = False
 
     def __call__(self, t: Tensor) -> tuple[Tensor, Tensor]:
         ratio = math.log(self.sigma_max / self.sigma_min)
         return torch.ones_like(t), self.sigma_min * (ratio * t).exp()
+
+    def noise_label(self, t: Tensor) -> Tensor:
+        return self(t)[1].log() if self.log_label else t
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,8 @@ def score_sde(
         raise UsageError(f"sigma_max belongs to sde 've', not to {sde!r}")
     elif sigma_max <= SIGMA_MIN:
         raise UsageError(f"sigma_max must be above {SIGMA_MIN}, got {sigma_max}")
-    schedules: dict[str, Schedule] = {"vp": VP(), "subvp": SubVP(), "ve": VE(SIGMA_MIN, sigma_max)}
+    ve = VE(SIGMA_MIN, sigma_max, log_label=network == "ncsnpp")
+    schedules: dict[str, Schedule] = {"vp": VP(), "subvp": SubVP(), "ve": ve}
     classes = class_count(spec, conditional=conditional)
     return ScoreSde(
         spec,

@@ -18,8 +18,9 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from baselines.augmentation import AdaptiveProbability, augment, over_ranks
-from baselines.games import LOSSES, Decay, accuracies, decayed, frozen
+from baselines.games import LOSSES, accuracies, frozen
 from baselines.labels import class_count, conditions_of, labels_of
+from baselines.learning import Decay, decayed
 from baselines.networks.pyramid import sizes, widths
 from baselines.networks.stylegan2 import Augment, Discriminator, Generator
 from genbench.errors import UsageError

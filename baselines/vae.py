@@ -11,8 +11,9 @@ import torch
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from baselines.games import Decay, decayed, latent_size
+from baselines.games import latent_size
 from baselines.labels import class_count, conditions_of, labels_of
+from baselines.learning import Decay, decayed
 from baselines.networks.vae import autoencoder
 from genbench.errors import UsageError
 from genbench.types import Batch, Condition, Optimization, Progress, SampleSpec, Turn

@@ -9,8 +9,9 @@ import torch
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from baselines.games import LOSSES, Decay, decayed, frozen, generator_moves, latent_size
+from baselines.games import LOSSES, frozen, generator_moves, latent_size
 from baselines.labels import class_count, conditions_of, labels_of
+from baselines.learning import Decay, decayed
 from baselines.networks.batch_norm import Standing
 from baselines.networks.resnet_gan import discriminator, generator
 from genbench.types import Batch, Condition, Optimization, Progress, SampleSpec, Turn

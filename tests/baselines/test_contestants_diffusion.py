@@ -372,6 +372,16 @@ def test_the_largest_noise_of_ve_is_an_option() -> None:
     assert schedule == VE(0.01, 40.0)
 
 
+def test_ncsnpp_is_told_the_logarithm_of_sigma() -> None:
+    """Under VE, as its authors do; every other network is told the time."""
+    options = {"sde": "ve", "sigma_max": 40.0, "channels": 32, "multipliers": [1]}
+    told = build("score-sde", DIGITS, {**options, "network": "ncsnpp"}).schedule
+    t = torch.tensor([0.25, 1.0])
+    sigma = 0.01 * (40.0 / 0.01) ** t
+    torch.testing.assert_close(told.noise_label(t), sigma.log())
+    torch.testing.assert_close(build("score-sde", DIGITS, options).schedule.noise_label(t), t)
+
+
 @pytest.mark.parametrize(("spec", "largest"), [(DIGITS, 16.0), (POINTS, 8**0.5)])
 def test_ve_noise_spans_the_longest_distance_in_the_cube(spec: SampleSpec, largest: float) -> None:
     schedule = build("score-sde", spec, {"sde": "ve"}).schedule

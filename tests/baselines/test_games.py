@@ -12,7 +12,6 @@ from baselines.games import (
     LOSSES,
     accuracies,
     append_labels,
-    decayed,
     frozen,
     generator_moves,
     input_gradient,
@@ -20,6 +19,7 @@ from baselines.games import (
     squared_norms,
 )
 from baselines.labels import conditions_of, labels_of
+from baselines.learning import decayed
 from genbench.types import Progress
 
 

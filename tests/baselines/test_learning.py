@@ -27,6 +27,11 @@ def test_the_learning_rate_rises_then_falls_to_0() -> None:
     assert whole[-1] == pytest.approx(0)
 
 
+def test_it_may_fall_linearly() -> None:
+    whole = rates(Learning(1.0, "linear", warmup=10_000))
+    assert whole[100:] == pytest.approx([1 - k / 1000 for k in range(100, 1001)])
+
+
 def test_without_decay_it_stays_at_its_peak() -> None:
     whole = rates(Learning(2e-4, "none", warmup=40_000))
     assert whole[200] == pytest.approx(1e-4)
