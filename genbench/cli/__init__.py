@@ -9,7 +9,14 @@ from pathlib import Path
 import click
 
 from genbench.cli.group import Group
-from genbench.cli.options import Place, common, placed, precision_option, strategy_option
+from genbench.cli.options import (
+    Place,
+    common,
+    logger_option,
+    placed,
+    precision_option,
+    strategy_option,
+)
 from genbench.errors import UsageError
 
 FORMATS = ("markdown", "csv", "latex", "json", "html")
@@ -31,6 +38,7 @@ def main() -> None:
 @click.option("--seeds", metavar="0,1", help="Seeds, in place of the suite's.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Runs side by side [cores / threads].")
 @click.option("--dry-run", is_flag=True, help="Print what would run, and stop.")
+@logger_option
 @precision_option
 @strategy_option
 @placed
@@ -42,6 +50,7 @@ def run(
     seeds: str | None,
     jobs: int | None,
     dry_run: bool,
+    loggers: tuple[str, ...],
     precision: str | None,
     place: Place,
     plugins: tuple[Path, ...],
@@ -62,6 +71,7 @@ def run(
             precision=precision,
             place=place,
             dry_run=dry_run,
+            loggers=loggers,
             plugins=plugins,
             data_dir=data_dir,
         )
@@ -75,6 +85,7 @@ def run(
 @click.option("--images", type=click.IntRange(min=1), help="Budget in images seen.")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of the training.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Run folder.")
+@logger_option
 @precision_option
 @strategy_option
 @placed
@@ -86,6 +97,7 @@ def train(
     images: int | None,
     seed: int | None,
     out: Path,
+    loggers: tuple[str, ...],
     precision: str | None,
     place: Place,
     plugins: tuple[Path, ...],
@@ -96,7 +108,8 @@ def train(
     from genbench.cli import single
 
     training = single.describe(what, dataset, options, images, seed, precision)
-    single.train(training, out, place.host(data_dir), plugins)
+    project = "genbench" if dataset is not None else Path(what.rpartition(":")[0]).stem
+    single.train(training, out, place.host(data_dir), plugins, project, loggers)
 
 
 @main.command()

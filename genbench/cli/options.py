@@ -85,6 +85,20 @@ def placed(command: Callable[..., Any]) -> Callable[..., Any]:
     return placed_command
 
 
+def _loggers(context: click.Context, option: click.Parameter, names: tuple[str, ...]) -> Any:
+    from genbench.loggers import chosen
+
+    return chosen(names)
+
+
+logger_option = click.option(
+    "--logger",
+    "loggers",
+    multiple=True,
+    callback=_loggers,
+    metavar="csv|tensorboard|wandb|mlflow",
+    help="Follow trainings in this tool, too.",
+)
 strategy_option = click.option(
     "--strategy",
     type=click.Choice(["auto", "ddp", "ddp_find_unused_parameters_true"]),

@@ -42,8 +42,16 @@ def describe(
     return training
 
 
-def train(training: Training, out: Path, host: Host, plugins: Sequence[Path]) -> None:
-    """Train into the folder ``out``, or go on with what is there."""
+def train(
+    training: Training,
+    out: Path,
+    host: Host,
+    plugins: Sequence[Path],
+    project: str,
+    loggers: tuple[str, ...],
+) -> None:
+    """Train into the folder ``out``, or go on with what is there; ``loggers`` have it under the
+    name ``project``."""
     host.require_shares(training.batch)
     with company(host) as leads, thread_variables(training.threads):
         if not leads:
@@ -57,6 +65,8 @@ def train(training: Training, out: Path, host: Host, plugins: Sequence[Path]) ->
                 host,
                 training,
                 out,
+                project,
+                loggers,
                 plugins=plugins,
                 report=lambda event: show(job, event),
             )
@@ -69,9 +79,18 @@ def train(training: Training, out: Path, host: Host, plugins: Sequence[Path]) ->
     )
 
 
-def _train(ranks: Ranks, host: Host, training: Training, out: Path, report: Report) -> Outcome:
+def _train(
+    ranks: Ranks,
+    host: Host,
+    training: Training,
+    out: Path,
+    project: str,
+    loggers: tuple[str, ...],
+    report: Report,
+) -> Outcome:
     torch.set_num_threads(training.threads)
-    return runner.train(ranks, host, training, out, report).outcome
+    with runner.open_log(ranks, host, training, out, project, loggers, report) as log:
+        return runner.train(ranks, host, training, out, report, log).outcome
 
 
 def sample(

@@ -35,6 +35,7 @@ def run(
     precision: str | None,
     place: Place,
     dry_run: bool,
+    loggers: tuple[str, ...],
     plugins: Sequence[Path],
     data_dir: Path,
 ) -> int:
@@ -57,6 +58,7 @@ def run(
         host=place.host(data_dir),
         samples=content.samples,
         score=content.score,
+        loggers=loggers,
     )
     with company(bench.host) as leads:
         return _run(bench, content, seeds, jobs, plugins) if leads else 0

@@ -9,9 +9,10 @@ Each stage is stored under its identity and done once. What a job leaves in the 
     runs/MODEL-seedS-ID/passages/ID.safetensors                  noise that becomes samples, …
     runs/MODEL-seedS-ID/likelihood/ID.json                       where a suite asks for it
     runs/MODEL-seedS-ID/records/ID.json                          one file an entry
+    runs/MODEL-seedS-ID/logs/                                    where loggers follow the training
     runs/real/                                                   the same of the real row
 
-Every file is a card, or has one beside it, with a checksum: see ``mending``.
+Every file but the logs is a card, or has one beside it, with a checksum: see ``mending``.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from genbench.runner.bench import STRATEGIES, Bench, Host, choose_host
 from genbench.runner.capabilities import forward, reverse
 from genbench.runner.estimate import SamplingCost, TrainingCost, sampling_cost, training_cost
 from genbench.runner.jobs import finished, lost, mend_all, run_job
+from genbench.runner.logs import open_log
 from genbench.runner.real import finished_real, run_real
 from genbench.runner.stages import check_sampling, draw
 from genbench.runner.timing import seconds_per_sample
@@ -39,6 +41,7 @@ __all__ = [
     "forward",
     "lost",
     "mend_all",
+    "open_log",
     "open_trained",
     "reverse",
     "run_job",

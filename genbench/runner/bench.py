@@ -98,6 +98,8 @@ class Bench:
     host: Host
     samples: int
     score: suite.Score
+    loggers: tuple[str, ...] = ()
+    """What follows the trainings: names of ``genbench.loggers``. They are in no identity."""
 
     def scorer(self, dataset: str, ranks: Ranks | None = None) -> Scorer:
         """The suite's scoring protocol for models trained on ``dataset``, kept a process; on the

@@ -17,11 +17,13 @@ import torch
 
 from genbench import storage
 from genbench.errors import FAULTS, GenbenchError, NonFiniteSamples, UsageError, one_line
+from genbench.loggers import Log
 from genbench.metrics import stability
 from genbench.ranks import Ranks
 from genbench.results import Record, Score
 from genbench.runner.bench import Bench, open_cached
 from genbench.runner.capabilities import likelihood_score, passages
+from genbench.runner.logs import log_scores, log_snapshots, open_log, rows_of
 from genbench.runner.mending import card_if_whole, mend
 from genbench.runner.real import mend_real, real_base
 from genbench.runner.stages import draw, scored, snapshot_options, snapshot_scores
@@ -47,6 +49,17 @@ def run_job(ranks: Ranks, bench: Bench, entries: Sequence[Entry], report: Report
     """
     training = entries[0].training
     torch.set_num_threads(training.threads)
+    folder = run_folder(bench, training)
+    with open_log(ranks, bench.host, training, folder, bench.name, bench.loggers, report) as log:
+        records = _run(ranks, bench, entries, log, report)
+        log.failed = any(record.status == "failed" for record in records)
+    return records
+
+
+def _run(
+    ranks: Ranks, bench: Bench, entries: Sequence[Entry], log: Log, report: Report
+) -> list[Record]:
+    training = entries[0].training
 
     def rows(status: str, error: BaseException, *of: Entry) -> list[Record]:
         ranks.settle(error)
@@ -59,8 +72,11 @@ def run_job(ranks: Ranks, bench: Bench, entries: Sequence[Entry], report: Report
     except FAULTS as error:
         return rows("failed", error, *entries)
     try:
-        trained = train(ranks, bench.host, training, run_folder(bench, training), report)
+        trained = train(ranks, bench.host, training, run_folder(bench, training), report, log)
+        if log.waits:  # for the history of a training that had ended, and was not scored
+            log.end(rows_of(_history(trained)))
         curve, faults = snapshot_scores(ranks, bench, trained, entries, report)
+        log_snapshots(log, curve)
         shown = passages(ranks, bench, trained, entries, report)
     except storage.CannotWrite:
         raise
@@ -77,6 +93,7 @@ def run_job(ranks: Ranks, bench: Bench, entries: Sequence[Entry], report: Report
             status = "diverged" if isinstance(error, NonFiniteSamples) else "failed"
             records += rows(status, error, entry)
             continue
+        log_scores(log, record)
         record = replace(record, faults=[*faults, *(f for f in record.faults if f not in faults)])
         if not record.faults:  # what has one is tried again
             path = _record_path(bench, entry, entries)
@@ -137,7 +154,6 @@ def _record(
     bits, no_bits = likelihood_score(ranks, bench, trained, images, report)
     path = trained.folder / "samples" / f"{card['identity']}.safetensors"
     history = trained.folder / checkpoint.HISTORY
-    turns = pd.read_csv(io.BytesIO(storage.require_artefact(history)[0]))
     return replace(
         _base(bench, entry),
         status=outcome.status if broken is None else "diverged",
@@ -159,7 +175,7 @@ def _record(
             "sampling_flops": card["flops"],
             "seconds_per_sample": None,
         },
-        stability=stability.summary(turns, curve, bench.score.snapshots.threshold),
+        stability=stability.summary(_history(trained), curve, bench.score.snapshots.threshold),
         snapshots=curve,
         identities={
             "training": trained.identity,
@@ -175,6 +191,11 @@ def _record(
 
 def _score(estimate: Estimate) -> Score:
     return Score(value=estimate.value, low=estimate.low, high=estimate.high, note=estimate.note)
+
+
+def _history(trained: Trained) -> pd.DataFrame:
+    data, _ = storage.require_artefact(trained.folder / checkpoint.HISTORY)
+    return pd.read_csv(io.BytesIO(data))
 
 
 def _draw_last_good(

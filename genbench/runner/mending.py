@@ -14,6 +14,9 @@ from genbench.types import Event, Report
 RUN = "run.json"
 """What a run folder is for: written before its training starts."""
 
+LOGS = "logs"
+"""What loggers leave in a run folder: nothing rests on it, and what is damaged there is theirs."""
+
 
 def mend(folder: Path, about: Mapping[str, Any] | None, report: Report) -> None:
     """Name every damaged file of a run folder, and leave none: what is taken away is made anew by
@@ -22,6 +25,8 @@ def mend(folder: Path, about: Mapping[str, Any] | None, report: Report) -> None:
     ``about`` is what ``run.json`` says; the real row has none. Nobody else may be writing here.
     """
     for card, error in list(storage.damaged(folder)):
+        if folder / LOGS in card.parents:
+            continue
         report(Event("damaged", 0, 1, note=f"{error}; what rests on it is made anew"))
         # The records go first: as long as a part of theirs is missing, they are not finished.
         storage.remove(*(folder / "records").glob("*.json"))

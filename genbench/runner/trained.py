@@ -11,6 +11,7 @@ from typing import Any
 
 from genbench import registry, storage, suite
 from genbench.errors import GenbenchError, UsageError, one_line
+from genbench.loggers import SILENT, Log
 from genbench.ranks import Ranks
 from genbench.runner.bench import Bench, Host, open_cached
 from genbench.runner.mending import RUN, card_if_whole, mend
@@ -49,7 +50,14 @@ class Trained:
         return model
 
 
-def train(ranks: Ranks, host: Host, training: Training, folder: Path, report: Report) -> Trained:
+def train(
+    ranks: Ranks,
+    host: Host,
+    training: Training,
+    folder: Path,
+    report: Report,
+    log: Log = SILENT,
+) -> Trained:
     """Train, resume, or find finished in ``folder`` what ``training`` describes.
 
     What is damaged there is named and made anew, from the seeds to the same bits. Raises
@@ -97,7 +105,7 @@ def train(ranks: Ranks, host: Host, training: Training, folder: Path, report: Re
 
         outcome = ranks.first(claim)
         if outcome is None:
-            outcome = loop.train(ranks.fabric, build, data, plan, folder, report)
+            outcome = loop.train(ranks.fabric, build, data, plan, folder, report, log)
     return Trained(identity, folder, outcome, training, data.spec, build)
 
 

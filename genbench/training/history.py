@@ -11,9 +11,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+COLUMNS = ("step", "images", "player", "loss", "gradient_norm", "learning_rate")
+"""Of every row; diagnostics come after them."""
+
+
 class History:
-    """One row a turn: ``step, images, player, loss, gradient_norm, learning_rate`` and the turn's
-    diagnostics. ``step`` and ``images`` are those before the step."""
+    """One row a turn: ``COLUMNS`` and the turn's diagnostics. ``step`` and ``images`` are those
+    before the step."""
 
     def __init__(self, rows: list[dict[str, Any]] | None = None) -> None:
         self.rows = rows if rows is not None else []
@@ -44,6 +48,5 @@ class History:
         """A column a name; NaN where a turn had no such diagnostic."""
         import pandas as pd
 
-        columns = ["step", "images", "player", "loss", "gradient_norm", "learning_rate"]
-        extra = {name: None for row in self.rows for name in row if name not in columns}
-        return pd.DataFrame(self.rows, columns=[*columns, *extra])
+        extra = {name: None for row in self.rows for name in row if name not in COLUMNS}
+        return pd.DataFrame(self.rows, columns=[*COLUMNS, *extra])

@@ -16,6 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from genbench import storage
 from genbench.errors import GenbenchError, one_line
+from genbench.loggers import SILENT, Log
 from genbench.ranks import gather
 from genbench.seeding import seed_all
 from genbench.training import checkpoint, ema
@@ -84,14 +85,16 @@ def train(
     plan: Plan,
     folder: Path,
     report: Report,
+    log: Log = SILENT,
 ) -> Outcome:
     """Train what ``build`` makes, or go on with the training that ``folder`` holds.
 
     Leaves in ``folder`` the snapshots, ``history.csv`` and, last, ``training.json``; when that is
     there, it is read and nothing is trained. After the first non-finite loss or gradient norm no
-    step is taken and the training ends as ``diverged``.
+    step is taken and the training ends as ``diverged``. ``log`` follows the history, and has all of
+    it before the training counts as ended.
     """
-    return outcome(folder) or _Training(fabric, build, samples, plan, folder, report).run()
+    return outcome(folder) or _Training(fabric, build, samples, plan, folder, report, log).run()
 
 
 def outcome(folder: Path) -> Outcome | None:
@@ -117,8 +120,10 @@ class _Training:
         plan: Plan,
         folder: Path,
         report: Report,
+        log: Log,
     ) -> None:
-        self.fabric, self.plan, self.folder, self.report = fabric, plan, folder, report
+        self.fabric, self.plan, self.folder = fabric, plan, folder
+        self.report, self.log = report, log
         seed_all(plan.seed, "init")
         self.model = build()
         self.average = build()
@@ -202,6 +207,7 @@ class _Training:
                     break
                 self._snapshot()
             self._tell(progress)
+            self.log.follow(self.history.rows)
             self._maybe_save()
         return self._finish(first_nonfinite)
 
@@ -331,6 +337,7 @@ class _Training:
             else 0.0,
             parameters=self.parameters,
         )
+        self.log.end(self.history.rows)
         if self.fabric.is_global_zero:
             text = self.history.frame().to_csv(index=False)
             storage.write_artefact(self.folder / checkpoint.HISTORY, text.encode(), {})

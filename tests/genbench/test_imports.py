@@ -15,6 +15,8 @@ ORDER = [
     {"errors"},
     {"types"},
     {"precision", "ranks", "registry", "seeding", "storage"},
+    # They know no training: what they are told, the loop and the runner say.
+    {"loggers"},
     {
         "suite",
         "data",

@@ -1,0 +1,39 @@
+"""``logs/csv/metrics.csv``: a row a point, a column a key, and ``step``."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from pathlib import Path
+
+from lightning_fabric.loggers.csv_logs import CSVLogger
+
+from genbench.loggers.tool import Run
+
+
+def start(run: Run) -> tuple[CSVLogger, dict[str, int]]:
+    """Fabric's logger begins by deleting what there was: it is told that first. Hyperparameters it
+    does not log; they are those of ``run.json``."""
+    file = run.folder / "csv" / "metrics.csv"
+    rows = _rows(file)
+    file.unlink(missing_ok=True)
+    # It would write after every so many steps, too; a tool is saved after every delivery.
+    logger = CSVLogger(run.folder, "csv", version="", flush_logs_every_n_steps=sys.maxsize)
+    held: dict[str, int] = {}
+    for row in rows:
+        step = int(row.pop("step"))
+        metrics = {name: float(value) for name, value in row.items() if value}
+        logger.log_metrics(dict(metrics), step)
+        held.update(dict.fromkeys(metrics, step))
+    logger.save()
+    return logger, held
+
+
+def _rows(file: Path) -> list[dict[str, str]]:
+    """Those that were written whole."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return []
+    whole = text[: text.rfind("\n") + 1]
+    return list(csv.DictReader(whole.splitlines()))

@@ -1,0 +1,139 @@
+"""What a training tells its user's tools, and how often.
+
+Along training: the means over equal windows of steps, at most ``POINTS`` of them. A training of a
+million steps is then as quick to look at as one of a thousand, and no outlier is passed over, as it
+is where every hundredth value is logged. The windows follow from the budget alone: a resumed
+training comes by the same ones. They are handed over at most every ``SECONDS``, to threads.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby, takewhile
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from genbench.loggers.tool import Point, Run, Tool
+from genbench.types import Event, Report
+
+POINTS = 500
+SECONDS = 5.0
+
+RATE = "train/images_per_second"
+"""Measured between two deliveries, and logged with the last point of each."""
+
+
+class Log:
+    """The tools of one training: silent where there are none, as on every rank but the first.
+
+    The keys are ``train/PLAYER/NAME`` of what the history holds, ``RATE``, and those of ``add``;
+    the step is the images seen.
+    """
+
+    def __init__(self, names: Sequence[str], run: Run, report: Report) -> None:
+        self.failed = False
+        """How the run is to end, where no exception does."""
+        self._run, self._report = run, report
+        self._tools = [Tool(name, run) for name in names]
+        self._window = max(1, math.ceil(run.steps / POINTS))
+        self._read = 0
+        self._due = -math.inf if names else math.inf
+        self._rated: tuple[int, float] | None = None
+        self._tell()
+
+    @property
+    def waits(self) -> bool:
+        """Whether there are tools, and no history has been told yet."""
+        return bool(self._tools) and self._read == 0
+
+    def follow(self, history: Sequence[Mapping[str, Any]]) -> None:
+        """Called after every step, with all rows so far: see ``genbench.training.history``."""
+        now = time.perf_counter()
+        if now < self._due or not history:
+            return
+        self._due = now + SECONDS
+        done = history[-1]["step"] + 1
+        self._give(self._points(history, done - done % self._window, now))
+
+    def end(self, history: Sequence[Mapping[str, Any]]) -> None:
+        """The training is over: returns when the tools have all of it."""
+        if self._tools and history:
+            self._give(self._points(history, history[-1]["step"] + 1, time.perf_counter()))
+            self.wait()
+
+    def add(self, where: Iterable[str], values: Mapping[str, float | None], images: int) -> None:
+        """Scores, or what else there is; where one could not be had, NaN."""
+        if self._tools:
+            told = {key(*where, n): math.nan if v is None else v for n, v in values.items()}
+            self._give([(told, images)])
+
+    def wait(self) -> None:
+        """Until the tools have taken everything. One that does not is given up."""
+        for tool in self._tools:
+            tool.wait()
+        self._tell()
+
+    def _points(self, history: Sequence[Mapping[str, Any]], until: int, now: float) -> list[Point]:
+        """Of the windows before step ``until`` that were not told yet."""
+        fresh = list(takewhile(lambda row: row["step"] < until, history[self._read :]))
+        self._read += len(fresh)
+        points: list[tuple[dict[str, float], int]] = []
+        for _, rows in groupby(fresh, lambda row: row["step"] // self._window):
+            window = list(rows)
+            points.append((_means(window), (window[-1]["step"] + 1) * self._run.batch))
+        images = (history[-1]["step"] + 1) * self._run.batch
+        if points and self._rated is not None and images > self._rated[0]:
+            points[-1][0][RATE] = (images - self._rated[0]) / (now - self._rated[1])
+        if points or self._rated is None:
+            self._rated = images, now
+        return list(points)
+
+    def _give(self, points: Sequence[Point]) -> None:
+        for tool in self._tools:
+            tool.give(points)
+        self._tell()
+
+    def _tell(self) -> None:
+        for tool in self._tools:
+            if tool.fault is not None:
+                said = f"{tool.name}: {tool.fault}; it is told nothing more of {self._run.name}"
+                self._report(Event("train", 0, 1, note=said))
+        self._tools = [tool for tool in self._tools if tool.fault is None]
+
+    def __enter__(self) -> Log:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Ends the run. An interrupt waits for no tool: what is left is told by the next call."""
+        if error is not None and not isinstance(error, Exception):
+            return
+        status = "failed" if self.failed or error is not None else "success"
+        for tool in self._tools:
+            tool.close(status)
+        self._tell()
+
+
+def key(*parts: str) -> str:
+    """``parts`` with slashes between, of the characters that every tool takes."""
+    return re.sub(r"[^\w./-]+", "_", "/".join(parts), flags=re.ASCII)
+
+
+def _means(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    values: dict[str, list[float]] = {}
+    for row in rows:
+        for name, value in row.items():
+            if name not in ("step", "images", "player"):
+                values.setdefault(key("train", row["player"], name), []).append(value)
+    return {name: sum(found) / len(found) for name, found in values.items()}
+
+
+SILENT = Log((), Run("", "", Path(), {}, steps=0, batch=0), lambda event: None)

@@ -1,0 +1,95 @@
+"""MLflow: an experiment a suite, a run a training, where ``MLFLOW_TRACKING_URI`` says."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+from lightning_fabric.loggers.logger import Logger
+from mlflow import MlflowClient
+from mlflow.entities import Metric
+from mlflow.exceptions import MlflowException
+
+from genbench import storage
+from genbench.loggers.tool import Run
+
+CARD = "mlflow.json"
+"""Which run is this training's: MLflow's own name for it."""
+
+BATCH = 1000
+"""Metrics a request, at most."""
+
+STATUS = {"success": "FINISHED", "failed": "FAILED"}
+
+
+class MLflowLogger(Logger):
+    """Sends what it was told when it is saved."""
+
+    def __init__(self, client: MlflowClient, experiment: str, run: str) -> None:
+        self._client, self._experiment, self._run = client, experiment, run
+        self._waiting: list[Metric] = []
+
+    @property
+    def name(self) -> str:
+        return self._experiment
+
+    @property
+    def version(self) -> str:
+        return self._run
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        now = round(1000 * time.time())
+        self._waiting += [Metric(key, value, now, step or 0) for key, value in metrics.items()]
+
+    def log_hyperparams(self, params: Any, *arguments: Any, **named: Any) -> None:
+        for name, value in dict(params).items():
+            self._client.log_param(self._run, name, value)
+
+    def save(self) -> None:
+        while self._waiting:
+            self._client.log_batch(self._run, metrics=self._waiting[:BATCH])
+            del self._waiting[:BATCH]
+
+    def finalize(self, status: str) -> None:
+        self.save()
+        self._client.set_terminated(self._run, STATUS[status])
+
+
+def start(run: Run) -> tuple[MLflowLogger, dict[str, int]]:
+    logging.getLogger("mlflow").setLevel(logging.WARNING)  # it announces every table it makes
+    client = MlflowClient()
+    found = _found(client, run.folder / CARD)
+    if found is not None:
+        client.update_run(found, "RUNNING")
+        keys = client.get_run(found).data.metrics
+        held = {k: max(m.step for m in client.get_metric_history(found, k)) for k in keys}
+        return MLflowLogger(client, run.project, found), held
+    made = client.create_run(_experiment(client, run.project), run_name=run.name).info.run_id
+    logger = MLflowLogger(client, run.project, made)
+    logger.log_hyperparams(run.parameters)
+    storage.write_card(run.folder / CARD, {"run": made})
+    return logger, {}
+
+
+def _found(client: MlflowClient, path: Path) -> str | None:
+    """The run that the card names, where the tracking server knows it."""
+    try:
+        card = storage.read_card(path)
+        return None if card is None else str(client.get_run(card["run"]).info.run_id)
+    except (MlflowException, storage.Damaged):
+        return None
+
+
+def _experiment(client: MlflowClient, name: str) -> str:
+    """Made by the first job that needs it; several may try."""
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
+        try:
+            return str(client.create_experiment(name))
+        except MlflowException:
+            experiment = client.get_experiment_by_name(name)
+            if experiment is None:
+                raise
+    return str(experiment.experiment_id)

@@ -1,0 +1,109 @@
+"""One logger in a thread of its own: a training neither waits for it nor falls with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Condition, Thread
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from genbench.errors import FAULTS, one_line
+
+if TYPE_CHECKING:
+    from lightning_fabric.loggers.logger import Logger
+
+PATIENCE = 60.0
+"""Seconds for a tool to take what it was given, at the end of a stage; then it is given up."""
+
+Point: TypeAlias = tuple[Mapping[str, float], int]
+"""Values by key, and at how many images."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training as the tools know it."""
+
+    project: str
+    """The suite's name."""
+    name: str
+    """That of its run folder."""
+    folder: Path
+    """For what is kept beside the training."""
+    parameters: Mapping[str, Any]
+    """Its hyperparameters, flat."""
+    steps: int
+    batch: int
+
+
+class Tool:
+    """A logger by its name. Once it has a ``fault``, it is given nothing more."""
+
+    def __init__(self, name: str, run: Run) -> None:
+        self.name = name
+        self.fault: str | None = None
+        self._run = run
+        self._queue: SimpleQueue[Sequence[Point] | str] = SimpleQueue()
+        self._given = self._taken = 0
+        self._turn = Condition()
+        self._thread: Thread | None = None
+        try:  # here, before a training's clock runs: some take seconds
+            self._start = import_module(f"genbench.loggers.{name}").start
+        except FAULTS as error:
+            self.fault = one_line(error)
+
+    def give(self, points: Sequence[Point]) -> None:
+        """Hand over points, in order of their steps. The first ones, or none, open the tool."""
+        if self.fault is not None:
+            return
+        if self._thread is None:
+            self._thread = Thread(target=self._work, name=f"logger {self.name}", daemon=True)
+            self._thread.start()
+        self._given += 1
+        self._queue.put(points)
+
+    def wait(self) -> None:
+        """Until it has taken everything, or ``PATIENCE`` is over."""
+        with self._turn:
+            ready = self._turn.wait_for(
+                lambda: self.fault is not None or self._taken == self._given, PATIENCE
+            )
+        self._require(ready)
+
+    def close(self, status: str) -> None:
+        """End the run as ``success`` or ``failed``."""
+        if self._thread is not None and self.fault is None:
+            self._queue.put(status)
+            self._thread.join(PATIENCE)
+            self._require(not self._thread.is_alive())
+
+    def _require(self, ready: bool) -> None:
+        if not ready:
+            self.fault = f"no answer for {PATIENCE:g} s"
+
+    def _work(self) -> None:
+        """In the thread. What the tool holds already is not logged again: a training that went back
+        to its last checkpoint comes by the same values once more."""
+        try:
+            logger, held = self._start(self._run)
+            while not isinstance(given := self._queue.get(), str):
+                for metrics, step in given:
+                    _log(logger, held, metrics, step)
+                logger.save()
+                with self._turn:
+                    self._taken += 1
+                    self._turn.notify_all()
+            logger.finalize(given)
+        except FAULTS as error:
+            with self._turn:
+                self.fault = one_line(error)
+                self._turn.notify_all()
+
+
+def _log(logger: Logger, held: dict[str, int], metrics: Mapping[str, float], step: int) -> None:
+    fresh = {key: value for key, value in metrics.items() if step > held.get(key, -1)}
+    if fresh:
+        logger.log_metrics(fresh, step)
+        held.update(dict.fromkeys(fresh, step))

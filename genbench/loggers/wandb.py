@@ -1,0 +1,77 @@
+"""Weights & Biases: a project a suite, a run a training, where its own variables say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import wandb
+from lightning_fabric.loggers.logger import Logger
+
+from genbench import storage
+from genbench.loggers.tool import Run
+
+CARD = "wandb.json"
+"""The run's id, and the last step that was logged of each key."""
+
+STEP = "images"
+"""What every other key is drawn over. W&B's own step only grows, and scores of snapshots come after
+the training."""
+
+
+class WandbLogger(Logger):
+    """Logs what it was told when it is saved, of which the card is told first: a kill between the
+    two costs a moment's values, not a curve that goes back."""
+
+    def __init__(self, run: Any, path: Path, held: dict[str, int]) -> None:
+        self._run, self._path, self._held = run, path, held
+        self._waiting: list[dict[str, float]] = []
+
+    @property
+    def name(self) -> str:
+        return str(self._run.project)
+
+    @property
+    def version(self) -> str:
+        return str(self._run.id)
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        self._waiting.append({**metrics, STEP: step or 0})
+        self._held.update(dict.fromkeys(metrics, step or 0))
+
+    def log_hyperparams(self, params: Any, *arguments: Any, **named: Any) -> None:
+        self._run.config.update(dict(params), allow_val_change=True)
+
+    def save(self) -> None:
+        storage.write_card(self._path, {"run": self._run.id, "held": self._held})
+        for row in self._waiting:
+            self._run.log(row)
+        self._waiting.clear()
+
+    def finalize(self, status: str) -> None:
+        self.save()
+        self._run.finish(exit_code=0 if status == "success" else 1)
+
+
+def start(run: Run) -> tuple[WandbLogger, dict[str, int]]:
+    """Offline, nothing can be resumed, and a folder that is synced replaces the run of its id: each
+    is told everything from the start."""
+    path = run.folder / CARD
+    try:
+        card = storage.read_card(path) or {}
+    except storage.Damaged:
+        card = {}
+    opened = wandb.init(
+        project=run.project,
+        name=run.name,
+        id=card.get("run"),
+        resume="allow",
+        reinit="create_new",
+        settings=wandb.Settings(console="off", silent=True),
+    )
+    held = dict(card.get("held", {})) if opened.resumed else {}
+    opened.define_metric(STEP)
+    opened.define_metric("*", step_metric=STEP)
+    logger = WandbLogger(opened, path, dict(held))
+    logger.log_hyperparams(run.parameters)
+    return logger, held
