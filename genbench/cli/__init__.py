@@ -9,7 +9,14 @@ from pathlib import Path
 import click
 
 from genbench.cli.group import Group
-from genbench.cli.options import Place, common, placed, precision_option, strategy_option
+from genbench.cli.options import (
+    Place,
+    common,
+    of_suite,
+    placed,
+    precision_option,
+    strategy_option,
+)
 from genbench.errors import UsageError
 
 FORMATS = ("markdown", "csv", "latex", "json", "html")
@@ -27,12 +34,7 @@ def main() -> None:
 @main.command()
 @click.argument("suite_name", metavar="SUITE")
 @click.option("--out", type=click.Path(path_type=Path), help="Output folder [genbench-SUITE].")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key.")
-@click.option("--seeds", metavar="0,1", help="Seeds, in place of the suite's.")
-@click.option("--jobs", type=click.IntRange(min=1), help="Runs side by side [cores / threads].")
-@click.option("--dry-run", is_flag=True, help="Print what would run, and stop.")
-@precision_option
-@strategy_option
+@of_suite
 @placed
 @common
 def run(
@@ -62,6 +64,75 @@ def run(
             precision=precision,
             place=place,
             dry_run=dry_run,
+            plugins=plugins,
+            data_dir=data_dir,
+        )
+    )
+
+
+@main.command()
+@click.argument("suite_name", metavar="SUITE")
+@click.option(
+    "--over",
+    multiple=True,
+    required=True,
+    metavar="KEY=VALUE,…",
+    help="A setting and its values; further ones after a comma, or by another --over.",
+)
+@click.option("--score", metavar="NAME", help="To judge by [the suite's first].")
+@click.option(
+    "--within",
+    "factor",
+    type=click.FloatRange(min=1),
+    default=1.5,
+    show_default=True,
+    help="Which settings count as nearly as good as the best.",
+)
+@click.option("--out", type=_FOLDER, help="Output folder [genbench-SUITE-sensitivity].")
+@click.option("--json", "as_json", is_flag=True, help="JSON on standard output.")
+@of_suite
+@placed
+@common
+def sensitivity(
+    suite_name: str,
+    over: tuple[str, ...],
+    score: str | None,
+    factor: float,
+    out: Path | None,
+    as_json: bool,
+    overrides: tuple[str, ...],
+    seeds: str | None,
+    jobs: int | None,
+    dry_run: bool,
+    precision: str | None,
+    place: Place,
+    plugins: tuple[Path, ...],
+    data_dir: Path,
+) -> None:
+    """Train every entry of SUITE on a grid of settings: how much depends on tuning?
+
+    A setting is an option of the entry's model, or one of batch, ema_halflife, images, augment,
+    precision and threads. Tells the share of the grid nearly as good as its best, and the expected
+    best score of so many trials.
+    """
+    _load(plugins)
+    from genbench.cli.sensitivity import sensitivity as run_grid
+
+    out = out or Path(f"genbench-{Path(suite_name).stem}-sensitivity")
+    sys.exit(
+        run_grid(
+            suite_name,
+            over,
+            out,
+            overrides,
+            score=score,
+            factor=factor,
+            seeds=_seeds(seeds),
+            jobs=jobs,
+            precision=precision,
+            place=place,
+            dry_run=dry_run,
+            as_json=as_json,
             plugins=plugins,
             data_dir=data_dir,
         )

@@ -98,17 +98,17 @@ def _markdown(verdicts: Sequence[Verdict]) -> str:
 
 
 def _markdown_verdict(verdict: Verdict) -> str:
-    parts = [f"## {_escaped(heading(verdict))}\n\n", "| claim | | verdict | as claimed | why |\n"]
+    parts = [f"## {escaped(heading(verdict))}\n\n", "| claim | | verdict | as claimed | why |\n"]
     parts.append("|---|---|---|---:|---|\n")
     for finding in verdict.findings:
         said = finding.claim.name, statement(finding), f"**{finding.outcome}**"
         row = *said, as_claimed(finding), finding.reason
-        parts.append(f"| {' | '.join(map(_escaped, row))} |\n")
-    parts.append(f"\n{METHOD}\n\n{_escaped(describe(verdict.protocol))}\n")
+        parts.append(f"| {' | '.join(map(escaped, row))} |\n")
+    parts.append(f"\n{METHOD}\n\n{escaped(describe(verdict.protocol))}\n")
     for finding in verdict.findings:
         if finding.comparison is None:
             continue
-        parts.append(f"\n### {_escaped(finding.claim.name)}: {_escaped(finding.heading)}\n\n")
+        parts.append(f"\n### {escaped(finding.claim.name)}: {escaped(finding.heading)}\n\n")
         parts.append(
             "| | group | median | interquartile mean | seeds |\n|---|---|---:|---:|---:|\n"
         )
@@ -128,10 +128,10 @@ def _markdown_contestant(group: str, contestant: Contestant) -> str:
     if finite < len(contestant.values):
         seeds = f"{finite} of {seeds}"
     cells = (contestant.label, group, *told, seeds)
-    return f"| {' | '.join(map(_escaped, cells))} |\n"
+    return f"| {' | '.join(map(escaped, cells))} |\n"
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     line = " ".join(text.split())
     return line.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
 
