@@ -13,6 +13,7 @@ from genbench.cli.options import (
     Place,
     common,
     logger_option,
+    of_suite,
     placed,
     precision_option,
     strategy_option,
@@ -34,13 +35,7 @@ def main() -> None:
 @main.command()
 @click.argument("suite_name", metavar="SUITE")
 @click.option("--out", type=click.Path(path_type=Path), help="Output folder [genbench-SUITE].")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key.")
-@click.option("--seeds", metavar="0,1", help="Seeds, in place of the suite's.")
-@click.option("--jobs", type=click.IntRange(min=1), help="Runs side by side [cores / threads].")
-@click.option("--dry-run", is_flag=True, help="Print what would run, and stop.")
-@logger_option
-@precision_option
-@strategy_option
+@of_suite
 @placed
 @common
 def run(
@@ -72,6 +67,77 @@ def run(
             place=place,
             dry_run=dry_run,
             loggers=loggers,
+            plugins=plugins,
+            data_dir=data_dir,
+        )
+    )
+
+
+@main.command()
+@click.argument("suite_name", metavar="SUITE")
+@click.option(
+    "--over",
+    multiple=True,
+    required=True,
+    metavar="KEY=VALUE,…",
+    help="A setting and its values; further ones after a comma, or by another --over.",
+)
+@click.option("--score", metavar="NAME", help="To judge by [the suite's first].")
+@click.option(
+    "--within",
+    "factor",
+    type=click.FloatRange(min=1),
+    default=1.5,
+    show_default=True,
+    help="Which settings count as nearly as good as the best.",
+)
+@click.option("--out", type=_FOLDER, help="Output folder [genbench-SUITE-sensitivity].")
+@click.option("--json", "as_json", is_flag=True, help="JSON on standard output.")
+@of_suite
+@placed
+@common
+def sensitivity(
+    suite_name: str,
+    over: tuple[str, ...],
+    score: str | None,
+    factor: float,
+    out: Path | None,
+    as_json: bool,
+    overrides: tuple[str, ...],
+    seeds: str | None,
+    jobs: int | None,
+    dry_run: bool,
+    loggers: tuple[str, ...],
+    precision: str | None,
+    place: Place,
+    plugins: tuple[Path, ...],
+    data_dir: Path,
+) -> None:
+    """Train every entry of SUITE on a grid of settings: how much depends on tuning?
+
+    A setting is an option of the entry's model, or one of batch, ema_halflife, images, augment,
+    precision and threads. Tells the share of the grid nearly as good as its best, and the expected
+    best score of so many trials.
+    """
+    _load(plugins)
+    from genbench.cli.sensitivity import sensitivity as run_grid
+
+    out = out or Path(f"genbench-{Path(suite_name).stem}-sensitivity")
+    sys.exit(
+        run_grid(
+            suite_name,
+            over,
+            out,
+            overrides,
+            score=score,
+            factor=factor,
+            seeds=_seeds(seeds),
+            jobs=jobs,
+            precision=precision,
+            place=place,
+            dry_run=dry_run,
+            loggers=loggers,
+            as_json=as_json,
             plugins=plugins,
             data_dir=data_dir,
         )
@@ -225,6 +291,47 @@ def leaderboard(name: str, folders: tuple[Path, ...], form: str) -> None:
     from genbench.cli import leading
 
     leading.rank(name, folders, form)
+
+
+@main.command()
+@click.argument("what", metavar="DIR:ROW")
+@click.option("--out", type=_FOLDER, help="Output folder [genbench-reproduce-ROW].")
+@click.option("--scores", metavar="A,B", help="Which to judge by [the suite's first].")
+@click.option("--seeds", metavar="0,1", help="Seeds, in place of the row's.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Runs side by side [cores / threads].")
+@click.option("--json", "as_json", is_flag=True, help="JSON on standard output.")
+@placed
+@common
+def reproduce(
+    what: str,
+    out: Path | None,
+    scores: str | None,
+    seeds: str | None,
+    jobs: int | None,
+    as_json: bool,
+    place: Place,
+    plugins: tuple[Path, ...],
+    data_dir: Path,
+) -> None:
+    """Train, sample and score the row ROW of the finished run DIR again, from its record.
+
+    Exit status 3 where a score is not where the measured runs make one expect it.
+    """
+    _load(plugins)
+    from genbench.cli.reproducing import reproduce as run_again
+
+    sys.exit(
+        run_again(
+            what,
+            out,
+            scores,
+            place.host(data_dir),
+            seeds=_seeds(seeds),
+            jobs=jobs,
+            as_json=as_json,
+            plugins=plugins,
+        )
+    )
 
 
 @main.command()

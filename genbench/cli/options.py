@@ -109,3 +109,23 @@ strategy_option = click.option(
 precision_option = click.option(
     "--precision", metavar="32-true|bf16-mixed", help="In place of the suite's or training's."
 )
+
+
+def of_suite(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of the commands that run a whole suite."""
+    options = [
+        click.option(
+            "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key."
+        ),
+        click.option("--seeds", metavar="0,1", help="Seeds, in place of the suite's."),
+        click.option(
+            "--jobs", type=click.IntRange(min=1), help="Runs side by side [cores / threads]."
+        ),
+        click.option("--dry-run", is_flag=True, help="Print what would run, and stop."),
+        logger_option,
+        precision_option,
+        strategy_option,
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command

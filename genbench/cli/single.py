@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -167,10 +166,7 @@ def parse_options(options: Sequence[str]) -> dict[str, Any]:
         key, separator, text = option.partition("=")
         if not separator or not key:
             raise UsageError(f"--option {option}: write KEY=VALUE, as in --option steps=50")
-        try:
-            parsed[key] = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            parsed[key] = text
+        parsed[key] = suite.parse_value(text)
     return parsed
 
 

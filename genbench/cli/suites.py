@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from genbench.cli.options import Place
     from genbench.executors.local import Job
     from genbench.results import Record
-    from genbench.runner import Bench
+    from genbench.runner import Bench, Host
 
 TABLE = "table.md"
 REPORT = "report.html"
@@ -40,41 +40,74 @@ def run(
     data_dir: Path,
 ) -> int:
     """Returns the exit status: 0, or 1 when some run failed by a fault."""
-    content = suite.load(name, overrides)
-    if precision is not None:
-        content = suite.with_precision(content, suite.precision(precision))
+    started = time.perf_counter()
+    content = described(name, overrides, precision)
+    host = place.host(data_dir)
     if dry_run:
         from genbench.cli.planning import show_plan
 
-        show_plan(content, seeds, place.host(data_dir), jobs)
+        show_plan(content, seeds, host, jobs)
         return 0
+    records = perform(Path(name).stem, content, out, host, seeds, jobs, plugins, loggers)
+    if records is None:
+        return 0
+    from genbench import tables, verdict
 
+    tables.show(records)
+    claims, faults = verdict.offered()
+    for fault in faults:
+        say(fault)
+    verdict.show(verdict.applicable(records, claims))
+    say(f"{out / REPORT}, {TABLE} and {RECORDS}: {time.perf_counter() - started:.0f} s in all")
+    return status(records)
+
+
+def described(name: str, overrides: Sequence[str], precision: str | None) -> SuiteFile:
+    """The suite that the command line describes. Raises ``UsageError``."""
+    content = suite.load(name, overrides)
+    if precision is None:
+        return content
+    return suite.with_precision(content, suite.precision(precision))
+
+
+def perform(
+    name: str,
+    content: SuiteFile,
+    out: Path,
+    host: Host,
+    seeds: Sequence[int] | None,
+    jobs: int | None,
+    plugins: Sequence[Path],
+    loggers: tuple[str, ...] = (),
+) -> list[Record] | None:
+    """Run whatever of a suite is not finished in ``out``, and write records, table and report
+    there. The records; ``None`` in a process that torchrun or SLURM started to help with them."""
     from genbench.executors.launch import company
     from genbench.runner import Bench
 
     bench = Bench(
-        name=Path(name).stem,
+        name=name,
         out=out,
-        host=place.host(data_dir),
+        host=host,
         samples=content.samples,
         score=content.score,
         loggers=loggers,
     )
-    with company(bench.host) as leads:
-        return _run(bench, content, seeds, jobs, plugins) if leads else 0
+    with company(host) as leads:
+        return _perform(bench, content, seeds, jobs, plugins) if leads else None
 
 
-def _run(
+def _perform(
     bench: Bench,
     content: SuiteFile,
     seeds: Sequence[int] | None,
     jobs: int | None,
     plugins: Sequence[Path],
-) -> int:
-    from genbench import runner, tables, verdict
+) -> list[Record]:
+    from genbench import runner
     from genbench.executors.local import Job, execute, side_by_side
 
-    started, out = time.perf_counter(), bench.out
+    out = bench.out
     overridden = [section.train.threads or 1 for section in content.entries.values()]
     threads = max(content.train.threads, *overridden)
     groups = suite.trainings(content, seeds)
@@ -82,9 +115,9 @@ def _run(
     storage.require_own(out, MARKER)
     if any(runner.finished(bench, group) is None for group in sound):
         _check(bench, content, sound)
-    with storage.lock(out, busy=lambda: _say(f"waiting: another genbench is at {out}")):
+    with storage.lock(out, busy=lambda: say(f"waiting: another genbench is at {out}")):
         _claim(out, bench.name)
-        runner.mend_all(bench, sound, content.dataset, lambda event: _say(str(event.note)))
+        runner.mend_all(bench, sound, content.dataset, lambda event: say(str(event.note)))
         found = {
             Job(_label(g), content.dataset, tuple(g)): runner.finished(bench, g) for g in sound
         }
@@ -107,14 +140,11 @@ def _run(
         records = _timed(bench, groups, records)
         if records != before:
             _write(out, bench.name, records)
-    tables.show(records)
-    claims, faults = verdict.offered()
-    for fault in faults:
-        _say(fault)
-    verdict.show(verdict.applicable(records, claims))
-    seconds = time.perf_counter() - started
-    where = f"{out / REPORT}, {TABLE} and {RECORDS}: {seconds:.0f} s in all"
-    console.print(where, markup=False, soft_wrap=True)
+    return records
+
+
+def status(records: Sequence[Record]) -> int:
+    """The exit status: 1 when some run failed by a fault."""
     return int(any(record.status == "failed" or record.faults for record in records))
 
 
@@ -153,7 +183,7 @@ def _stored(out: Path) -> list[Record] | None:
     found = sealed(out)
     for name, whole in found.items():
         if not whole:
-            _say(f"{out / name} is damaged or gone; it is written anew")
+            say(f"{out / name} is damaged or gone; it is written anew")
     try:
         return read_records(out) if found and all(found.values()) else None
     except DataError:
@@ -178,7 +208,7 @@ def _claim(out: Path, name: str) -> None:
     try:
         card = storage.read_card(out / MARKER)
     except storage.Damaged as error:
-        _say(f"{error}; it is written anew")
+        say(f"{error}; it is written anew")
         card = None
     if card is not None and card["suite"] != name:
         raise UsageError(f"{out} belongs to the suite {card['suite']!r}; name another --out")
@@ -186,7 +216,8 @@ def _claim(out: Path, name: str) -> None:
         seal(out, name)
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
+    """On standard error, whatever it holds."""
     console.print(line, markup=False, soft_wrap=True)
 
 
@@ -228,7 +259,7 @@ def _timed(
             except storage.CannotWrite:
                 raise
             except Exception as error:
-                _say(f"{record.entry} was not timed: {one_line(error)}")
+                say(f"{record.entry} was not timed: {one_line(error)}")
             else:
                 record = replace(record, cost={**record.cost, "seconds_per_sample": seconds})
         timed.append(record)

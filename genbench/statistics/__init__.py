@@ -23,6 +23,13 @@ from genbench.statistics.summaries import (
     ranked,
     summarize,
 )
+from genbench.statistics.tuning import (
+    Intervals,
+    expected_best,
+    intervals,
+    near_best,
+    setting_score,
+)
 
 __all__ = [
     "COLLAPSE_FRACTION",
@@ -30,16 +37,21 @@ __all__ = [
     "LEVEL",
     "Comparison",
     "Difference",
+    "Intervals",
     "Summary",
     "collapsed",
     "compare",
+    "expected_best",
     "holm",
     "interquartile_interval",
     "interquartile_mean",
+    "intervals",
     "mean_interval",
+    "near_best",
     "pooled_ranks",
     "quantile",
     "ranked",
+    "setting_score",
     "summarize",
     "welch",
 ]

@@ -16,19 +16,25 @@ from genbench.suite.entries import (
     trainings,
 )
 from genbench.suite.file import Precision, Score, SuiteFile, Train, parse, precision, with_precision
-from genbench.suite.finding import load, names
+from genbench.suite.finding import load, names, parse_value
+from genbench.suite.grid import Grid, Point, crossed, parse_over
 
 __all__ = [
     "Entry",
+    "Grid",
+    "Point",
     "Precision",
     "Score",
     "SuiteFile",
     "Train",
     "Training",
+    "crossed",
     "likelihood_identity",
     "load",
     "names",
     "parse",
+    "parse_over",
+    "parse_value",
     "precision",
     "sampling_identity",
     "scoring_identity",

@@ -104,17 +104,24 @@ def _entry(suite: SuiteFile, name: str, section: EntrySection, seed: int) -> Ent
 def _plugged(section: EntrySection) -> tuple[str, dict[str, Any], dict[str, Any]]:
     """Which model trains, its options, and the sampling options of a variant. Raises
     ``PluginError`` where the plugin is at fault, ``UsageError`` where the suite is."""
+    trains, factory, preset = trained(section.model)
     what = f"model {section.model!r}"
-    trains, preset = section.model, dict[str, Any]()
-    factory = registry.models.get(section.model)
-    if isinstance(factory, Variant):
-        trains, preset = factory.trains, dict(factory.sample)
-        registry.require_plain(what, preset)
-        try:
-            factory = registry.models.get(trains)
-        except UnknownName as error:
-            raise PluginError(f"{what} samples another: {error}") from None
     return trains, registry.check_options(what, factory, section.options), preset
+
+
+def trained(model: str) -> tuple[str, Any, dict[str, Any]]:
+    """Which model trains for ``model``, its factory, and the sampling options of a variant. Raises
+    as ``registry.models.get`` does, and ``PluginError`` for a variant at fault."""
+    what = f"model {model!r}"
+    factory = registry.models.get(model)
+    if not isinstance(factory, Variant):
+        return model, factory, {}
+    preset = dict(factory.sample)
+    registry.require_plain(what, preset)
+    try:
+        return factory.trains, registry.models.get(factory.trains), preset
+    except UnknownName as error:
+        raise PluginError(f"{what} samples another: {error}") from None
 
 
 def training_identity(

@@ -24,6 +24,14 @@ def load(name: str, overrides: Sequence[str] = ()) -> SuiteFile:
     return parse(source, content)
 
 
+def parse_value(text: str) -> Any:
+    """A value on the command line: TOML, or else plain text."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
 def names() -> dict[str, str]:
     """Every suite that a package offers → its title, or what is wrong with it."""
     return titles(registry.suites)
@@ -33,14 +41,10 @@ def _override(content: dict[str, Any], override: str) -> None:
     key, separator, text = override.partition("=")
     if not separator or not key:
         raise UsageError(f"--set {override}: write KEY=VALUE, as in --set images=20000")
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text
     *path, last = key.split(".")
     section: Any = content
     for part in path:
         section = section.setdefault(part, {})
         if not isinstance(section, dict):
             raise UsageError(f"--set {override}: {part!r} is not a section")
-    section[last] = value
+    section[last] = parse_value(text)

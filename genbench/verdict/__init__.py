@@ -1,10 +1,11 @@
-"""Claims about groups of contestants, and what the records say of them."""
+"""What records decide: claims about groups of contestants, changes, sensitivity to settings."""
 
 from __future__ import annotations
 
 from genbench.verdict.change import Change, Changes, changes
 from genbench.verdict.claims import Claim, Claims, load, offered
 from genbench.verdict.judge import Contestant, Finding, Verdict, applicable, judge
+from genbench.verdict.sensitivity import Sensitivity, Trial, sensitivities
 from genbench.verdict.text import METHOD, as_claimed, heading, render, show, statement
 
 __all__ = [
@@ -15,6 +16,8 @@ __all__ = [
     "Claims",
     "Contestant",
     "Finding",
+    "Sensitivity",
+    "Trial",
     "Verdict",
     "applicable",
     "as_claimed",
@@ -24,6 +27,7 @@ __all__ = [
     "load",
     "offered",
     "render",
+    "sensitivities",
     "show",
     "statement",
 ]
