@@ -10,8 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from genbench.errors import UsageError
+
 if TYPE_CHECKING:
     from genbench.runner import Host
+
+FOLDER = click.Path(path_type=Path)
 
 
 def common(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -129,3 +133,25 @@ def of_suite(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def load(plugins: tuple[Path, ...]) -> None:
+    """Run the scripts of ``--plugin``, which add names."""
+    if plugins:
+        from genbench.registry import add_plugin_file
+
+        for plugin in plugins:
+            add_plugin_file(plugin)
+
+
+def seed_numbers(text: str | None) -> list[int] | None:
+    """Those of ``--seeds``. Raises ``UsageError``."""
+    if text is None:
+        return None
+    try:
+        seeds = [int(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError(f"--seeds {text}: write whole numbers, as in --seeds 0,1,2") from None
+    if min(seeds) < 0 or len(set(seeds)) < len(seeds):
+        raise UsageError(f"--seeds {text}: seeds are different numbers from 0 up")
+    return seeds
