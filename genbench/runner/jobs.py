@@ -23,6 +23,7 @@ from genbench.results import Record
 from genbench.runner.bench import Bench, open_cached
 from genbench.runner.capabilities import likelihood_score, passages
 from genbench.runner.mending import card_if_whole, mend
+from genbench.runner.neighbours import neighbours
 from genbench.runner.real import mend_real, real_base
 from genbench.runner.stages import draw, scored, snapshot_options, snapshot_scores
 from genbench.runner.trained import (
@@ -134,6 +135,7 @@ def _record(
     report(Event("score", 0, 1))
     scorer = bench.scorer(entry.training.dataset, ranks)
     identity, scores = scored(ranks, scorer, trained.folder, samples)
+    beside = neighbours(ranks, scorer, trained.folder, identity, samples)
     bits, no_bits = likelihood_score(ranks, bench, trained, images, report)
     path = trained.folder / "samples" / f"{card['identity']}.safetensors"
     history = trained.folder / checkpoint.HISTORY
@@ -169,7 +171,8 @@ def _record(
         files={
             "history": str(history.relative_to(bench.out)),
             "samples": str(path.relative_to(bench.out)),
-        },
+        }
+        | ({} if beside is None else {"neighbours": str(beside.relative_to(bench.out))}),
     )
 
 
