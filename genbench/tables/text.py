@@ -53,6 +53,9 @@ def _markdown_table(table: Table) -> str:
         parts.append(f"### {block.title.capitalize()}\n")
         parts.append(_markdown_block(block))
     parts.append("".join(f"- {_markdown(note)}\n" for note in table.outcomes + table.notes))
+    for about, lines in table.details.items():
+        listed = "".join(f"  - {_markdown(line)}\n" for line in lines)
+        parts[-1] += f"- {_markdown(about)}:\n{listed}"
     return "\n".join(parts)
 
 
@@ -87,7 +90,7 @@ def _latex_table(table: Table) -> str:
     parts = [f"% {' '.join(table.title.split())}\n"]
     for block in blocks(table, WIDTH, padding=3):
         parts.append(_latex_block(block))
-    notes = " ".join(_latex(note) for note in table.outcomes + table.notes)
+    notes = " ".join(_latex(note) for note in [*table.outcomes, *table.remarks])
     parts.append(f"\\par\\smallskip{{\\footnotesize\\raggedright {notes}\\par}}\n")
     return "\n".join(parts)
 
