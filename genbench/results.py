@@ -91,7 +91,8 @@ class Record:
     identities: Mapping[str, str] = field(default_factory=dict)
     """``training``, ``sampling``, ``scoring``."""
     files: Mapping[str, str] = field(default_factory=dict)
-    """Relative to the output folder: ``history`` (CSV), ``samples`` (safetensors)."""
+    """Relative to the output folder: ``history`` (CSV), ``samples``, ``neighbours`` (samples and
+    their nearest training samples), ``forward`` and ``reverse`` (passages; safetensors)."""
     schema: int = SCHEMA
 
     def value(self, output: str) -> float | None:

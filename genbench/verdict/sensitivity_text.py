@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 TRIALS = (1, 2, 4)
 """Of which the summary shows the expected best; the Markdown has all."""
 MISSING = "—"
+NAME = 20
+"""Characters of an entry's name that a terminal shows in one line."""
 
 
 def show(found: Sequence[Sensitivity], console: Console | None = None) -> None:
@@ -31,11 +33,19 @@ def show(found: Sequence[Sensitivity], console: Console | None = None) -> None:
 
     console = console or Console()
     console.print(Text(_title(found), style="bold"))
+    if not found:
+        return
     headings, *rows = _summary(found)
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
-    for heading in headings:
-        table.add_column(heading, no_wrap=heading != "entry", overflow="fold")
-    for entry, *cells in rows:
+    longest = {
+        "entry": max(len(each.entry) for each in found),
+        "at": max(len(key) for each in found for key in each.trials[0].settings),
+    }
+    entry_heading, _, *others, _ = headings  # their number is in "of 3"; the lost stand beneath
+    for heading in [entry_heading, *others]:
+        least = min(longest.get(heading, 0), NAME)
+        table.add_column(heading, min_width=least, no_wrap=least == 0, overflow="fold")
+    for entry, _, *cells, _ in rows:
         table.add_row(Text(entry), *(Text(cell.replace(" · ", "\n")) for cell in cells))
     console.print(table)
     for lines, style in ((_lost(found), "yellow"), (_notes(found), "dim")):
