@@ -86,11 +86,11 @@ def commands(records: Sequence[Record]) -> list[str]:
     """What made the records, a command a suite; options of ``--set`` are not recorded."""
     seeds: dict[str, set[int]] = {}
     for record in records:
-        known = seeds.setdefault(record.suite, set())
+        known = seeds.setdefault(record.command, set())
         if record.seed is not None:
             known.add(record.seed)
     return [
-        f"genbench run {suite} --seeds {','.join(map(str, sorted(numbers)))}"
-        for suite, numbers in seeds.items()
+        f"{command} --seeds {','.join(map(str, sorted(numbers)))}"
+        for command, numbers in seeds.items()
         if numbers
     ]

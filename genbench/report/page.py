@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -18,6 +18,9 @@ from genbench.report.diagnostics import families
 from genbench.results import Record, read_records
 from genbench.storage import write_text
 from genbench.tables import comparison, diagnostics, html_table
+
+MOST_NAMED = 20
+"""Entries that the head of the page names."""
 
 
 def write_report(folders: Sequence[Path], out: Path) -> None:
@@ -82,9 +85,9 @@ def facts(records: Sequence[Record]) -> dict[str, str]:
 
     budgets = [r.conditions["images"] for r in runs if r.conditions.get("images") is not None]
     known = {
-        "Command": listed([f"genbench run {record.suite}" for record in records]),
+        "Command": listed([record.command for record in records]),
         "Data": listed([record.dataset for record in records]),
-        "Entries": listed([record.entry for record in runs]),
+        "Entries": _few(dict.fromkeys(record.entry for record in runs)),
         "Seeds": listed(sorted({record.seed for record in runs if record.seed is not None})),
         "Budget": listed([f"{images:,} images a training" for images in sorted(set(budgets))]),
         "Samples scored": listed([r.protocol["samples"] for r in runs if r.protocol]),
@@ -99,6 +102,11 @@ def facts(records: Sequence[Record]) -> dict[str, str]:
         ),
     }
     return {name: value for name, value in known.items() if value}
+
+
+def _few(entries: Collection[str]) -> str:
+    """All of them, or how many they are: the table names them."""
+    return ", ".join(entries) if len(entries) <= MOST_NAMED else str(len(entries))
 
 
 def _policy(script: str) -> str:
