@@ -25,7 +25,7 @@ from genbench.types import SampleSpec
         ("ddpm", {"variance": "beta"}, "'variance': input should be 'fixed' or 'learned'"),
         ("ddpm", {"pretrained": "nowhere"}, "no folder 'nowhere' of pretrained weights"),
         ("ddpm", {"label_dropout": 1.5}, "'label_dropout': input should be less than or equal"),
-        ("ddpm", {"decay": "step"}, "'decay': input should be 'cosine' or 'none'"),
+        ("ddpm", {"decay": "step"}, "'decay': input should be 'cosine', 'linear' or 'none'"),
         ("ddpm", {"warmup": 0}, "'warmup': input should be greater than 0"),
         ("ddpm", {"beta2": 1.0}, "'beta2': input should be less than 1"),
         ("score-sde", {"sde": "vpp"}, "'sde': input should be 'vp', 'subvp' or 've'"),
