@@ -14,48 +14,52 @@ from genbench.verdict.sensitivity import LOSSES, Sensitivity, Trial
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table as RichTable
 
 TRIALS = (1, 2, 4)
 """Of which the summary shows the expected best; the Markdown has all."""
 MISSING = "—"
-NAME = 20
-"""Characters of an entry's name that a terminal shows in one line."""
+NAME = 9
+"""Characters that the words of a row keep of a narrow terminal's line."""
 
 
 def show(found: Sequence[Sensitivity], console: Console | None = None) -> None:
     """Print a row an entry, and beneath it what was lost and how to read it. ``console``: standard
     output by default."""
-    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.padding import Padding
-    from rich.table import Table
     from rich.text import Text
 
     console = console or Console()
     console.print(Text(_title(found), style="bold"))
-    if not found:
-        return
-    headings, *rows = _summary(found)
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
-    longest = {
-        "entry": max(len(each.entry) for each in found),
-        "at": max(len(key) for each in found for key in each.trials[0].settings),
-    }
-    entry_heading, _, *others, _ = headings  # their number is in "of 3"; the lost stand beneath
-    for heading in [entry_heading, *others]:
-        least = min(longest.get(heading, 0), NAME)
-        table.add_column(heading, min_width=least, no_wrap=least == 0, overflow="fold")
-    for entry, _, *cells, _ in rows:
-        table.add_row(Text(entry), *(Text(cell.replace(" · ", "\n")) for cell in cells))
-    console.print(table)
+    for rows in (_summary(found), _budgets(found)):
+        console.print(_terminal_table(rows))
+        console.print()
     for lines, style in ((_lost(found), "yellow"), (_notes(found), "dim")):
         for line in lines:
             console.print(Padding(Text(line, style=style), (0, 0, 0, 1)))
 
 
+def _terminal_table(rows: Sequence[Sequence[str]]) -> RichTable:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    headings, *body = rows
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
+    for heading in headings:
+        words = heading in ("entry", "lost")  # may be broken, to keep numbers whole
+        least = NAME if words else None
+        table.add_column(heading, no_wrap=not words, min_width=least, overflow="fold")
+    for entry, *cells in body:
+        table.add_row(Text(entry), *(Text(cell.replace(" · ", "\n")) for cell in cells))
+    return table
+
+
 def markdown(found: Sequence[Sensitivity]) -> str:
     """The same, then every setting, and the expected best of every number of trials."""
     parts = [f"# {markup.markdown(_title(found))}\n\n{_table(_summary(found))}\n"]
+    parts.append(f"{_table(_budgets(found))}\n")
     parts += [f"- {markup.markdown(line)}\n" for line in [*_lost(found), *_notes(found)]]
     for each in found:
         parts.append(f"\n## {markup.markdown(each.entry)}\n\n{_table(_settings(each))}")
@@ -81,25 +85,27 @@ def _title(found: Sequence[Sensitivity]) -> str:
 
 def _summary(found: Sequence[Sensitivity]) -> list[list[str]]:
     """The headings, then a row an entry; a line break in a cell keeps a terminal's row narrow."""
-    if not found:
-        return [["entry"]]
-    counts = [k for k in TRIALS if k < max(len(each.trials) for each in found)]
-    headings = ["entry", "trials", "best\nfound", "at", f"within\n{found[0].factor:g}×"]
-    return [
-        [*headings, *(f"best\nof {k}" for k in counts), "lost"],
-        *(
-            [
-                each.entry,
-                str(len(each.trials)),
-                _expected(each, len(each.trials)),
-                MISSING if each.best is None else each.best.setting,
-                _near(each),
-                *(_expected(each, k) for k in counts),
-                " · ".join(f"{len(n)} {loss}" for loss in LOSSES if (n := each.losing(loss))),
-            ]
-            for each in found
-        ),
+    within = f"within {found[0].factor:g}×" if found else ""
+    rows = [
+        [
+            each.entry,
+            str(len(each.trials)),
+            _expected(each, len(each.trials)),
+            MISSING if each.best is None else each.best.setting,
+            _near(each),
+            " · ".join(f"{len(n)} {loss}" for loss in LOSSES if (n := each.losing(loss))),
+        ]
+        for each in found
     ]
+    return [["entry", "trials", "best found", "at", within, "lost"], *rows]
+
+
+def _budgets(found: Sequence[Sensitivity]) -> list[list[str]]:
+    """The expected best of few trials."""
+    most = max((len(each.trials) for each in found), default=0)
+    counts = [k for k in TRIALS if k < most]
+    rows = [[each.entry, *(_expected(each, k) for k in counts)] for each in found]
+    return [["entry", *(f"best of {k}" for k in counts)], *rows]
 
 
 def _expected(each: Sensitivity, k: int) -> str:
@@ -109,8 +115,8 @@ def _expected(each: Sensitivity, k: int) -> str:
     said = _number(each.expected[k - 1])
     if each.intervals is None:
         return said
-    low, high = map(_number, each.intervals.expected[k - 1])
-    return f"{said}\n[{low}, {high}]"
+    ends = each.intervals.expected[k - 1]
+    return said if ends == (None, None) else f"{said}\n[{', '.join(map(_number, ends))}]"
 
 
 def _near(each: Sensitivity) -> str:
@@ -145,16 +151,17 @@ def _notes(found: Sequence[Sensitivity]) -> list[str]:
     if not found:
         return []
     first = found[0]
-    seeds = "one seed" if first.seeds == 1 else f"the median over {first.seeds} seeds"
+    seeds = "that of one seed" if first.seeds == 1 else f"the median over {first.seeds} seeds"
     within = "at least the best over" if first.higher_is_better else "at most the best times"
     notes = [
-        f"A setting's score is that of {seeds}, runs that diverged or failed ranked last. The best "
+        f"A setting's score is {seeds}, runs that diverged or failed ranked last. The best "
         "was chosen by the score that stands there, which flatters it.",
         f"Within {first.factor:g}×: {within} {first.factor:g}, the best among them.",
         "Best of k: the expected one, over all ways to try k different settings of this grid "
         f"(Dodge et al. 2019, without replacement as in Tang et al. 2020); {MISSING} where all k "
         "may be without a score.",
-        f"[low, high]: {LEVEL:.0%} bootstrap intervals over seeds; the grid is given."
+        f"[low, high]: {LEVEL:.0%} bootstrap intervals over seeds, too narrow at few, for this "
+        "very grid."
         if first.intervals is not None
         else f"No intervals: {LEAST_SEEDS} seeds are the least for them.",
     ]

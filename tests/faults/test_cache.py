@@ -29,7 +29,7 @@ from genbench.registry import source_hash
 from genbench.runner import Bench, Host, bench, jobs, trained
 from genbench.runner.bench import open_cached
 from genbench.suite import Entry, Score, Training
-from genbench.suite.file import Likelihood
+from genbench.suite.file import Likelihood, Snapshots
 from genbench.training import loop
 
 TRAINING = Training(
@@ -186,6 +186,7 @@ SCORE = Score(
     extractor_options={"a": 1},
     reference="points-ring:test",
     metrics=("frechet_distance",),
+    snapshots=Snapshots(threshold=0.5),
     likelihood=Likelihood(samples=64),
 )
 

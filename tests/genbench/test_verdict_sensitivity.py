@@ -131,8 +131,8 @@ def test_higher_is_better() -> None:
     assert found.expected[0] == pytest.approx(2.01 / 4)
 
 
-def shown(found: Sequence[Sensitivity]) -> str:
-    console = Console(width=160, color_system=None)
+def shown(found: Sequence[Sensitivity], width: int = 160) -> str:
+    console = Console(width=width, color_system=None)
     with console.capture() as capture:
         sensitivity_text.show(found, console)
     return capture.get()
@@ -165,3 +165,14 @@ def test_what_is_shown() -> None:
     assert told["entries"][0]["protocol"] == PROTOCOL
     assert told["left_out"] == {"VAE": "why"}
     assert "No entry fits" in shown([])
+
+
+def test_intervals_and_a_long_name_fit_a_terminal_of_80_columns() -> None:
+    names = ("score-SDE PC, 50 steps", "GAN")
+    rows = [[0.41, 0.42, 0.43, 0.44, 0.45], [0.2, 0.21, 0.22, None, None], [0.3] * 5]
+    records = [r for name in names for r in entry(name, [*rows, [None] * 5])]
+    text = shown(sensitivities(records, grid(*names), "frechet_distance", 1.5), width=80)
+    for words in ("score-SDE PC,", "GAN", "2 of 4", "batch 32", "2 diverged", "best of 2"):
+        assert words in text
+    assert "[0.2, 0.3]" in text
+    assert "A setting's score is the median over 5 seeds" in text
