@@ -32,6 +32,22 @@ def describe(protocol: Protocol) -> str:
     return f"Protocol: {'; '.join(said)}."
 
 
+def brief(protocol: Protocol) -> str:
+    """What was compared with what, in a few words: ``500 samples against 899 of digits:test, in the
+    features of digits``. Contents that the ids name are left out: ``describe`` has them."""
+    if not protocol:
+        return "nothing was scored"
+    return (
+        f"{_said(protocol, 'samples')} samples against {_said(protocol, 'reference_count')} of "
+        f"{name_of(protocol, 'reference')}, in the features of {name_of(protocol, 'extractor')}"
+    )
+
+
+def name_of(protocol: Protocol, part: str) -> str:
+    """A data set or an extractor without the hash of its contents: ``digits:test``."""
+    return _said(protocol, part).partition("@")[0]
+
+
 def lines(protocol: Protocol) -> list[str]:
     """Every part of the protocol, a line each."""
     return [f"{name}: {_said(protocol, name)}" for name in protocol]

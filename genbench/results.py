@@ -26,6 +26,10 @@ MARKER = "genbench.json"
 """Says whose an output folder is and, once they are written, the checksums of its files."""
 
 
+OTHER_JOBS = ("sensitivity ", "reproduce ")
+"""How the names of suites begin that other commands than ``run`` have made."""
+
+
 class Score(TypedDict):
     """One score of one run."""
 
@@ -49,6 +53,7 @@ class Record:
     __pydantic_config__: ClassVar = DESCRIBED
 
     suite: str
+    """Its name, or ``sensitivity SUITE``, ``reproduce DIR:ROW``."""
     entry: str
     model: str
     """As the suite names it, ``ddim`` say."""
@@ -91,8 +96,16 @@ class Record:
     identities: Mapping[str, str] = field(default_factory=dict)
     """``training``, ``sampling``, ``scoring``."""
     files: Mapping[str, str] = field(default_factory=dict)
-    """Relative to the output folder: ``history`` (CSV), ``samples`` (safetensors)."""
+    """Relative to the output folder: ``history`` (CSV), ``samples``, ``neighbours`` (samples and
+    their nearest training samples), ``forward`` and ``reverse`` (passages; safetensors)."""
     schema: int = SCHEMA
+
+    @property
+    def command(self) -> str:
+        """What ran it, without its options."""
+        return (
+            f"genbench {self.suite if self.suite.startswith(OTHER_JOBS) else f'run {self.suite}'}"
+        )
 
     def value(self, output: str) -> float | None:
         """The score of that name, where there is one."""

@@ -1,9 +1,10 @@
-"""Write what stands in this folder's Markdown files between markers anew, from the data.
+"""Write what is rendered in this folder anew, from the data.
 
     python results/render.py
 
 What follows ``<!-- $ genbench … -->``, up to ``<!-- end -->``, is what that command prints, typed
-where the repository begins. ``table.md`` and ``verdict.md`` beside the records are whole commands.
+where the repository begins. ``table.md`` and ``verdict.md`` beside the records are whole commands,
+and so is ``record.schema.json``.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ WHOLE = {
     folder.parent / f"{name}.md": f"{name} results/{folder.parent.name} --format markdown"
     for folder in sorted(HERE.glob("*/records.jsonl"))
     for name in ("table", "verdict")
-}
+} | {HERE / "record.schema.json": "schema"}
 BLOCK = re.compile(r"(<!-- \$ genbench (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 

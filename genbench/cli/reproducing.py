@@ -49,7 +49,7 @@ def reproduce(
             raise UnknownName(f"score of {label}", name, before[0].better)
     content = suite.parse(f"the record of {label}", leaderboard.recipe(before))
     out = out or Path("genbench-reproduce-" + re.sub(r"[^\w.-]+", "-", label))
-    name = f"reproduce-{before[0].suite}"
+    name = f"reproduce {what}"
     bench = Bench(name=name, out=out, host=host, samples=content.samples, score=content.score)
     _require_protocol(before[0], bench.protocol(content.dataset))
     records = perform(name, content, out, host, seeds, jobs, plugins)

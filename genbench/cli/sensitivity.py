@@ -56,7 +56,7 @@ def sensitivity(
 
         show_plan(grid.suite, seeds, host, jobs)
         return 0
-    own = f"{Path(name).stem}-sensitivity"  # a folder of its own: its entries are not the suite's
+    own = f"sensitivity {Path(name).stem}"  # another suite: its entries are not that one's
     records = perform(own, grid.suite, out, host, seeds, jobs, plugins, loggers)
     if records is None:
         return 0

@@ -155,6 +155,18 @@ class Scorer:
             if samples is not None and not isinstance(samples, Moments):
                 self._offered(samples)
 
+    def training_features(self, ranks: Ranks = ALONE) -> list[Features] | None:
+        """Of the training set, batch by batch, those that the metrics look at, embedded once;
+        ``None`` where no metric does."""
+        if self.train is None:
+            return None
+        chosen = resolve(self.outputs, self.seed).values()
+        running = [metric for metric in chosen if self._obstacle(metric, self.train) is None]
+        looking = [metric for metric in running if "train" in metric.sides]
+        if not looking:
+            return None
+        return self._once(self.train, _needed(looking), ranks, lambda event: None)
+
     def _sides(
         self, samples: Samples, metrics: Mapping[str, Metric], ranks: Ranks, report: Report
     ) -> dict[str, list[Features]]:
@@ -165,7 +177,7 @@ class Scorer:
             looking = [metric for metric in metrics.values() if side in metric.sides]
             if not looking or source is None or isinstance(source, Moments):
                 continue
-            names = frozenset().union(*(metric.needs for metric in looking))
+            names = _needed(looking)
             if side == "generated":
                 features[side] = list(
                     embed(source, self.extractor, self.device, ranks, names, report)
@@ -283,6 +295,10 @@ def check_fit(samples: Samples, reference: Samples) -> None:
             f"{samples.id} does not fit {reference.id}: "
             f"{_describe(samples)} against {_describe(reference)}"
         )
+
+
+def _needed(metrics: Sequence[Metric]) -> frozenset[str]:
+    return frozenset().union(*(metric.needs for metric in metrics))
 
 
 def _unsynced(metric: Metric) -> Metric:

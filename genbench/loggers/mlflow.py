@@ -59,14 +59,17 @@ class MLflowLogger(Logger):
 
 def start(run: Run) -> tuple[MLflowLogger, dict[str, int]]:
     logging.getLogger("mlflow").setLevel(logging.WARNING)  # it announces every table it makes
-    client = MlflowClient()
+    # Two jobs that make the tables of a new store at once leave it broken.
+    with storage.lock(storage.cache_folder() / "mlflow"):
+        client = MlflowClient()
+        experiment = _experiment(client, run.project)
     found = _found(client, run.folder / CARD)
     if found is not None:
         client.update_run(found, "RUNNING")
         keys = client.get_run(found).data.metrics
         held = {k: max(m.step for m in client.get_metric_history(found, k)) for k in keys}
         return MLflowLogger(client, run.project, found), held
-    made = client.create_run(_experiment(client, run.project), run_name=run.name).info.run_id
+    made = client.create_run(experiment, run_name=run.name).info.run_id
     logger = MLflowLogger(client, run.project, made)
     logger.log_hyperparams(run.parameters)
     storage.write_card(run.folder / CARD, {"run": made})
@@ -83,7 +86,7 @@ def _found(client: MlflowClient, path: Path) -> str | None:
 
 
 def _experiment(client: MlflowClient, name: str) -> str:
-    """Made by the first job that needs it; several may try."""
+    """Made by the first job that needs it; those of several machines may try."""
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         try:

@@ -15,7 +15,7 @@ from genbench.errors import FAULTS, one_line
 if TYPE_CHECKING:
     from lightning_fabric.loggers.logger import Logger
 
-PATIENCE = 60.0
+PATIENCE = 30.0
 """Seconds for a tool to take what it was given, at the end of a stage; then it is given up."""
 
 Point: TypeAlias = tuple[Mapping[str, float], int]

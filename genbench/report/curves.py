@@ -11,15 +11,19 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from genbench.report.figures import INK, MARKERS, SERIES, log_axis, series, svg, thousands
+from genbench.report.figures import CROWD, crossed, log_axis, look, named, ringed, svg, thousands
 from genbench.results import Record
-from genbench.tables import Training
+from genbench.tables import Training, is_collapsed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 WINDOWS = 120
 """Points of a loss curve: each is the median of a window, in the band of its range."""
+
+FEWEST = 40
+"""Of them where a chart is crowded: ``WINDOWS`` of each of ``CROWD`` lines are shared by all, as
+far as this leaves room."""
 
 LOG_RATIO = 20.0
 """Values that span more than this are drawn on a logarithmic axis."""
@@ -32,6 +36,8 @@ class Curve:
     """One line of a loss or gradient chart."""
 
     series: int
+    name: str
+    collapsed: bool
     images: Array
     """``(n,)``."""
     values: Array
@@ -39,27 +45,45 @@ class Curve:
 
 
 def snapshot_curves(
-    trainings: Sequence[Training], colours: Mapping[str, int], weights: str, distance: str
+    trainings: Sequence[Training],
+    real: Record | None,
+    colours: Mapping[str, int],
+    weights: str,
+    distance: str,
 ) -> Markup | None:
     """The Fréchet distance of ``ema`` or ``raw`` snapshots, a line a seed; ``None`` without any.
 
-    Both charts have the same y axis. ``colours``: by training label, the index of its series;
-    ``distance``: how the Fréchet distance is called here.
+    Both charts have the same y axis. ``real``: the floor, which tells what collapsed; ``colours``:
+    by training label, the index of its series; ``distance``: how the Fréchet distance is called
+    here.
     """
-    records = [(colours[t.label], record) for t in trainings for record in t.records]
-    lines = [(i, r, points) for i, r in records if (points := _distances(r, weights))]
+    records = [(training.label, record) for training in trainings for record in training.records]
+    lines = [(name, r, points) for name, r in records if (points := _distances(r, weights))]
     every = [d for _, r in records for which in ("ema", "raw") for _, d in _distances(r, which)]
     if not lines:
         return None
+    crowded = len(lines) > CROWD
 
     def plot(axes: Axes) -> None:
-        for index, record, points in lines:
+        for label, record, points in lines:
             images, distances = zip(*points, strict=True)
-            colour = SERIES[series(index)]
-            marker = MARKERS[series(index)]
-            axes.plot(images, distances, color=colour, marker=marker, markersize=4)
+            colour, marker = look(colours[label])
+            name = f"{label}, seed {record.seed}"
+            width, places = (0.7, [len(points) - 1]) if crowded else (1.3, range(len(points)))
+            line = axes.plot(
+                images,
+                distances,
+                color=colour,
+                linewidth=width,
+                marker=marker,
+                markersize=4,
+                markevery=list(places),
+            )
+            named(line, name)
+            if is_collapsed(record, real):
+                ringed(axes, points[-1], name)
             if record.status == "diverged":
-                axes.plot(images[-1:], distances[-1:], "x", color=INK, markersize=8)
+                crossed(axes, points[-1], name)
         _scale(axes, every)
         axes.update_datalim([(0, min(every)), (0, max(every))], updatex=False)
         axes.autoscale_view()
@@ -75,20 +99,25 @@ def history_curves(curves: Sequence[Curve], quantity: str, label: str) -> Markup
 
     A cross marks the last value before the first that is not finite.
     """
-    drawn = [(curve, windows(curve.images, curve.values)) for curve in curves]
+    count = max(FEWEST, min(WINDOWS, WINDOWS * CROWD // max(1, len(curves))))
+    drawn = [(curve, windows(curve.images, curve.values, count)) for curve in curves]
     drawn = [(curve, bins) for curve, bins in drawn if len(bins.images)]
     if not drawn:
         return None
 
+    width = 0.7 if len(drawn) > CROWD else 1.1
+
     def plot(axes: Axes) -> None:
         for curve, bins in drawn:
-            colour = SERIES[series(curve.series)]
+            colour, marker = look(curve.series)
             axes.fill_between(bins.images, bins.low, bins.high, color=colour, alpha=0.14, lw=0)
-            marker = MARKERS[series(curve.series)]
-            axes.plot(bins.images, bins.median, color=colour, linewidth=1.1)
-            axes.plot(bins.images[-1:], bins.median[-1:], marker, color=colour, markersize=5)
+            line = axes.plot(bins.images, bins.median, color=colour, linewidth=width)
+            end = float(bins.images[-1]), float(bins.median[-1])
+            named(line + axes.plot(*end, marker, color=colour, markersize=5), curve.name)
+            if curve.collapsed:
+                ringed(axes, end, curve.name)
             if not np.isfinite(curve.values).all():
-                axes.plot(bins.images[-1:], bins.median[-1:], "x", color=INK, markersize=8)
+                crossed(axes, end, curve.name)
         _scale(axes, [value for _, bins in drawn for value in bins.median])
         thousands(axes)
         axes.set_xlabel("images seen")
@@ -107,10 +136,10 @@ class Windows:
     high: Array
 
 
-def windows(images: Array, values: Array) -> Windows:
-    """At most ``WINDOWS`` windows of equally many finite values, in the order of training."""
+def windows(images: Array, values: Array, most: int = WINDOWS) -> Windows:
+    """At most ``most`` windows of equally many finite values, in the order of training."""
     finite = np.isfinite(values)
-    count = min(WINDOWS, int(finite.sum()))
+    count = min(most, int(finite.sum()))
     if count == 0:
         return Windows(*(np.empty(0) for _ in range(4)))
     parts = np.array_split(values[finite], count)

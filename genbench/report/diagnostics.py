@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,8 @@ from genbench.errors import DataError
 from genbench.report.curves import Curve, history_curves
 from genbench.report.figures import Key, key
 from genbench.results import Record
-from genbench.tables import Training, trainings
+from genbench.tables import Training, by_protocol, is_collapsed, trainings
+from genbench.types import REAL
 
 QUANTITIES = {"loss": "loss", "gradient_norm": "gradient norm"}
 COLUMNS = ("images", "player", *QUANTITIES)
@@ -37,12 +38,24 @@ def families(records: Sequence[Record]) -> tuple[list[Family], list[str]]:
     by_model: dict[str, list[Training]] = {}
     for training in trainings(records):
         by_model.setdefault(training.model, []).append(training)
+    collapsed = _collapsed(records)
     missing: list[str] = []
-    made = [_family(model, trained, missing) for model, trained in by_model.items()]
+    made = [_family(model, trained, collapsed, missing) for model, trained in by_model.items()]
     return [family for family in made if family.charts], missing
 
 
-def _family(model: str, trained: Sequence[Training], missing: list[str]) -> Family:
+def _collapsed(records: Sequence[Record]) -> set[int]:
+    """The ``id`` of each record whose run collapsed."""
+    found = set()
+    for _, members in by_protocol(records):
+        real = next((record for record in members if record.entry == REAL), None)
+        found |= {id(record) for record in members if is_collapsed(record, real)}
+    return found
+
+
+def _family(
+    model: str, trained: Sequence[Training], collapsed: Collection[int], missing: list[str]
+) -> Family:
     players: dict[str, int] = {}
     curves: dict[str, list[Curve]] = {quantity: [] for quantity in QUANTITIES}
     for training in trained:
@@ -53,10 +66,13 @@ def _family(model: str, trained: Sequence[Training], missing: list[str]) -> Fami
                 missing.append(f"{training.label}, seed {record.seed}: {error}")
                 continue
             for player, rows in frame.groupby("player", sort=False):
-                index = players.setdefault(f"{training.label} · {player}", len(players))
+                label = f"{training.label} · {player}"
+                index = players.setdefault(label, len(players))
                 images = rows["images"].to_numpy(dtype=np.float64)
                 for quantity, drawn in curves.items():
-                    drawn.append(Curve(index, images, rows[quantity].to_numpy(dtype=np.float64)))
+                    values = rows[quantity].to_numpy(dtype=np.float64)
+                    name, lost = f"{label}, seed {record.seed}", id(record) in collapsed
+                    drawn.append(Curve(index, name, lost, images, values))
     charts = [
         history_curves(curves[quantity], words, f"{words} of {model} along training")
         for quantity, words in QUANTITIES.items()

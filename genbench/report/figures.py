@@ -5,17 +5,19 @@ from __future__ import annotations
 import hashlib
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote
 
 import matplotlib as mpl
 from markupsafe import Markup, escape
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
 
 INK = "#010203"
 RULE = "#040506"
@@ -35,8 +37,13 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "p", "h")
 GLYPHS = ("●", "■", "▲", "◆", "▼", "✚", "⬟", "⬢")
 """The same markers in a legend. Shape tells apart what colour alone may not."""
 
+CROWD = 12
+"""Lines of a chart, above which they are drawn thin and with fewer points."""
+
 SIZE = (4.4, 3.1)
 """Inches of a figure: narrow enough to be read on a telephone at its own scale."""
+
+_NAMED = "named-"
 
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -74,12 +81,33 @@ class Key:
 
 def key(label: str, index: int) -> Key:
     """The legend of the index-th entry, from 0."""
-    return Key(label, series(index) + 1, GLYPHS[series(index)])
+    return Key(label, index % len(SERIES) + 1, GLYPHS[_shape(index)])
 
 
-def series(index: int) -> int:
-    """Which of the series' colours and markers the index-th entry has, from 0."""
-    return index % len(SERIES)
+def look(index: int) -> tuple[str, str]:
+    """The colour and the marker of the index-th entry, from 0: no two of 64 have both in common."""
+    return SERIES[index % len(SERIES)], MARKERS[_shape(index)]
+
+
+def _shape(index: int) -> int:
+    return (index + index // len(SERIES)) % len(MARKERS)
+
+
+def named(lines: Iterable[Line2D], name: str) -> None:
+    """Let the page say ``name`` where a pointer rests on them."""
+    for line in lines:
+        line.set_gid(_NAMED + quote(name, safe=""))
+
+
+def ringed(axes: Axes, at: tuple[float, float], name: str) -> None:
+    """The mark of a run that collapsed, around that of its entry."""
+    ring = axes.plot(*at, "o", color=INK, markersize=9, markerfacecolor="none", markeredgewidth=0.9)
+    named(ring, f"{name}, collapsed")
+
+
+def crossed(axes: Axes, at: tuple[float, float], name: str, colour: str = INK) -> None:
+    """The mark of a run that diverged."""
+    named(axes.plot(*at, "x", color=colour, markersize=7), f"{name}, diverged")
 
 
 def svg(plot: Callable[[Axes], None], label: str, size: tuple[float, float] = SIZE) -> Markup:
@@ -96,12 +124,17 @@ def svg(plot: Callable[[Axes], None], label: str, size: tuple[float, float] = SI
     return _inline(buffer.getvalue(), label)
 
 
-def log_axis(axes: Axes, which: str) -> None:
-    """A logarithmic axis whose ticks are plain numbers: 1, 2, 5, 10, …"""
+def log_axis(axes: Axes, which: str, prefixed: bool = False) -> None:
+    """A logarithmic axis whose ticks are plain numbers: 1, 2, 5, 10, …, or every one where less
+    than a decade is drawn; 1 G, 2 G, … where they are ``prefixed``."""
     axis = axes.xaxis if which == "x" else axes.yaxis
+    low, high = axis.get_data_interval()
     (axes.set_xscale if which == "x" else axes.set_yscale)("log")
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=9))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+    axis.set_major_locator(
+        LogLocator(subs=range(1, 10) if high < 10 * low else (1, 2, 5), numticks=9)
+    )
+    plain = FuncFormatter(lambda value, _: f"{value:,g}")
+    axis.set_major_formatter(EngFormatter() if prefixed else plain)
     axis.set_minor_locator(NullLocator())
     axis.set_minor_formatter(NullFormatter())
 
@@ -119,11 +152,14 @@ def _inline(text: str, label: str) -> Markup:
     view = re.search(r'viewBox="[^"]*"', head)
     assert view is not None
     body = re.sub(r"<style[^>]*>.*?</style>", "", body, flags=re.DOTALL)
+    body = re.sub(rf'<g id="{_NAMED}([^"]*)">', _title, body)
     body = re.sub(r'<g id="[^"]*"', "<g", body)
+    body = body.replace("xlink:href", "href")
     # What is left is referred to from within the figure, and must not meet another's on the page.
     prefix = f"f{hashlib.sha256((label + body).encode()).hexdigest()[:8]}-"
-    body = re.sub(r'<(path|clipPath) id="', rf'<\1 id="{prefix}', body)
-    body = body.replace('xlink:href="#', f'href="#{prefix}').replace("url(#", f"url(#{prefix}")
+    for number, name in enumerate(re.findall(r'<(?:path|clipPath) id="([^"]*)"', body)):
+        body = re.sub(rf'(id="|#){name}\b', rf"\g<1>{prefix}{number}", body)
+    body = _slim(body)
     body = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font-size: \1", body)
     body = re.sub(r"font-family: [^;\"]*;? ?", "", body)
     for number, colour in enumerate(SERIES, start=1):
@@ -133,3 +169,38 @@ def _inline(text: str, label: str) -> Markup:
     return Markup(
         f'<svg class="chart" {view.group()} role="img" aria-label="{escape(label)}">{body}'
     )
+
+
+def _title(group: re.Match[str]) -> str:
+    return f"<g><title>{escape(unquote(group[1]))}</title>"
+
+
+def _slim(body: str) -> str:
+    """The same picture in less text: numbers to a tenth of a point, of markers to a hundredth;
+    what the marks of a line have in common said once."""
+    body = re.sub(r'<path( id="[^"]*")? d="([^"]*)"', _slim_path, body)
+    body = re.sub(r' (x|y)="([\d.]+)"', lambda m: f' {m[1]}="{_rounded(m[2], 1)}"', body)
+    return re.sub(r"(<g[^>]*)>((?:\s*<use [^>]*/>){2,})\s*</g>", _slim_marks, body)
+
+
+def _slim_path(path: re.Match[str]) -> str:
+    identity, digits = path[1] or "", 2 if path[1] else 1
+    made, last = [], ""
+    for command, numbers in re.findall(r"([MLQCz])([^MLQCz]*)", path[2]):
+        pairs = " ".join(_rounded(number, digits) for number in numbers.split())
+        # After a move or a line, further pairs are lines.
+        made.append(pairs if command == "L" and last in ("M", "L") else command + pairs)
+        last = command
+    return f'<path{identity} d="{" ".join(made)}"'
+
+
+def _slim_marks(group: re.Match[str]) -> str:
+    styles = set(re.findall(r' style="[^"]*"', group[2]))
+    if len(styles) != 1:
+        return group[0]
+    (style,) = styles
+    return f"{group[1]}{style}>{group[2].replace(style, '')}\n</g>"
+
+
+def _rounded(number: str, digits: int) -> str:
+    return f"{float(number):.{digits}f}".rstrip("0").rstrip(".")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -13,58 +13,14 @@ from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
 from genbench import verdict
-from genbench.errors import DataError
-from genbench.report.curves import snapshot_curves
+from genbench.report.chapter import chapter, commands
 from genbench.report.diagnostics import families
-from genbench.report.figures import Key, key
-from genbench.report.passages import TITLES, read_frames, strip_on_page
-from genbench.report.planes import precision_recall_plane, quality_plane
-from genbench.report.samples import Preview, limits, picture, read_preview
 from genbench.results import Record, read_records
 from genbench.storage import write_text
-from genbench.tables import (
-    Entrant,
-    Table,
-    Training,
-    comparison,
-    diagnostics,
-    html_table,
-    trainings,
-)
+from genbench.tables import comparison, diagnostics, html_table
 
-
-@dataclass(frozen=True)
-class Panel:
-    """The samples of one entry."""
-
-    label: str
-    caption: str
-    picture: Markup | None
-    """``None``: the caption says why."""
-
-
-@dataclass(frozen=True)
-class Strip:
-    """A passage of one training."""
-
-    label: str
-    title: str
-    picture: Markup | None
-    """``None``: the title says why."""
-
-
-@dataclass(frozen=True)
-class Chapter:
-    """What was scored under one protocol."""
-
-    table: Markup
-    keys: Sequence[Key]
-    planes: Sequence[Markup]
-    training_keys: Sequence[Key]
-    curves: Mapping[str, Markup]
-    """By heading: Fréchet distance of the EMA and the raw weights along training."""
-    panels: Sequence[Panel]
-    strips: Sequence[Strip]
+MOST_NAMED = 20
+"""Entries that the head of the page names."""
 
 
 def write_report(folders: Sequence[Path], out: Path) -> None:
@@ -101,10 +57,11 @@ def page(records: Sequence[Record]) -> str:
         "statement": verdict.statement,
     }
     charts, missing = families(records)
-    script = _asset("sort.js")
+    script = _asset("table.js")
     text: str = environment.get_template("page.html").render(
         title=" and ".join(dict.fromkeys(table.title for table in tables)) or "no records",
         facts=facts(records),
+        commands=commands(records),
         verdicts=verdict.applicable(records, verdict.offered()[0]),
         chapters=[
             chapter(table, table.title if len(tables) > 1 else "Comparison") for table in tables
@@ -128,9 +85,9 @@ def facts(records: Sequence[Record]) -> dict[str, str]:
 
     budgets = [r.conditions["images"] for r in runs if r.conditions.get("images") is not None]
     known = {
-        "Command": listed([f"genbench run {record.suite}" for record in records]),
+        "Command": listed([record.command for record in records]),
         "Data": listed([record.dataset for record in records]),
-        "Entries": listed([record.entry for record in runs]),
+        "Entries": _few(dict.fromkeys(record.entry for record in runs)),
         "Seeds": listed(sorted({record.seed for record in runs if record.seed is not None})),
         "Budget": listed([f"{images:,} images a training" for images in sorted(set(budgets))]),
         "Samples scored": listed([r.protocol["samples"] for r in runs if r.protocol]),
@@ -147,99 +104,9 @@ def facts(records: Sequence[Record]) -> dict[str, str]:
     return {name: value for name, value in known.items() if value}
 
 
-def chapter(table: Table, heading: str) -> Chapter:
-    """Everything about one comparison table."""
-    rows = table.entrants
-    records = [record for row in rows for record in row.records]
-    colours = {row.label: i for i, row in enumerate(row for row in rows if not row.real)}
-    columns = {column.key: column for column in table.columns}
-    trained = trainings(records)
-    distance = columns.get("frechet_distance")
-    planes = []
-    if distance and "nfe" in columns:
-        planes.append(quality_plane(rows, columns["nfe"], distance))
-    if "recall" in columns and "precision" in columns:
-        planes.append(precision_recall_plane(rows, columns["recall"], columns["precision"]))
-    named = distance.heading if distance else "Fréchet distance"
-    curves = {
-        f"{named}, {words} weights": snapshot_curves(trained, colours, weights, named)
-        for weights, words in (("ema", "EMA"), ("raw", "raw"))
-    }
-    return Chapter(
-        table=html_table(table, heading),
-        keys=[
-            key(row.label, colours[row.label])
-            for row in rows
-            if not row.real and any(record.scores for record in row.records)
-        ],
-        planes=[plane for plane in planes if plane],
-        training_keys=[
-            key(training.label, colours[training.label])
-            for training in trained
-            if any(record.snapshots for record in training.records)
-        ],
-        curves={name: curve for name, curve in curves.items() if curve},
-        panels=panels(table),
-        strips=strips(trained),
-    )
-
-
-def panels(table: Table) -> list[Panel]:
-    """The samples of each row, those of its first seed that has some, the real ones first."""
-    shown: dict[str, Preview] = {}
-    reasons: dict[str, str] = {}
-    for row in table.entrants:
-        record = _pictured(row)
-        try:
-            shown[row.label] = read_preview(Path(record.files["samples"]))
-        except KeyError:
-            reasons[row.label] = "no samples"
-        except DataError as error:
-            reasons[row.label] = str(error)
-    # Points share the range of the first cloud, which is the real one where there is one.
-    within = next((limits(preview) for preview in shown.values()), None)
-    made = []
-    for row in table.entrants:
-        caption, drawn = _caption(_pictured(row)), None
-        try:
-            if row.label in shown:
-                drawn = picture(shown[row.label], f"samples: {row.label}", within)
-        except DataError as error:
-            reasons[row.label] = str(error)
-        if row.label in reasons:
-            caption = f"{caption}: {reasons[row.label]}"
-        made.append(Panel(row.label, caption, drawn))
-    return made
-
-
-def strips(trained: Sequence[Training]) -> list[Strip]:
-    """How data become noise, once, and what each training makes of noise, by its first seed that
-    shows it."""
-    made: dict[str, Strip] = {}
-    for row in trained:
-        for kind in ("forward", "reverse"):
-            path = next((r.files[kind] for r in row.records if kind in r.files), None)
-            label = row.label if kind == "reverse" else ""
-            if path is None or kind + label in made:
-                continue
-            title, drawn = TITLES[kind], None
-            try:
-                frames = read_frames(Path(path))
-                title = TITLES[frames.kind]
-                drawn = strip_on_page(frames, f"{title}: {row.label}")
-            except DataError as error:
-                title = f"{title}: {error}"
-            made[kind + label] = Strip(row.label, title, drawn)
-    return sorted(made.values(), key=lambda strip: not strip.title.startswith(TITLES["forward"]))
-
-
-def _pictured(row: Entrant) -> Record:
-    return next((record for record in row.records if "samples" in record.files), row.records[0])
-
-
-def _caption(record: Record) -> str:
-    seed = "real samples" if record.seed is None else f"seed {record.seed}"
-    return seed if record.status == "done" else f"{seed}, {record.status}"
+def _few(entries: Collection[str]) -> str:
+    """All of them, or how many they are: the table names them."""
+    return ", ".join(entries) if len(entries) <= MOST_NAMED else str(len(entries))
 
 
 def _policy(script: str) -> str:

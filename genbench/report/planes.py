@@ -1,113 +1,187 @@
-"""Entries as points: quality against the cost of sampling, and precision against recall."""
+"""Entries as points: quality against what it costs, and precision against recall."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from genbench.report.figures import INK, MARKERS, SERIES, log_axis, series, svg
+from genbench.report.figures import INK, crossed, log_axis, look, named, ringed, svg
 from genbench.results import Record
-from genbench.tables import Column, Entrant
+from genbench.tables import Column, Entrant, floor_of, is_collapsed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+COSTS = {
+    "training_flops": "training FLOPs",
+    "training_seconds": "training time (seconds)",
+    "nfe": "NFE (network evaluations a sample)",
+}
+"""What quality is held against: the columns, and what is written at their axes."""
+
+Point = tuple[float, float]
+
 
 @dataclass(frozen=True)
+class Plane:
+    """A figure and what it comes to."""
+
+    picture: Markup
+    front: tuple[str, ...] = ()
+    """The entries than which none is both cheaper and better, by rising cost."""
+
+
+@dataclass
 class _Cloud:
     """The seeds of one entry in a plane."""
 
     index: int
     row: Entrant
-    done: list[tuple[float, float]]
-    diverged: list[tuple[float, float]]
-    whole: bool
-    """Whether every run is among ``done``: only then is their mean a result."""
+    done: list[Point] = field(default_factory=list)
+    collapsed: list[Point] = field(default_factory=list)
+    """Of ``done``."""
+    diverged: list[Point] = field(default_factory=list)
 
     @property
-    def mean(self) -> tuple[float, float]:
+    def whole(self) -> bool:
+        """Whether every run is among ``done``: only then is their mean a result."""
+        return 0 < len(self.done) == len(self.row.runs)
+
+    @property
+    def mean(self) -> Point:
         n = len(self.done)
         return sum(x for x, _ in self.done) / n, sum(y for _, y in self.done) / n
 
 
-def quality_plane(rows: Sequence[Entrant], nfe: Column, distance: Column) -> Markup | None:
-    """The distance to the data against the network evaluations a sample; ``None`` without points.
+def quality_planes(rows: Sequence[Entrant], columns: Mapping[str, Column]) -> list[Plane]:
+    """The Fréchet distance against each of ``COSTS``, as far as both are known.
 
-    A thin line joins the samplers of one model on the same weights; the dashed one is the real row.
+    A stepped line is the front; a dotted one joins the samplers of one model on the same weights;
+    the dashed one is the real row.
     """
-    clouds = _clouds(rows, nfe, distance)
+    distance = columns.get("frechet_distance")
+    if distance is None:
+        return []
+    costs = {name: columns[name] for name in COSTS if name in columns}
+    planes = (_quality_plane(rows, cost, COSTS[name], distance) for name, cost in costs.items())
+    return [plane for plane in planes if plane]
+
+
+def _quality_plane(
+    rows: Sequence[Entrant], cost: Column, axis: str, distance: Column
+) -> Plane | None:
+    clouds = _clouds(rows, cost, distance)
     if not clouds:
         return None
-    floor = next((distance.read(row.records[0]) for row in rows if row.real), None)
+    real = floor_of(rows)
+    floor = None if real is None else distance.read(real)
+    whole = [cloud for cloud in clouds if cloud.whole]
+    front = [whole[i] for i in pareto_front([cloud.mean for cloud in whole])]
 
     def plot(axes: Axes) -> None:
         for line in _same_weights(clouds):
-            axes.plot(*zip(*line, strict=True), color=INK, linewidth=0.6, alpha=0.5, zorder=1)
+            axes.plot(*zip(*line, strict=True), ":", color=INK, linewidth=0.8, zorder=1)
         if floor is not None:
             axes.axhline(floor, color=INK, linewidth=0.8, linestyle="--", alpha=0.7)
         _draw(axes, clouds)
-        log_axis(axes, "x")
-        ys = [y for cloud in clouds for _, y in cloud.done + cloud.diverged]
+        xs, ys = zip(*(at for cloud in clouds for at in cloud.done + cloud.diverged), strict=True)
+        if min(xs) > 0:
+            log_axis(axes, "x", prefixed=cost.unit == "count")
         if min(ys) > 0:
             log_axis(axes, "y")
-        axes.set_xlabel("NFE (network evaluations a sample)")
+        axes.set_xlabel(axis)
         axes.set_ylabel(distance.heading)
+        if front:
+            _draw_front(axes, [cloud.mean for cloud in front])
 
-    return svg(plot, f"{distance.heading} against network evaluations a sample, a point a seed")
+    labels = tuple(cloud.row.label for cloud in front)
+    said = f"{distance.heading} against {cost.heading}, a point a seed"
+    return Plane(svg(plot, f"{said}; the front: {', '.join(labels)}" if labels else said), labels)
 
 
-def precision_recall_plane(
-    rows: Sequence[Entrant], recall: Column, precision: Column
-) -> Markup | None:
-    """Precision against recall; ``None`` without points. The cross is the real row."""
+def precision_recall_plane(rows: Sequence[Entrant], columns: Mapping[str, Column]) -> Plane | None:
+    """Precision against recall; ``None`` without points. The plus is the real row."""
+    if "recall" not in columns or "precision" not in columns:
+        return None
+    recall, precision = columns["recall"], columns["precision"]
     clouds = _clouds(rows, recall, precision)
     if not clouds:
         return None
-    real = [_point(row.records[0], recall, precision) for row in rows if row.real]
+    real = floor_of(rows)
+    at = None if real is None else _point(real, recall, precision)
 
     def plot(axes: Axes) -> None:
-        for point in filter(None, real):
-            axes.plot(*point, marker="+", color=INK, markersize=11, markeredgewidth=1.4)
+        if at is not None:
+            axes.plot(*at, marker="+", color=INK, markersize=11, markeredgewidth=1.4)
         _draw(axes, clouds)
         axes.set_xlabel("recall")
         axes.set_ylabel("precision")
 
-    return svg(plot, "Precision against recall, a point a seed")
+    return Plane(svg(plot, "Precision against recall, a point a seed"))
+
+
+def pareto_front(points: Sequence[Point]) -> list[int]:
+    """Of points of which less is better in both coordinates, the indices of those that no other
+    beats in one without losing in the other; by the first coordinate, rising."""
+    kept = [
+        i
+        for i, (x, y) in enumerate(points)
+        if not any(u <= x and v <= y and (u, v) != (x, y) for u, v in points)
+    ]
+    return sorted(kept, key=lambda i: points[i])
 
 
 def _clouds(rows: Sequence[Entrant], x: Column, y: Column) -> list[_Cloud]:
+    real = floor_of(rows)
     clouds = []
     for index, row in enumerate(row for row in rows if not row.real):
-        points = [(record.status, _point(record, x, y)) for record in row.runs]
-        done = [point for status, point in points if point and status == "done"]
-        diverged = [point for status, point in points if point and status == "diverged"]
-        if done or diverged:
-            clouds.append(_Cloud(index, row, done, diverged, len(done) == len(points)))
+        cloud = _Cloud(index, row)
+        for record in row.runs:
+            point = _point(record, x, y)
+            if point is None or record.status not in ("done", "diverged"):
+                continue
+            (cloud.done if record.status == "done" else cloud.diverged).append(point)
+            if is_collapsed(record, real):
+                cloud.collapsed.append(point)
+        if cloud.done or cloud.diverged:
+            clouds.append(cloud)
     return clouds
 
 
-def _point(record: Record, x: Column, y: Column) -> tuple[float, float] | None:
+def _point(record: Record, x: Column, y: Column) -> Point | None:
     at = x.read(record), y.read(record)
     return None if at[0] is None or at[1] is None else (at[0], at[1])
 
 
 def _draw(axes: Axes, clouds: Sequence[_Cloud]) -> None:
     for cloud in clouds:
-        colour = SERIES[series(cloud.index)]
-        marker = MARKERS[series(cloud.index)]
+        colour, marker = look(cloud.index)
+        marks = []
         if cloud.done:
             x, y = zip(*cloud.done, strict=True)
-            axes.plot(x, y, marker, color=colour, markersize=4, markerfacecolor="none")
-        if cloud.done and cloud.whole:
-            axes.plot(*cloud.mean, marker, color=colour, markersize=8, markeredgewidth=0)
-        if cloud.diverged:
-            axes.plot(*zip(*cloud.diverged, strict=True), "x", color=colour, markersize=7)
+            marks += axes.plot(x, y, marker, color=colour, markersize=4, markerfacecolor="none")
+        if cloud.whole:
+            marks += axes.plot(*cloud.mean, marker, color=colour, markersize=8, markeredgewidth=0)
+        named(marks, cloud.row.label)
+        for at in cloud.collapsed:
+            ringed(axes, at, cloud.row.label)
+        for at in cloud.diverged:
+            crossed(axes, at, cloud.row.label, colour)
 
 
-def _same_weights(clouds: Sequence[_Cloud]) -> list[list[tuple[float, float]]]:
+def _draw_front(axes: Axes, front: Sequence[Point]) -> None:
+    """From the upper edge down to the cheapest, and from the best on to the right edge."""
+    right, top = axes.get_xlim()[1], axes.get_ylim()[1]
+    x = [front[0][0], *(x for x, _ in front), right]
+    y = [top, *(y for _, y in front), front[-1][1]]
+    axes.autoscale(False)
+    axes.step(x, y, where="post", color=INK, linewidth=0.8, alpha=0.8, zorder=1)
+
+
+def _same_weights(clouds: Sequence[_Cloud]) -> list[list[Point]]:
     groups: dict[tuple[str, frozenset[str]], list[_Cloud]] = {}
     for cloud in clouds:
         if cloud.whole and cloud.row.trainings:

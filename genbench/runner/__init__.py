@@ -6,6 +6,7 @@ Each stage is stored under its identity and done once. What a job leaves in the 
     runs/MODEL-seedS-ID/training.json, history.csv, snapshots/   what the loop left
     runs/MODEL-seedS-ID/samples/ID.safetensors                   one file a sampling
     runs/MODEL-seedS-ID/scores/ID.json                           one file a scoring
+    runs/MODEL-seedS-ID/neighbours/ID.safetensors                samples beside training samples
     runs/MODEL-seedS-ID/passages/ID.safetensors                  noise that becomes samples, …
     runs/MODEL-seedS-ID/likelihood/ID.json                       where a suite asks for it
     runs/MODEL-seedS-ID/records/ID.json                          one file an entry

@@ -25,6 +25,7 @@ from genbench.runner.bench import Bench, open_cached
 from genbench.runner.capabilities import likelihood_score, passages
 from genbench.runner.logs import log_scores, log_snapshots, open_log, rows_of
 from genbench.runner.mending import card_if_whole, mend
+from genbench.runner.neighbours import neighbours
 from genbench.runner.real import mend_real, real_base
 from genbench.runner.stages import draw, scored, snapshot_options, snapshot_scores
 from genbench.runner.trained import (
@@ -151,6 +152,7 @@ def _record(
     report(Event("score", 0, 1))
     scorer = bench.scorer(entry.training.dataset, ranks)
     identity, scores = scored(ranks, scorer, trained.folder, samples)
+    beside = neighbours(ranks, scorer, trained.folder, identity, samples)
     bits, no_bits = likelihood_score(ranks, bench, trained, images, report)
     path = trained.folder / "samples" / f"{card['identity']}.safetensors"
     history = trained.folder / checkpoint.HISTORY
@@ -185,7 +187,8 @@ def _record(
         files={
             "history": str(history.relative_to(bench.out)),
             "samples": str(path.relative_to(bench.out)),
-        },
+        }
+        | ({} if beside is None else {"neighbours": str(beside.relative_to(bench.out))}),
     )
 
 

@@ -15,6 +15,7 @@ from genbench.ranks import Ranks
 from genbench.results import Record, Score
 from genbench.runner.bench import Bench, open_cached
 from genbench.runner.mending import card_if_whole, mend
+from genbench.runner.neighbours import neighbours
 from genbench.runner.stages import pack_samples, scored
 from genbench.seeding import generator
 from genbench.types import REAL, Event, Report, Samples, TensorSamples
@@ -95,13 +96,15 @@ def _measured(
     path = folder / "samples" / f"{card.stem}.safetensors"
     shown = reference.take(torch.arange(min(SHOWN, len(reference))))
     picture = pack_samples(reference.spec, shown.data, {})
+    beside = neighbours(ranks, scorer, folder, card.stem, reference)
     record = replace(
         base,
         scores={name: _spread(draws[name]) for name in outputs if name in draws},
         better=better,
         skipped_metrics=skipped,
         faults=faults,
-        files={"samples": str(path.relative_to(bench.out))},
+        files={"samples": str(path.relative_to(bench.out))}
+        | ({} if beside is None else {"neighbours": str(beside.relative_to(bench.out))}),
     )
 
     def store() -> None:

@@ -11,7 +11,7 @@ from genbench.tables.cells import amount
 from genbench.tables.columns import OVER_SEEDS, Column, comparison_columns, score_heading
 from genbench.tables.compare import Row, Table, comparison
 from genbench.tables.diagnostics import Training, diagnostics, trainings
-from genbench.tables.entrants import Entrant, entrants
+from genbench.tables.entrants import Entrant, entrants, floor_of, is_collapsed
 from genbench.tables.protocols import by_protocol
 from genbench.tables.terminal import show, terminal
 from genbench.tables.text import csv, json, latex, markdown
@@ -31,7 +31,9 @@ __all__ = [
     "comparison_columns",
     "diagnostics",
     "entrants",
+    "floor_of",
     "html_table",
+    "is_collapsed",
     "protocol_differences",
     "render",
     "score_heading",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from genbench.protocol import Protocol, protocol_differences
 from genbench.results import Record
@@ -18,8 +18,13 @@ from genbench.tables.columns import (
     Column,
     comparison_columns,
 )
-from genbench.tables.entrants import Entrant, entrants, is_collapsed
-from genbench.tables.notes import SEEDS_FOR_BOLD, comparison_notes, outcomes
+from genbench.tables.entrants import Entrant, entrants, floor_of, is_collapsed
+from genbench.tables.notes import (
+    SEEDS_FOR_BOLD,
+    comparison_details,
+    comparison_notes,
+    outcomes,
+)
 from genbench.tables.protocols import by_protocol
 from genbench.tables.rankings import extractor_notes
 
@@ -46,8 +51,16 @@ class Table:
     """What stands beneath it, a sentence or two each."""
     outcomes: tuple[str, ...] = ()
     """What diverged, collapsed, failed or was skipped, with the reason: beneath it as well."""
+    details: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """What would be a wall of a note, in lines, by what they are about."""
     entrants: tuple[Entrant, ...] = ()
     """The runs behind the rows of a comparison."""
+
+    @property
+    def remarks(self) -> list[str]:
+        """The notes and the details, each in one line."""
+        details = [f"{about}: {'; '.join(lines)}." for about, lines in self.details.items()]
+        return [*self.notes, *details]
 
 
 def comparison(records: Sequence[Record]) -> list[Table]:
@@ -89,14 +102,14 @@ def _table(protocol: Protocol, records: Sequence[Record]) -> Table:
         ),
         notes=tuple(comparison_notes(protocol, rows)),
         outcomes=tuple(outcomes(rows)),
+        details=comparison_details(rows),
         entrants=tuple(rows),
     )
 
 
 def _column_cells(column: Column, rows: Sequence[Entrant]) -> list[Cell]:
     if column.key in (DIVERGED, COLLAPSED):
-        real = next((row.records[0] for row in rows if row.real), None)
-        return [_lost(column, row, real) for row in rows]
+        return [_lost(column, row, floor_of(rows)) for row in rows]
     summaries = [_summary(column, row) for row in rows]
     shown = [_shown(column, summary) for summary in summaries]
     decimals = column_decimals(column, [value for value in shown if value is not None])

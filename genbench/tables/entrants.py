@@ -68,6 +68,11 @@ def entrants(records: Sequence[Record]) -> list[Entrant]:
     return [Entrant(_label(group, groups), tuple(group.records)) for group in groups]
 
 
+def floor_of(rows: Sequence[Entrant]) -> Record | None:
+    """The record of the real row, where there is one."""
+    return next((row.records[0] for row in rows if row.real), None)
+
+
 def is_collapsed(record: Record, real: Record | None) -> bool:
     """Whether a finished run lost most of the data; ``False`` where coverage was not scored."""
     if record.status != "done" or real is None:

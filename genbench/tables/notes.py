@@ -9,7 +9,7 @@ from genbench.protocol import Protocol, describe
 from genbench.results import Record
 from genbench.storage import canonical
 from genbench.tables.columns import COVERAGE
-from genbench.tables.entrants import Entrant, is_collapsed
+from genbench.tables.entrants import Entrant, floor_of, is_collapsed
 
 SEEDS_FOR_BOLD = 5
 """Where an entry has fewer seeds, no value of the column is bold: the order may be luck."""
@@ -39,9 +39,15 @@ def comparison_notes(protocol: Protocol, rows: Sequence[Entrant]) -> list[str]:
     notes += shared_weights(entries)
     notes += _given(entries)
     notes += _conditions(entries)
-    notes += _sampling(entries)
     notes += _unscored(rows)
     return notes
+
+
+def comparison_details(rows: Sequence[Entrant]) -> dict[str, tuple[str, ...]]:
+    """What stands beneath the notes in lines of its own: how each entry was sampled."""
+    sampling = [_sampling(row) for row in rows if not row.real]
+    said = tuple(filter(None, sampling))
+    return {"Sampling options": said} if said else {}
 
 
 def shared_weights(entries: Sequence[Entrant]) -> list[str]:
@@ -62,7 +68,7 @@ def trained_as(rows: Sequence[Entrant]) -> Entrant:
 
 def outcomes(rows: Sequence[Entrant]) -> list[str]:
     """What diverged, collapsed, failed or was skipped, seed by seed, with the reason."""
-    real = next((row.records[0] for row in rows if row.real), None)
+    real = floor_of(rows)
     seeds: dict[tuple[str, str], list[int | None]] = {}
     for row in rows:
         for record in row.records:
@@ -152,18 +158,12 @@ def _conditions(entries: Sequence[Entrant]) -> list[str]:
     return ([f"Conditions: {'; '.join(common)}."] if common else []) + varied
 
 
-def _sampling(entries: Sequence[Entrant]) -> list[str]:
-    parts = []
-    for row in entries:
-        found = [
-            r.conditions["sample"] for r in row.runs if r.scores and r.conditions.get("sample")
-        ]
-        if found:
-            options: Mapping[str, Any] = found[0]
-            given = {name: value for name, value in options.items() if value is not None}
-            said = ", ".join(f"{name} {_said(value)}" for name, value in given.items())
-            parts.append(f"{row.label}: {said}")
-    return [f"Sampling options: {'; '.join(parts)}."] if parts else []
+def _sampling(row: Entrant) -> str | None:
+    found = (r.conditions["sample"] for r in row.runs if r.scores and r.conditions.get("sample"))
+    options: Mapping[str, Any] = next(found, {})
+    given = {name: value for name, value in options.items() if value is not None}
+    said = ", ".join(f"{name} {_said(value)}" for name, value in given.items())
+    return f"{row.label}: {said}" if said else None
 
 
 def _unscored(rows: Sequence[Entrant]) -> list[str]:

@@ -46,7 +46,7 @@ def show(records: Sequence[Record], console: Console | None = None) -> None:
             console.print()
         for outcome in table.outcomes:
             console.print(Padding(Text(outcome, style="yellow"), (0, 0, 0, 1)))
-        for note in table.notes:
+        for note in table.remarks:
             console.print(Padding(Text(note, style="dim"), (0, 0, 0, 1)))
         console.print()
 

@@ -53,6 +53,9 @@ def _markdown_table(table: Table) -> str:
         parts.append(f"### {block.title.capitalize()}\n")
         parts.append(_markdown_block(block))
     parts.append("".join(f"- {markup.markdown(note)}\n" for note in table.outcomes + table.notes))
+    for about, lines in table.details.items():
+        listed = "".join(f"  - {markup.markdown(line)}\n" for line in lines)
+        parts[-1] += f"- {markup.markdown(about)}:\n{listed}"
     return "\n".join(parts)
 
 
@@ -74,7 +77,7 @@ def _latex_table(table: Table) -> str:
     parts = [f"% {' '.join(table.title.split())}\n"]
     for block in blocks(table, WIDTH, padding=3):
         parts.append(_latex_block(block))
-    notes = " ".join(markup.latex(note) for note in table.outcomes + table.notes)
+    notes = " ".join(markup.latex(note) for note in [*table.outcomes, *table.remarks])
     parts.append(f"\\par\\smallskip{{\\footnotesize\\raggedright {notes}\\par}}\n")
     return "\n".join(parts)
 

@@ -16,6 +16,7 @@ from genbench.cli import main
 from genbench.executors import local
 from genbench.report import page
 from genbench.report.diagnostics import read_history
+from genbench.report.neighbours import read_neighbours
 from genbench.report.samples import read_preview
 from genbench.results import Record, read_records
 from genbench.runner import real
@@ -77,6 +78,8 @@ def in_this_process() -> Iterator[None]:
             if "history" in record.files:
                 read_history(record)
             read_preview(Path(record.files["samples"]))
+            if "neighbours" in record.files:
+                read_neighbours(Path(record.files["neighbours"]))
         return f"{len(records)} records\n"
 
     with pytest.MonkeyPatch.context() as patch:

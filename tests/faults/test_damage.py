@@ -30,6 +30,8 @@ KINDS = {
     "a snapshot's card": "runs/toy*/snapshots/*.json",
     "samples": "runs/toy*/samples/*.safetensors",
     "their card": "runs/toy*/samples/*.json",
+    "neighbours": "runs/toy*/neighbours/*.safetensors",
+    "the neighbours' card": "runs/toy*/neighbours/*.json",
     "a passage": "runs/toy*/passages/*.safetensors",
     "a passage's card": "runs/toy*/passages/*.json",
     "scores": "runs/toy*/scores/*.json",
@@ -39,6 +41,8 @@ KINDS = {
     "its scores": "runs/real/scores/*.json",
     "the real samples": "runs/real/samples/*.safetensors",
     "the real samples' card": "runs/real/samples/*.json",
+    "the real neighbours": "runs/real/neighbours/*.safetensors",
+    "the real neighbours' card": "runs/real/neighbours/*.json",
 }
 
 
@@ -207,6 +211,7 @@ def test_another_training_is_not_mended(tmp_path: Path) -> None:
         ("report", "the records"),
         ("report", "the history"),
         ("report", "samples"),
+        ("report", "neighbours"),
         ("report", "the real samples"),
     ],
 )

@@ -33,6 +33,7 @@ PROTOCOL = {
     "extractor": "digits@5f2c0a9be1d04417",
     "resize": "none",
     "reference": "digits:test@91c3b6d2a4e07f58",
+    "reference_count": 899,
     "train": None,
     "samples": 500,
     "modality": "image",
@@ -92,7 +93,10 @@ def _real() -> Record:
         better=BETTER,
         skipped_metrics=SKIPPED,
         protocol=PROTOCOL,
-        files={"samples": "runs/real/reference.safetensors"},
+        files={
+            "samples": "runs/real/reference.safetensors",
+            "neighbours": "runs/real/neighbours.safetensors",
+        },
     )
 
 
@@ -171,6 +175,7 @@ def _run(entry: str, seed: int) -> Record:
         files={
             "history": f"{folder}/history.csv",
             "samples": f"{folder}/samples/{entry}.safetensors",
+            "neighbours": f"{folder}/neighbours/{entry}.safetensors",
         },
     )
 
@@ -205,7 +210,9 @@ def example_folder(example_records: list[Record], tmp_path_factory: pytest.TempP
             noisy = digits[random.permutation(len(digits))[:500]] + random.normal(
                 0, noise, (500, 1, 8, 8)
             )
-            write_samples(folder / record.files["samples"], noisy.clip(0, 16).astype(np.uint8))
+            shown = noisy.clip(0, 16).astype(np.uint8)
+            write_samples(folder / record.files["samples"], shown)
+            write_neighbours(folder / record.files["neighbours"], shown[:8], digits[:8])
         if "history" in record.files:
             _write_history(folder / record.files["history"], record)
     write_records(folder, example_records)
@@ -217,6 +224,12 @@ def write_samples(
 ) -> None:
     metadata = {"modality": modality, "levels": "" if levels is None else str(levels)}
     write_artefact(path, save({"samples": samples}, metadata), {})
+
+
+def write_neighbours(path: Path, samples: np.ndarray, neighbours: np.ndarray) -> None:
+    distances = np.linspace(0.5, 12.25, len(samples))
+    tensors = {"samples": samples, "neighbours": neighbours, "distances": distances}
+    write_artefact(path, save(tensors), {"modality": "image", "levels": 17})
 
 
 def _write_history(path: Path, record: Record) -> None:

@@ -75,7 +75,7 @@ def test_a_grid_of_a_gan_and_a_diffusion(tmp_path: Path) -> None:
     )
     records = {record.entry: record for record in read_records(out)}
     assert len(records) == 9
-    assert {record.suite for record in records.values()} == {"points-sensitivity"}
+    assert {record.suite for record in records.values()} == {"sensitivity points"}
     slow = records["GAN · learning_rate 0.01 · batch 32"]
     assert (slow.conditions["options"]["learning_rate"], slow.conditions["batch"]) == (0.01, 32)
     assert "GAN" in (out / "sensitivity.md").read_text(encoding="utf-8")

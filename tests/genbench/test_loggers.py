@@ -417,6 +417,31 @@ def test_a_logger_that_cannot_be_imported_costs_one_line(
     assert [r.status for r in records] == ["done", "done"]
 
 
+def test_jobs_open_the_store_of_mlflow_one_after_another(
+    places: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two that made its tables at once have left it broken."""
+    from genbench.loggers import mlflow as mlflow_tool
+
+    client = mlflow_tool.MlflowClient
+
+    def alone() -> Any:
+        waited: list[str] = []
+        other = threading.Thread(target=wait, args=(waited,), daemon=True)
+        other.start()
+        other.join(0.3)
+        assert waited == ["busy"]
+        return client()
+
+    def wait(waited: list[str]) -> None:
+        place = storage.cache_folder() / "mlflow"
+        with storage.lock(place, busy=lambda: waited.append("busy")):
+            waited.append("free")
+
+    monkeypatch.setattr(mlflow_tool, "MlflowClient", alone)
+    mlflow_tool.start(Run("toys", "n", tmp_path, {}, steps=1, batch=1))
+
+
 def test_a_training_that_diverges_shows_where(tmp_path: Path) -> None:
     found = Log(("csv",), Run("p", "n", tmp_path, {}, steps=4, batch=2), lambda event: None)
     turn = {"images": 0, "player": "a", "gradient_norm": 1.0, "learning_rate": 0.1}

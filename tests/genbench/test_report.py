@@ -11,12 +11,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from safetensors.numpy import load_file, save
 
 from genbench.errors import DataError
 from genbench.report import write_report
 from genbench.report.curves import windows
+from genbench.report.figures import look
+from genbench.report.planes import pareto_front
 from genbench.results import RECORDS, Record, read_records, write_records
 from genbench.storage import Damaged, write_artefact
 from genbench.tables import comparison
@@ -48,7 +52,8 @@ class Page(HTMLParser):
             self.open.append(tag)
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags[tag] += 1
+        # The name of a mark in a figure is no title of the page.
+        self.tags["name" if tag == "title" and "svg" in self.open else tag] += 1
         for name, value in attrs:
             assert value is not None
             assert not name.startswith("on"), "no inline handlers"
@@ -159,10 +164,71 @@ def test_grids_show_the_first_samples_as_they_are(page: Page, example_folder: Pa
     np.testing.assert_array_equal(tile, np.round(stored[10, 0] * (255 / 16)))
 
 
+def test_samples_stand_above_their_nearest_training_samples(
+    page: Page, example_folder: Path
+) -> None:
+    stored = load_file(example_folder / "runs/real/neighbours.safetensors")
+    labels = [label for label in page.labels if label.endswith("its nearest training sample")]
+    assert len(labels) == 7
+    assert labels[0] == "real: samples, each above its nearest training sample"
+    sheet = np.asarray(Image.open(io.BytesIO(page.images[7])))
+    assert sheet.shape == (2 * 9 - 1, 8 * 9 - 1, 4)
+    for row, kind in enumerate(("samples", "neighbours")):
+        tile = sheet[9 * row : 9 * row + 8, 27:35, 0]  # number 3
+        np.testing.assert_array_equal(tile, np.round(stored[kind][3, 0] * (255 / 16)))
+    assert page.texts["li"].count("12.2") == 7  # the last distance of each
+
+
+def test_of_points_no_neighbours_are_shown(example_records: list[Record], tmp_path: Path) -> None:
+    real = example_records[0]
+    write_records(tmp_path, [real])
+    points = np.zeros((8, 2), np.float32)
+    tensors = {"samples": points, "neighbours": points, "distances": np.zeros(8)}
+    path = tmp_path / real.files["neighbours"]
+    write_artefact(path, save(tensors), {"modality": "points", "levels": None})
+    write_report([tmp_path], tmp_path / "report.html")
+    assert "Nearest training samples" not in (tmp_path / "report.html").read_text("utf-8")
+
+
+def test_the_front_is_named_beneath_each_plane(page: Page) -> None:
+    fronts = [text for text in page.texts["figcaption"] if text.startswith("On the front: ")]
+    # GAN, of which one run diverged, has no mean to stand on it. DDPM, the best, is as cheap to
+    # train as DDIM and cheaper than it in nothing else.
+    assert fronts == [
+        "On the front: DDPM",
+        "On the front: DDPM",
+        "On the front: DDIM-10 · DDIM-50 · DDPM",
+    ]
+
+
+@settings(max_examples=200)
+@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=12))
+def test_nobody_on_the_front_is_beaten(points: list[tuple[int, int]]) -> None:
+    front = pareto_front(points)
+    assert front
+
+    def beats(a: tuple[int, int], b: tuple[int, int]) -> bool:
+        return a != b and a[0] <= b[0] and a[1] <= b[1]
+
+    for index, point in enumerate(points):
+        assert (index in front) == (not any(beats(other, point) for other in points))
+    costs = [points[index][0] for index in front]
+    assert costs == sorted(costs)
+
+
+def test_command_and_protocol_stand_beneath_every_group_of_figures(page: Page, source: str) -> None:
+    assert page.texts["code"].count("genbench run quickstart --seeds 0,1") == 5
+    said = "samples against 899 of digits:test, in the features of digits"
+    beneath = page.texts["p"]
+    assert f"500 {said}" in beneath
+    assert f"fewer {said}" in beneath
+    assert "against samples of none, in the features of digits" in beneath
+
+
 def test_charts_of_planes_training_and_diagnostics(page: Page) -> None:
     labels = [label for label in page.labels if not label.startswith("more stable")]  # a claim's
     charts = [label for label in labels if "along training" in label or "against" in label]
-    assert len(charts) == 2 + 2 + 2 * 3  # planes, EMA and raw, loss and gradient of three models
+    assert len(charts) == 4 + 2 + 2 * 3  # planes, EMA and raw, loss and gradient of three models
 
 
 def test_the_page_is_small_and_always_the_same(
@@ -187,10 +253,11 @@ def test_missing_files_are_named(example_records: list[Record], tmp_path: Path) 
     captions = page.texts["span"]
     assert "seed 0: DDPM.safetensors: no such file" in captions
     assert any(text.startswith("seed 0: GAN.safetensors cannot be read") for text in captions)
+    assert "real samples: neighbours.safetensors: no such file" in captions
     assert page.tags["img"] == 0
 
 
-@pytest.mark.parametrize("kind", ["history", "samples"])
+@pytest.mark.parametrize("kind", ["history", "samples", "neighbours"])
 def test_damaged_files_are_never_shown(
     kind: str, example_folder: Path, example_records: list[Record], tmp_path: Path
 ) -> None:
@@ -321,6 +388,28 @@ def test_a_folder_without_records_is_an_error(tmp_path: Path) -> None:
 def test_records_keep_their_files_relative(example_folder: Path) -> None:
     for record in read_records(example_folder):
         assert not any(path.startswith("/") for path in record.files.values())
+
+
+def test_sixty_four_entries_look_different() -> None:
+    assert len({look(index) for index in range(64)}) == 64
+
+
+def test_collapsed_runs_are_marked(
+    example_records: list[Record], example_folder: Path, tmp_path: Path
+) -> None:
+    """In the planes, along training and in the histories."""
+
+    def covering(record: Record, share: float) -> Record:
+        scores = {**record.scores, "coverage": {"value": share, "low": None, "high": None}}
+        files = {name: str(example_folder / path) for name, path in record.files.items()}
+        return replace(record, scores=scores, files=files)
+
+    real, ddpm, *_ = example_records
+    for share, marks in ((0.2, 3 + 1 + 2 + 2), (0.3, 0)):  # three planes of cost, one of recall, …
+        write_records(tmp_path, [covering(real, 0.9), covering(ddpm, share)])
+        write_report([tmp_path], tmp_path / "report.html")
+        source = (tmp_path / "report.html").read_text(encoding="utf-8")
+        assert len(re.findall(r"<title>DDPM[^<]*, collapsed</title>", source)) == marks
 
 
 def test_windows_are_medians_between_their_extremes() -> None:

@@ -180,6 +180,19 @@ def test_bold_is_the_best_mean_from_five_seeds_on(records: list[Record], bold: l
     assert [row.label for row in table.rows if row.cells[column].bold] == bold
 
 
+def test_sampling_options_stand_in_lines_of_their_own() -> None:
+    sampled = {"A": {"steps": 10, "eta": 0.0, "noise": None}, "B": {"sampler": "pc"}, "C": {}}
+    records = [run(name, 0, 0.1, conditions={"sample": said}) for name, said in sampled.items()]
+    table = only(records)
+    assert table.details == {"Sampling options": ("A: steps 10, eta 0.0", "B: sampler pc")}
+    assert not any("Sampling" in note for note in table.notes)
+    lines = "- Sampling options:\n  - A: steps 10, eta 0.0\n  - B: sampler pc\n"
+    assert render(records, "markdown").endswith(lines)
+    assert "<summary>Sampling options</summary>" in render(records, "html")
+    for form in ("latex", "terminal"):
+        assert "Sampling options: A: steps 10, eta 0.0; B: sampler pc." in render(records, form)
+
+
 def test_protocols_never_share_a_table_and_the_second_says_what_differs() -> None:
     other = PROTOCOL | {"samples": 1000, "extractor": "digits@2"}
     first, second = comparison([run("A", 0, 0.1), run("B", 0, 0.2, protocol=other)])

@@ -22,7 +22,9 @@ FAULTS = """async () => {
         const box = figure.getBoundingClientRect();
         const out = (inner, outer) => inner.left < outer.left - 1 || inner.right > outer.right + 1
             || inner.top < outer.top - 1 || inner.bottom > outer.bottom + 1;
-        if (box.width < 100 || box.height < 100) faults.push(`${name}: ${box.width}×${box.height}`);
+        // The lowest are two rows of eight pictures.
+        if (box.width < 100 || box.height < box.width / 5)
+            faults.push(`${name}: ${box.width}×${box.height}`);
         if (box.left < 0 || box.right > wide) faults.push(`${name}: beyond the window`);
         for (let parent = figure.parentElement; parent; parent = parent.parentElement) {
             const clips = getComputedStyle(parent).overflowX !== "visible";
@@ -58,11 +60,11 @@ def test_every_figure_is_shown_whole(report: Path, visit: Visit) -> None:
 
 def test_the_figures_are_all_there(example_page: Path, ran_page: Path, visit: Visit) -> None:
     page = visit(example_page)
-    assert page.locator("img.grid").count() == 7
-    assert page.locator("svg.chart").count() == 2 + 2 + 2 * 3  # planes, snapshots, three models
+    assert page.locator("img.grid").count() == 7 + 7  # samples, and beside training samples
+    assert page.locator("svg.chart").count() == 4 + 2 + 2 * 3  # planes, snapshots, three models
     page = visit(ran_page)
     assert page.locator("img").count() == 0
-    # Two planes, two of snapshots, two of histories, and the points: real, toy and its twin.
+    # Four planes, two of snapshots, two of histories, and the points: real, toy and its twin.
     labels = [svg.get_attribute("aria-label") for svg in page.locator("svg").all()]
     assert sum(label.startswith("samples: ") for label in labels if label) == 3
     assert "samples: <script>alert(1)</script>" in labels

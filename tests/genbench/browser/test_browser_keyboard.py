@@ -11,14 +11,11 @@ from playwright.sync_api import Page
 
 Visit = Callable[..., Page]
 
-# What opens, the regions that scroll and the buttons in them, in the order of the document; nothing
-# of what is closed.
-STOPS = """[...document.querySelectorAll("summary, .scroll")].filter(
+# What opens, the fields, the regions that scroll, and the buttons in and beneath them, in the order
+# of the document; nothing of what is closed.
+STOPS = """[...document.querySelectorAll("summary, label, .scroll, thead th, .copy button")].filter(
     stop => stop.matches("summary") || !stop.closest("details:not([open])")
-).flatMap(stop => stop.matches("summary") ? [stop.textContent] : [
-    stop.getAttribute("aria-label"),
-    ...[...stop.querySelectorAll("thead th")].map(head => head.textContent),
-])"""
+).map(stop => stop.getAttribute("aria-label") ?? stop.textContent)"""
 
 FOCUS = """() => {
     const element = document.activeElement;
@@ -27,7 +24,7 @@ FOCUS = """() => {
     const reach = parseFloat(style.outlineWidth) + parseFloat(style.outlineOffset);
     const around = (element.closest(".scroll") ?? document.body).getBoundingClientRect();
     const button = element.tagName === "BUTTON";
-    const label = element.getAttribute("aria-label");
+    const label = element.getAttribute("aria-label") ?? element.labels?.[0]?.textContent;
     const hit = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
     return {
         name: label ?? element.textContent,

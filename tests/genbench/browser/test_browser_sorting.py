@@ -131,3 +131,4 @@ def test_without_scripts_the_tables_are_there(example_page: Path, visit: Visit) 
     assert page.get_by_role("columnheader", name="Fréchet distance").first.is_visible()
     # Nothing is promised that would not happen.
     assert not page.get_by_text("sorts its table").is_visible()
+    assert page.locator("input, button, output").count() == 0

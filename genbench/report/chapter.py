@@ -1,0 +1,96 @@
+"""One comparison: its table, and the figures that belong to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from genbench.protocol import Protocol, brief, name_of
+from genbench.report import panels
+from genbench.report.curves import snapshot_curves
+from genbench.report.figures import Key, key
+from genbench.report.panels import Panel
+from genbench.report.planes import Plane, precision_recall_plane, quality_planes
+from genbench.results import Record
+from genbench.tables import Table, floor_of, html_table, trainings
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """What was scored under one protocol."""
+
+    table: Markup
+    commands: Sequence[str]
+    protocols: Mapping[str, str]
+    """By ``planes``, ``curves`` and ``neighbours``, what they rest on, in short."""
+    keys: Sequence[Key]
+    planes: Sequence[Plane]
+    training_keys: Sequence[Key]
+    curves: Mapping[str, Markup]
+    """By heading: Fréchet distance of the EMA and the raw weights along training."""
+    samples: Sequence[Panel]
+    neighbours: Sequence[Panel]
+    passages: Sequence[Panel]
+
+
+def chapter(table: Table, heading: str) -> Chapter:
+    """Everything about one comparison table."""
+    rows = table.entrants
+    records = [record for row in rows for record in row.records]
+    colours = {row.label: i for i, row in enumerate(row for row in rows if not row.real)}
+    columns = {column.key: column for column in table.columns}
+    trained = trainings(records)
+    planes = [*quality_planes(rows, columns), precision_recall_plane(rows, columns)]
+    distance = columns.get("frechet_distance")
+    named = distance.heading if distance else "Fréchet distance"
+    curves = {
+        f"{named}, {words} weights": snapshot_curves(
+            trained, floor_of(rows), colours, weights, named
+        )
+        for weights, words in (("ema", "EMA"), ("raw", "raw"))
+    }
+    return Chapter(
+        table=html_table(table, heading),
+        commands=commands(records),
+        protocols=_protocols(next((r.protocol for r in records if r.protocol), {})),
+        keys=[
+            key(row.label, colours[row.label])
+            for row in rows
+            if not row.real and any(record.scores for record in row.records)
+        ],
+        planes=[plane for plane in planes if plane],
+        training_keys=[
+            key(training.label, colours[training.label])
+            for training in trained
+            if any(record.snapshots for record in training.records)
+        ],
+        curves={name: curve for name, curve in curves.items() if curve},
+        samples=panels.samples(rows),
+        neighbours=panels.neighbours(rows),
+        passages=panels.passages(trained),
+    )
+
+
+def _protocols(protocol: Protocol) -> dict[str, str]:
+    return {
+        "planes": brief(protocol),
+        "curves": brief({**protocol, "samples": "fewer"}),
+        "neighbours": f"against samples of {name_of(protocol, 'train')}, "
+        f"in the features of {name_of(protocol, 'extractor')}",
+    }
+
+
+def commands(records: Sequence[Record]) -> list[str]:
+    """What made the records, a command a suite; options of ``--set`` are not recorded."""
+    seeds: dict[str, set[int]] = {}
+    for record in records:
+        known = seeds.setdefault(record.command, set())
+        if record.seed is not None:
+            known.add(record.seed)
+    return [
+        f"{command} --seeds {','.join(map(str, sorted(numbers)))}"
+        for command, numbers in seeds.items()
+        if numbers
+    ]

@@ -1,0 +1,93 @@
+"""``genbench reproduce``: a row runs again from its record, to the same bits."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from genbench.cli import main
+from genbench.results import Record, read_records, write_records
+
+SUITE = """
+title   = "tiny"
+dataset = "points-ring"
+seeds   = [3, 4]
+images  = 640
+samples = 128
+
+[score]
+extractor = "identity"
+reference = "points-ring:test"
+metrics   = ["sliced_wasserstein", "frechet_distance", "coverage"]
+snapshots = { count = 2, samples = 64 }
+
+[entries."DDIM, 4"]
+model   = "ddim"
+options = { timesteps = 24, channels = 8, multipliers = [1] }
+sample  = { steps = 4 }
+"""
+
+
+def call(*arguments: object) -> Result:
+    return CliRunner().invoke(main, list(map(str, arguments)))
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("measured")
+    (folder / "tiny.toml").write_text(SUITE, encoding="utf-8")
+    done = call("run", folder / "tiny.toml", "--out", folder / "out", "--jobs", 1)
+    assert done.exit_code == 0, done.output
+    return folder / "out"
+
+
+def changed(measured: Path, folder: Path, **fields: Any) -> Path:
+    """The records with every run's fields replaced."""
+    records = [replace(r, **fields) if r.seed is not None else r for r in read_records(measured)]
+    write_records(folder, records)
+    return folder
+
+
+def test_a_row_comes_to_the_same_bits(measured: Path, tmp_path: Path) -> None:
+    out = tmp_path / "again"
+    done = call("reproduce", f"{measured}:DDIM, 4", "--out", out, "--jobs", 1, "--json")
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    (score,) = told["scores"]
+    assert (score["score"], score["identical"], score["seeds"]) == ("sliced_wasserstein", 2, 2)
+    assert score["outcome"] == "inside"
+    assert told["conditions"] == []
+    again: list[Record] = [record for record in read_records(out) if record.seed is not None]
+    assert [record.snapshots for record in again] == [(), ()] or not any(
+        record.snapshots for record in again
+    )
+    assert again[0].command == f"genbench reproduce {measured}:DDIM, 4"
+
+
+def test_a_row_that_was_not_measured_so_is_outside(measured: Path, tmp_path: Path) -> None:
+    scores = {"sliced_wasserstein": {"value": 9.0, "low": None, "high": None}}
+    far = changed(measured, tmp_path / "far", scores=scores)
+    done = call("reproduce", f"{far}:DDIM, 4", "--out", tmp_path / "again", "--jobs", 1)
+    assert done.exit_code == 3, done.output
+    assert "outside" in done.stdout
+
+
+def test_mistakes_are_one_line_and_write_nothing(measured: Path, tmp_path: Path) -> None:
+    other = next(r for r in read_records(measured) if r.seed is not None).protocol
+    protocol = {**other, "reference": "points-ring:test@0123456789abcdef"}
+    moved = changed(measured, tmp_path / "moved", protocol=protocol)
+    for what, said in (
+        (str(measured), "write DIR:ROW"),
+        (f"{measured}:DDIM-4", "unknown row 'DDIM-4'; did you mean 'DDIM, 4'?"),
+        (f"{moved}:DDIM, 4", "the scoring protocol cannot be had again: reference"),
+    ):
+        done = call("reproduce", what, "--out", tmp_path / "none")
+        assert done.exit_code == 2, done.output
+        assert said in done.stderr
+        assert done.stderr.count("\n") == 1, done.stderr
+    assert not (tmp_path / "none").exists()
