@@ -32,6 +32,8 @@ def show(found: Sequence[Sensitivity], console: Console | None = None) -> None:
 
     console = console or Console()
     console.print(Text(_title(found), style="bold"))
+    if not found:
+        return
     for rows in (_summary(found), _budgets(found)):
         console.print(_terminal_table(rows))
         console.print()

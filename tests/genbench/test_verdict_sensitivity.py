@@ -149,6 +149,8 @@ def test_what_is_shown() -> None:
     assert "Fréchet distance ↓ over batch" in text
     assert "batch 32" in text
     assert "2 of 4" in text
+    assert "1 diverged" in text
+    assert "4 diverged" in text
     assert "GAN diverged at batch 128." in text
     assert "No intervals: 5 seeds are the least for them." in text
     assert "Lost: no setting has a score." in text
