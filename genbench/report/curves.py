@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -110,10 +110,18 @@ def history_curves(curves: Sequence[Curve], quantity: str, label: str) -> Markup
     def plot(axes: Axes) -> None:
         for curve, bins in drawn:
             colour, marker = look(curve.series)
-            axes.fill_between(bins.images, bins.low, bins.high, color=colour, alpha=0.14, lw=0)
-            line = axes.plot(bins.images, bins.median, color=colour, linewidth=width)
+            _band(axes, bins, colour)
+            line = axes.plot(
+                bins.images,
+                bins.median,
+                color=colour,
+                linewidth=width,
+                marker=marker,
+                markersize=5,
+                markevery=[len(bins.images) - 1],
+            )
+            named(line, curve.name)
             end = float(bins.images[-1]), float(bins.median[-1])
-            named(line + axes.plot(*end, marker, color=colour, markersize=5), curve.name)
             if curve.collapsed:
                 ringed(axes, end, curve.name)
             if not np.isfinite(curve.values).all():
@@ -124,6 +132,16 @@ def history_curves(curves: Sequence[Curve], quantity: str, label: str) -> Markup
         axes.set_ylabel(quantity)
 
     return svg(plot, label)
+
+
+def _band(axes: Axes, bins: Windows, colour: str) -> None:
+    """As ``fill_between``, which takes five elements of the page for it, with one."""
+    from matplotlib.patches import Polygon
+
+    there, back = zip(bins.images, bins.low, strict=True), zip(bins.images, bins.high, strict=True)
+    around = np.array([*there, *reversed([*back])])
+    axes.add_artist(Polygon(around, color=colour, alpha=0.14, linewidth=0))
+    axes.update_datalim([around.min(axis=0), around.max(axis=0)])
 
 
 @dataclass(frozen=True)
@@ -142,12 +160,19 @@ def windows(images: Array, values: Array, most: int = WINDOWS) -> Windows:
     count = min(most, int(finite.sum()))
     if count == 0:
         return Windows(*(np.empty(0) for _ in range(4)))
-    parts = np.array_split(values[finite], count)
+    size, longer = divmod(int(finite.sum()), count)
+
+    def of_each(measure: Callable[..., Array], of: Array) -> Array:
+        # The first windows hold one value more than the others.
+        first, others = np.split(of[finite], [longer * (size + 1)])
+        parts = first.reshape(longer, size + 1), others.reshape(count - longer, size)
+        return np.concatenate([measure(part, axis=1) for part in parts if part.size])
+
     return Windows(
-        images=np.array([part.mean() for part in np.array_split(images[finite], count)]),
-        median=np.array([np.median(part) for part in parts]),
-        low=np.array([part.min() for part in parts]),
-        high=np.array([part.max() for part in parts]),
+        images=of_each(np.mean, images),
+        median=of_each(np.median, values),
+        low=of_each(np.min, values),
+        high=of_each(np.max, values),
     )
 
 

@@ -13,7 +13,14 @@ from urllib.parse import quote, unquote
 import matplotlib as mpl
 from markupsafe import Markup, escape
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, NullFormatter, NullLocator
+from matplotlib.ticker import (
+    EngFormatter,
+    FuncFormatter,
+    LogLocator,
+    MaxNLocator,
+    NullFormatter,
+    NullLocator,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -125,14 +132,13 @@ def svg(plot: Callable[[Axes], None], label: str, size: tuple[float, float] = SI
 
 
 def log_axis(axes: Axes, which: str, prefixed: bool = False) -> None:
-    """A logarithmic axis whose ticks are plain numbers: 1, 2, 5, 10, …, or every one where less
-    than a decade is drawn; 1 G, 2 G, … where they are ``prefixed``."""
+    """A logarithmic axis whose ticks are plain numbers: 1, 2, 5, 10, …, or evenly spaced ones where
+    little is spanned; 1 G, 2 G, … where they are ``prefixed``."""
     axis = axes.xaxis if which == "x" else axes.yaxis
     low, high = axis.get_data_interval()
     (axes.set_xscale if which == "x" else axes.set_yscale)("log")
-    axis.set_major_locator(
-        LogLocator(subs=range(1, 10) if high < 10 * low else (1, 2, 5), numticks=9)
-    )
+    narrow = high < 4 * low
+    axis.set_major_locator(MaxNLocator(5) if narrow else LogLocator(subs=(1, 2, 5), numticks=9))
     plain = FuncFormatter(lambda value, _: f"{value:,g}")
     axis.set_major_formatter(EngFormatter() if prefixed else plain)
     axis.set_minor_locator(NullLocator())

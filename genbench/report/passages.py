@@ -18,7 +18,7 @@ from safetensors.numpy import load
 from genbench import storage
 from genbench.errors import DataError
 from genbench.report.figures import INK, svg
-from genbench.report.samples import Preview, embedded, limits, plane, sheet, tile
+from genbench.report.samples import TILE_PIXELS, Preview, embedded, limits, plane, sheet, tile
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,6 +36,8 @@ MILLISECONDS = 80
 PAUSE = 18
 STRIP = 10
 """Frames of a strip."""
+STRIP_SIDE = 32
+"""Pixels of a tile on the page, at the most: noise cannot be compressed, and a strip has sixty."""
 ACROSS = 5
 """Clouds of points in a row: more would be too small to be read."""
 
@@ -83,7 +85,7 @@ def strip_on_page(frames: Frames, label: str) -> Markup:
     if _are_points(frames):
         rows, columns = _grid_of(len(frames.data))
         return svg(_clouds(frames.each()), label, size=(1.2 * columns, 1.2 * rows))
-    return embedded(_rows(frames), label)
+    return embedded(_rows(frames, STRIP_SIDE), label)
 
 
 def strip_png(frames: Frames) -> bytes:
@@ -93,7 +95,7 @@ def strip_png(frames: Frames) -> bytes:
         rows, columns = _grid_of(len(frames.data))
         return _drawn(_clouds(frames.each()), (1.6 * columns, 1.6 * rows))
     buffer = io.BytesIO()
-    _enlarged(_rows(frames), frames).save(buffer, "PNG")
+    _enlarged(_rows(frames, TILE_PIXELS), frames).save(buffer, "PNG")
     return buffer.getvalue()
 
 
@@ -122,9 +124,9 @@ def _are_points(frames: Frames) -> bool:
     raise DataError(f"no picture of samples of modality {frames.modality!r} and shape {shape}")
 
 
-def _rows(frames: Frames) -> Image:
+def _rows(frames: Frames, side: int) -> Image:
     samples = frames.data.swapaxes(0, 1)
-    return sheet([[tile(state, frames.levels) for state in sample] for sample in samples])
+    return sheet([[tile(state, frames.levels, side) for state in sample] for sample in samples])
 
 
 def _grid(frame: Preview) -> Image:

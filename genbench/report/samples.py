@@ -117,16 +117,17 @@ def embedded(image: Image, label: str) -> Markup:
     ).format(data, label, *image.size)
 
 
-def tile(sample: NDArray[Any], levels: int | None) -> Image:
-    """``(C, H, W)`` in the stored view: grey or RGB; of other channel counts the first is shown."""
+def tile(sample: NDArray[Any], levels: int | None, side: int = TILE_PIXELS) -> Image:
+    """``(C, H, W)`` in the stored view: grey or RGB; of other channel counts the first is shown.
+    Reduced to ``side`` pixels."""
     from PIL import Image
 
     shown = sample if sample.shape[0] == 3 else sample[:1]
     unit = (shown + 1) / 2 if levels is None else shown / (levels - 1)
     array = (255 * np.nan_to_num(unit).clip(0, 1)).round().astype(np.uint8)
     image = Image.fromarray(array[0] if len(array) == 1 else np.moveaxis(array, 0, -1).copy())
-    if max(image.size) > TILE_PIXELS:
-        image.thumbnail((TILE_PIXELS, TILE_PIXELS))
+    if max(image.size) > side:
+        image.thumbnail((side, side))
     return image
 
 

@@ -238,10 +238,12 @@ def test_a_stored_record(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
         hashes[kind] += "0"
         found.append(path())
     assert len(set(found)) == len(found)
-    # A record is the same under another name, and one with a fault is not stored.
+    # A record is the same under another name and in whatever tool it is followed, and one with a
+    # fault is not stored.
+    assert path(loggers=("csv",)) == path(name="another") == path()
     assert {f.name for f in dataclasses.fields(Entry)} == {"name", "fault", *fields}
     assert {f.name for f in dataclasses.fields(Bench)} == {
-        *("name", "out", "host", "samples", "score")
+        *("name", "out", "host", "samples", "score", "loggers")
     }
 
 
