@@ -138,7 +138,9 @@ def log_axis(axes: Axes, which: str, prefixed: bool = False) -> None:
     low, high = axis.get_data_interval()
     (axes.set_xscale if which == "x" else axes.set_yscale)("log")
     narrow = high < 4 * low
-    axis.set_major_locator(MaxNLocator(5) if narrow else LogLocator(subs=(1, 2, 5), numticks=9))
+    axis.set_major_locator(
+        MaxNLocator(5, steps=(1, 2, 5, 10)) if narrow else LogLocator(subs=(1, 2, 5), numticks=9)
+    )
     plain = FuncFormatter(lambda value, _: f"{value:,g}")
     axis.set_major_formatter(EngFormatter() if prefixed else plain)
     axis.set_minor_locator(NullLocator())
