@@ -26,6 +26,8 @@ _LATEX = {
     "²": r"$^2$",
     "—": "---",
 } | {character: f"\\{character}" for character in "&%$#_{}"}
+# At the start of a row these would be options of the line break before it.
+_LATEX |= {character: f"{{{character}}}" for character in "[]*"}
 # The Greek of formulas: Unicode names the letters as LaTeX does, but for λ.
 _LATEX |= {
     letter: f"$\\{name(letter).rpartition(' ')[2].lower().replace('lamda', 'lambda')}$"
@@ -39,7 +41,7 @@ _LATEX |= {
 
 def markdown(text: str) -> str:
     """In Markdown: no markup, no HTML, no cell or line break."""
-    return re.sub(r"([\\|*`<>\[\]]|(?<!\w)_|_(?!\w))", r"\\\1", " ".join(text.split()))
+    return re.sub(r"([\\|*`<>\[\]&~$]|(?<!\w)_|_(?!\w))", r"\\\1", " ".join(text.split()))
 
 
 def latex(text: str) -> str:

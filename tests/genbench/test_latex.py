@@ -52,11 +52,11 @@ def test_published_tables_compile(name: str, tmp_path: Path) -> None:
 
 
 def test_hostile_names_compile(example_records: list[Record], tmp_path: Path) -> None:
-    hostile = r"a & b_1 %d $x$ #2 {c} ~ ^ \end{document} <s> σ² → ∞ Ω ½"
+    hostile = r"[a] * & b_1 %d $x$ #2 {c} ~ ^ \end{document} <s> σ² → ∞ Ω ½"
     named = [
         replace(record, entry=hostile if record.entry == "GAN" else record.entry)
         for record in example_records
     ]
     words = compiled(render(named, "latex"), tmp_path)
     assert r"\end{document}" in words
-    assert "a & b_1 %d $x$ #2 {c}" in words
+    assert "[a] * & b_1 %d $x$ #2 {c}" in words

@@ -343,7 +343,7 @@ def test_the_command(tmp_path: Path) -> None:
     assert finding["comparison"]["probability"] == 0
     assert finding["group"][0]["values"] == FIVE
     text = invoke("verdict", out, "--claims", file, "--format", "markdown").output
-    assert r"\<script\>alert(1)\</script\> \| $x\_" in text
+    assert r"\<script\>alert(1)\</script\> \| \$x\_" in text
     assert re.search(r"\| A +\| A +\| +1\.2 \| +1\.2 \\\[1\.0\d+, 1\.3\d+\\\] \| +5 \|", text)
 
 
