@@ -63,9 +63,7 @@ def test_a_row_comes_to_the_same_bits(measured: Path, tmp_path: Path) -> None:
     assert score["outcome"] == "inside"
     assert told["conditions"] == []
     again: list[Record] = [record for record in read_records(out) if record.seed is not None]
-    assert [record.snapshots for record in again] == [(), ()] or not any(
-        record.snapshots for record in again
-    )
+    assert not any(record.snapshots for record in again)
     assert again[0].command == f"genbench reproduce {measured}:DDIM, 4"
 
 
