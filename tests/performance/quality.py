@@ -93,8 +93,8 @@ def measure(tiny: bool = False) -> list[Ratio]:
             "s",
             False,
             TARGET,
-            f"denoising-diffusion-pytorch's Trainer, {best.name}: {told(theirs[best])}; "
-            f"ours: {told(mine)}",
+            f"ours: {told(mine)}; denoising-diffusion-pytorch's Trainer, "
+            + "; ".join(f"{setting.name}: {told(theirs[setting])}" for setting in SETTINGS),
         )
     ]
 
