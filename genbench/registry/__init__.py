@@ -142,7 +142,8 @@ class Registry:
     def _installed(self) -> dict[str, list[EntryPoint]]:
         if self._points is None:
             self._points = {}
-            for point in entry_points(group=self.group):
+            # They come as the file system lists the packages, which is any order.
+            for point in sorted(entry_points(group=self.group), key=_owner):
                 self._points.setdefault(point.name, []).append(point)
         return self._points
 
