@@ -89,6 +89,8 @@ class Board(_Section):
     """Ranks the rows."""
     extractor: Name = "inception"
     """Of the published scores."""
+    resize: Name = "torch-fidelity bilinear (TF1)"
+    """How measured rows must have resized to stand beside them: as the published graph does."""
     sources: dict[Name, Source] = {}
     rows: tuple[Published, ...] = ()
 

@@ -65,9 +65,8 @@ def standings(
     """One ranking for each protocol, by the board's score.
 
     ``measured``: by output folder, its records; those of the board's data set and kind join. Runs
-    share a ranking with published rows only where extractor, reference split and count are theirs;
-    published rows that do not state the last two stand by themselves. A published Fréchet distance
-    says less of its protocol than a measured one (resizing, quantisation): its source must.
+    share a ranking with published rows only where extractor, resizing, reference split and count
+    are theirs; published rows that do not state the last two stand by themselves.
     """
     published: dict[tuple[str | None, int | None], list[Standing]] = {}
     for row in board.rows:
@@ -114,6 +113,8 @@ def _published_protocol(protocol: Protocol, board: Board) -> tuple[str | None, i
     data, _, split = str(protocol.get("reference", "")).partition("@")[0].rpartition(":")
     extractor = str(protocol.get("extractor", "")).partition("@")[0]
     if extractor != board.extractor or data != board.dataset:
+        return None
+    if protocol.get("resize") != board.resize:
         return None
     return split, protocol.get("samples")
 

@@ -115,7 +115,7 @@ def interquartile_mean(values: Sequence[float | None], higher_is_better: bool) -
 def _expected_shortfall(row: Sequence[float | None], higher_is_better: bool) -> float | None:
     """The conditional value at risk of ranked values: the mean of the worst share ``RISK_LEVEL`` of
     them, of which the last counts in part where that is no whole number (Rockafellar & Uryasev
-    2002, "Conditional Value-at-Risk for General Loss Distributions", proposition 8)."""
+    2002, "Conditional Value-at-Risk for General Loss Distributions")."""
     worst_first = row if higher_is_better else row[::-1]
     mass = RISK_LEVEL * len(row)
     total = 0.0
@@ -132,8 +132,7 @@ def mean_interval(
     """The 95 % interval of the mean by Student's t; ``None`` with one value.
 
     ``further``: of the mean of so many further runs of the same kind instead (the prediction
-    interval, Hahn & Meeker 1991, "Statistical Intervals", section 4.7): wider, by √(1/n + 1/k) for
-    √(1/n).
+    interval, Hahn & Meeker 1991, "Statistical Intervals"): wider, by √(1/n + 1/k) for √(1/n).
     """
     n = len(values)
     deviation = _deviation(values)

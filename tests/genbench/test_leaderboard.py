@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from genbench import leaderboard, registry
 from genbench.cli import main
 from genbench.errors import UsageError
+from genbench.extractors.resize import ANTIALIASED, LEGACY
 from genbench.leaderboard import Board, standings
 from genbench.leaderboard.reproduction import recipe, reproduced, row
 from genbench.registry.texts import titles
@@ -73,6 +74,7 @@ def run(seed: int | None, distance: float, entry: str = "ours", **changes: objec
         better={"frechet_distance": False},
         protocol={
             "extractor": "inception@0123456789ab",
+            "resize": LEGACY.name,
             "reference": "cifar10:train@0123",
             "samples": 50_000,
         },
@@ -108,6 +110,7 @@ def test_rows_of_one_protocol_are_ranked_together(tmp_path: Path) -> None:
         ("extractor", "inception-torchvision@0123456789ab"),
         ("reference", "cifar10:test@0123"),
         ("samples", 10_000),
+        ("resize", ANTIALIASED.name),
     ],
 )
 def test_other_protocols_have_a_ranking_of_their_own(
