@@ -21,8 +21,8 @@ from baselines.learning import Beta2, Decay, Learning
 from baselines.networks import Attention, Dropout, Multipliers, NetworkName, denoising_network
 from baselines.predictions import edm
 from baselines.schedules import NoiseLevels, on, spread
-from genbench.errors import UsageError
-from genbench.types import Batch, Condition, Progress, SampleSpec, Turn
+from genbench.api import Batch, Condition, Progress, SampleSpec, Turn
+from genbench.api.errors import UsageError
 
 HUBER = 0.00054
 """c/√d of the pseudo-Huber metric (Song & Dhariwal 2024, table 1)."""

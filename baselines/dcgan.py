@@ -14,7 +14,7 @@ from baselines.labels import class_count, conditions_of, labels_of
 from baselines.learning import Decay, decayed
 from baselines.networks.batch_norm import Standing
 from baselines.networks.dcgan import discriminator, generator
-from genbench.types import Batch, Condition, Optimization, Progress, SampleSpec, Turn
+from genbench.api import Batch, Condition, Optimization, Progress, SampleSpec, Turn
 
 
 def dcgan(

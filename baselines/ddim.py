@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from genbench.types import Variant
+from genbench.api import Variant
 
 ddim = Variant(trains="ddpm", sample={"sampler": "ddim", "steps": 50})

@@ -29,8 +29,8 @@ from baselines.samplers import (
 )
 from baselines.schedules import Betas, CosineBetas, LinearBetas
 from baselines.variational import bound
-from genbench.errors import UsageError
-from genbench.types import Condition, SampleSpec
+from genbench.api import Condition, SampleSpec
+from genbench.api.errors import UsageError
 
 PREDICTIONS: dict[str, Prediction] = {"epsilon": EPSILON, "x0": CLEAN, "v": V}
 WEIGHTINGS: dict[str, Weighting | None] = {"uniform": None, "min-snr": min_snr}

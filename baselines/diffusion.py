@@ -17,8 +17,8 @@ from baselines.likelihood import Trace, bits_per_dim
 from baselines.predictions import EPSILON, Prediction, Weighting
 from baselines.samplers import Sampler, Solver, path
 from baselines.schedules import Schedule, on
-from genbench.errors import UsageError
-from genbench.types import Batch, Condition, Optimization, Progress, SampleSpec, Turn
+from genbench.api import Batch, Condition, Optimization, Progress, SampleSpec, Turn
+from genbench.api.errors import UsageError
 
 State: TypeAlias = tuple[Tensor, Tensor | None]
 """x_t ``(B, *shape)`` and t ``()``; ``None`` of a finished sample."""

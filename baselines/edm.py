@@ -18,7 +18,7 @@ from baselines.networks.pretrained import Pretrained, load_pretrained, require_u
 from baselines.predictions import edm as edm_prediction
 from baselines.samplers import DPMSolver2M, Sampler, Solver, StochasticHeun
 from baselines.schedules import NoiseLevels
-from genbench.types import Condition, SampleSpec
+from genbench.api import Condition, SampleSpec
 
 
 def edm(

@@ -16,7 +16,7 @@ from baselines.networks import Attention, Dropout, Multipliers, NetworkName, den
 from baselines.predictions import velocity
 from baselines.samplers import DormandPrince, DPMSolver2M, RungeKutta, Sampler, Solver
 from baselines.schedules import OptimalTransport
-from genbench.types import Condition, SampleSpec
+from genbench.api import Condition, SampleSpec
 
 TOLERANCE = 1e-5
 """Of the adaptive solver (Lipman et al. 2023, section 6)."""

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot, relu, softplus
 
-from genbench.types import Progress, SampleSpec
+from genbench.api import Progress, SampleSpec
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from baselines.games import LOSSES, Loss, accuracies, frozen
 from baselines.labels import class_count, conditions_of, labels_of
 from baselines.learning import decayed
 from baselines.networks.gan import discriminator, generator
-from genbench.errors import UsageError
-from genbench.types import Batch, Condition, Optimization, Progress, SampleSpec, Turn
+from genbench.api import Batch, Condition, Optimization, Progress, SampleSpec, Turn
+from genbench.api.errors import UsageError
 
 
 def gan(

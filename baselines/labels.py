@@ -13,8 +13,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from genbench.errors import UsageError
-from genbench.types import Categorical, Condition, SampleSpec
+from genbench.api import Categorical, Condition, SampleSpec
+from genbench.api.errors import UsageError
 
 LabelDropout: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 Guidance: TypeAlias = Annotated[float, Field(ge=0)]

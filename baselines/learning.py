@@ -10,7 +10,7 @@ from typing import Annotated, Literal, TypeAlias
 import torch
 from pydantic import Field
 
-from genbench.types import Optimization, Progress
+from genbench.api import Optimization, Progress
 
 Decay: TypeAlias = Literal["cosine", "linear", "none"]
 Beta2: TypeAlias = Annotated[float, Field(ge=0, lt=1)]

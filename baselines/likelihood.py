@@ -19,7 +19,7 @@ from baselines.samplers import integrate, velocity
 from baselines.samplers.dormand_prince import Adaptive, select
 from baselines.samplers.runge_kutta import velocity_shares
 from baselines.schedules import Schedule, on
-from genbench.types import SampleSpec
+from genbench.api import SampleSpec
 
 Trace: TypeAlias = Literal["rademacher", "gaussian", "exact"]
 """Random signs or normal probes; or each unit vector: as many backward passes as a sample has

@@ -24,7 +24,7 @@ from baselines.labels import class_count, conditions_of, labels_of
 from baselines.networks.pyramid import sizes, widths
 from baselines.networks.r3gan import Discriminator, Generator
 from baselines.networks.stylegan2 import Augment
-from genbench.types import Batch, Condition, Optimization, Progress, SampleSpec, Turn
+from genbench.api import Batch, Condition, Optimization, Progress, SampleSpec, Turn
 
 COLOUR = 0.5
 """Of the probability of augmentations, that of those of colour (appendix D)."""

@@ -16,7 +16,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from genbench.errors import UsageError
+from genbench.api.errors import UsageError
 
 
 class Schedule(Protocol):

@@ -28,8 +28,8 @@ from baselines.samplers import (
     Solver,
 )
 from baselines.schedules import VE, VP, Schedule, SubVP
-from genbench.errors import UsageError
-from genbench.types import Condition, SampleSpec
+from genbench.api import Condition, SampleSpec
+from genbench.api.errors import UsageError
 
 SIGMA_MIN = 0.01
 """VE's least noise (Song et al. 2021, appendix C)."""

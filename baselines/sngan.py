@@ -16,7 +16,7 @@ from baselines.learning import Decay, decayed
 from baselines.networks.batch_norm import Standing
 from baselines.networks.resnet_gan import discriminator, generator
 from baselines.networks.spectral_norm import normalise_spectra
-from genbench.types import Batch, Condition, Optimization, Progress, SampleSpec, Turn
+from genbench.api import Batch, Condition, Optimization, Progress, SampleSpec, Turn
 
 
 def sngan(

@@ -23,8 +23,8 @@ from baselines.labels import class_count, conditions_of, labels_of
 from baselines.learning import Decay, decayed
 from baselines.networks.pyramid import sizes, widths
 from baselines.networks.stylegan2 import Augment, Discriminator, Generator
-from genbench.errors import UsageError
-from genbench.types import Batch, Condition, Optimization, Progress, SampleSpec, Turn
+from genbench.api import Batch, Condition, Optimization, Progress, SampleSpec, Turn
+from genbench.api.errors import UsageError
 
 R1_INTERVAL = 16
 PATH_INTERVAL = 4

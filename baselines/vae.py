@@ -15,8 +15,8 @@ from baselines.games import latent_size
 from baselines.labels import class_count, conditions_of, labels_of
 from baselines.learning import Decay, decayed
 from baselines.networks.vae import autoencoder
-from genbench.errors import UsageError
-from genbench.types import Batch, Condition, Optimization, Progress, SampleSpec, Turn
+from genbench.api import Batch, Condition, Optimization, Progress, SampleSpec, Turn
+from genbench.api.errors import UsageError
 
 WARM_UP = 0.5
 """Share of a training over which the divergence's weight rises from 0: else the decoder may never

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from genbench import registry
-from genbench.types import (
+from genbench.api import (
     Batch,
     Categorical,
     Estimate,

@@ -17,7 +17,7 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from genbench.cli import main
-from genbench.storage import write_text
+from genbench.store import write_text
 
 HERE = Path(__file__).resolve().parent
 PAGES = sorted(HERE.glob("*.md"))

@@ -12,8 +12,8 @@ from baselines.networks.dit import DiT
 from baselines.networks.mlp import MLP
 from baselines.networks.published import ADM, DDPM, DDPMPP, NCSNPP, PublishedUNet
 from baselines.networks.unet import UNet
-from genbench.errors import UsageError
-from genbench.types import SampleSpec
+from genbench.api import SampleSpec
+from genbench.api.errors import UsageError
 
 NetworkName: TypeAlias = Literal["unet", "ddpm", "ddpmpp", "ncsnpp", "adm", "dit"]
 Multipliers: TypeAlias = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from baselines.networks.layers import zero
 from baselines.networks.norm import Norm, along
-from genbench.errors import UsageError
+from genbench.api.errors import UsageError
 
 Convolution: TypeAlias = type[nn.Conv1d] | type[nn.Conv2d] | type[nn.Conv3d]
 CONVOLUTIONS: dict[int, Convolution] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}

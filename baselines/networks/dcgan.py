@@ -17,7 +17,7 @@ from baselines.games import append_labels
 from baselines.networks import gan
 from baselines.networks.batch_norm import BatchNorm
 from baselines.networks.gan import CONV, SLOPE, WEIGHTED, Generator, dense_layers
-from genbench.errors import UsageError
+from genbench.api.errors import UsageError
 
 TRANSPOSED: dict[int, type[nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d]] = {
     1: nn.ConvTranspose1d,

@@ -23,8 +23,8 @@ from baselines.networks.layout import (
     same,
 )
 from baselines.networks.published import Design, PublishedUNet
-from genbench.errors import UsageError
-from genbench.types import Categorical, SampleSpec
+from genbench.api import Categorical, SampleSpec
+from genbench.api.errors import UsageError
 
 NAMES = Names(("norm1", "norm2"), ("conv1", "conv2"), "conv_shortcut", "time_emb_proj")
 OLD = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}

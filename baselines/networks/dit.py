@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from baselines.networks.blocks import CONVOLUTIONS, attend, check_sides
 from baselines.networks.layers import Sinusoids, TimeSignals, glorot, zero
-from genbench.errors import UsageError
+from genbench.api.errors import UsageError
 
 HEAD = 64
 TIME_FEATURES = 256

@@ -28,8 +28,8 @@ from baselines.networks.layout import (
     same,
 )
 from baselines.networks.published import ADM, DDPMPP, Design, PublishedUNet
-from genbench.errors import UsageError
-from genbench.types import SampleSpec
+from genbench.api import SampleSpec
+from genbench.api.errors import UsageError
 
 NAMES = Names(("norm0", "norm1"), ("conv0", "conv1"), "skip", "affine")
 

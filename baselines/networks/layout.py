@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from baselines.networks.blocks import Block, Doubled, Resampled
 from baselines.networks.published import PublishedUNet
-from genbench.errors import UsageError
-from genbench.types import Categorical, SampleSpec
+from genbench.api import Categorical, SampleSpec
+from genbench.api.errors import UsageError
 
 Entry: TypeAlias = tuple[str, Sequence[str], Callable[..., Tensor]]
 """A weight of ours, the names of those that it is made of, and how."""

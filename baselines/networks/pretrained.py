@@ -17,8 +17,8 @@ from torch import nn
 
 from baselines.networks import diffusers_layout, edm_layout
 from baselines.networks.layout import Stored
-from genbench.errors import UsageError
-from genbench.types import SampleSpec
+from genbench.api import SampleSpec
+from genbench.api.errors import UsageError
 
 CONFIG = "config.json"
 DIFFUSERS = "diffusion_pytorch_model.safetensors"

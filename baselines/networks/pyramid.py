@@ -18,7 +18,7 @@ from torch.nn.functional import (
     conv_transpose3d,
 )
 
-from genbench.errors import UsageError
+from genbench.api.errors import UsageError
 
 CONVOLVE = {1: conv1d, 2: conv2d, 3: conv3d}
 SPREAD = {1: conv_transpose1d, 2: conv_transpose2d, 3: conv_transpose3d}

@@ -16,7 +16,7 @@ from torch import Tensor
 from baselines.denoisers import Denoiser
 from baselines.samplers.runge_kutta import Tableau, combine, velocity
 from baselines.schedules import Schedule, on
-from genbench.errors import GenbenchError
+from genbench.api.errors import GenbenchError
 
 # Hairer, Nørsett & Wanner 1993, "Solving ordinary differential equations I", table 5.2 of section
 # II.5. The seventh slope, at the new point, is the first of the next step.

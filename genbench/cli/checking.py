@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
+from genbench.api.errors import UsageError
 from genbench.cli.single import parse_options
-from genbench.errors import UsageError
 from genbench.testing import (
     Check,
     dataset_checks,

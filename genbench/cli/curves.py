@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from genbench.analysis.curves import Course, course, exceeding, read_curves
 from genbench.cli.screen import console
-from genbench.metrics.curves import Course, course, exceeding, read_curves
 
 RATIOS = {
     "last_over_best": "last over best",

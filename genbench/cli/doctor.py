@@ -118,7 +118,7 @@ def _weights() -> list[Finding]:
 def _plugins() -> list[Finding]:
     """Every name, with where it comes from unless it is genbench's own; and what cannot be used."""
     from genbench import registry
-    from genbench.errors import GenbenchError, UsageError
+    from genbench.api.errors import GenbenchError, UsageError
 
     found = []
     for group in registry.GROUPS:

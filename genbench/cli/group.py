@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from genbench.errors import GenbenchError, UsageError, did_you_mean
-from genbench.storage import Damaged
+from genbench.api.errors import GenbenchError, UsageError, did_you_mean
+from genbench.store import Damaged
 
 
 class Group(click.Group):

@@ -13,11 +13,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from genbench import verdict
+from genbench.analysis.changes import Change, changes
+from genbench.analysis.claims import load
+from genbench.analysis.claims import offered as offered_claims
+from genbench.analysis.verdict import applicable, judge
+from genbench.api.errors import UsageError
 from genbench.cli.screen import console
-from genbench.errors import UsageError
-from genbench.results import read_records
-from genbench.verdict import Change
+from genbench.rendering import verdict
+from genbench.store.records import read_records
 
 COLOURS = {"better": "green", "worse": "red", "within noise": "dim", "undecided": "yellow"}
 REGRESSION = 3
@@ -29,12 +32,12 @@ def decide(folders: Sequence[Path], claims: str | None, form: str) -> None:
     offer and these records have the contestants for."""
     records = [record for folder in folders for record in read_records(folder)]
     if claims is not None:
-        verdicts = verdict.judge(records, verdict.load(claims))
+        verdicts = judge(records, load(claims))
     else:
-        offered, faults = verdict.offered()
+        offered, faults = offered_claims()
         for fault in faults:
             console.print(fault, markup=False, soft_wrap=True)
-        verdicts = verdict.applicable(records, offered)
+        verdicts = applicable(records, offered)
         if not verdicts:
             raise UsageError(
                 "these runs have no contestants for the claims that genbench list claims shows: "
@@ -49,7 +52,7 @@ def decide(folders: Sequence[Path], claims: str | None, form: str) -> None:
 def compare(before: Path, after: Path, scores: str | None, as_json: bool) -> int:
     """Print what changed from ``before`` to ``after``; 3 where something got worse or is gone."""
     names = [name.strip() for name in scores.split(",")] if scores else []
-    found = verdict.changes(read_records(before), read_records(after), names)
+    found = changes(read_records(before), read_records(after), names)
     if as_json:
         click.echo(dumps(asdict(found), ensure_ascii=False, indent=1))
     else:

@@ -7,15 +7,17 @@ from pathlib import Path
 
 import click
 
-from genbench import leaderboard
-from genbench.results import RECORDS, read_records
+from genbench.analysis.published import load
+from genbench.analysis.standings import standings
+from genbench.rendering import leaderboard
+from genbench.store.records import RECORDS, read_records
 
 
 def rank(name: str, folders: Sequence[Path], form: str) -> None:
     """Print the leaderboard of that name, with what was measured in ``folders``."""
-    board = leaderboard.load(name)
+    board = load(name)
     measured = [(str(folder), read_records(folder)) for folder in _outputs(folders)]
-    groups = leaderboard.standings(board, measured)
+    groups = standings(board, measured)
     if form == "terminal":
         leaderboard.show(board, groups)
     else:

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import click
 
-from genbench import tables
+from genbench import rendering
 from genbench.report import write_report
-from genbench.results import read_records
+from genbench.store.records import read_records
 
 
 def table(folders: Sequence[Path], form: str) -> None:
     """Print the comparison tables of all ``folders``."""
     records = [record for folder in folders for record in read_records(folder)]
-    click.echo(tables.render(records, form), nl=False)
+    click.echo(rendering.render(records, form), nl=False)
 
 
 def report(folders: Sequence[Path], out: Path) -> None:

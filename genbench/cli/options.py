@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from genbench.errors import UsageError
+from genbench.api.errors import UsageError
 
 if TYPE_CHECKING:
-    from genbench.runner import Host
+    from genbench.devices.hardware import Host
 
 FOLDER = click.Path(path_type=Path)
 
@@ -48,7 +48,7 @@ class Place:
 
     def host(self, data_dir: Path) -> Host:
         """Raises ``UsageError`` for a device that is not there."""
-        from genbench.runner import choose_host
+        from genbench.devices.hardware import choose_host
 
         return choose_host(data_dir, self.device, self.devices, self.num_nodes, self.strategy)
 

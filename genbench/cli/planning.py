@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 import click
 
 from genbench import suite
-from genbench.errors import FAULTS, one_line
+from genbench.analysis.cells import amount
+from genbench.api.errors import FAULTS, one_line
+from genbench.devices.hardware import Host
 from genbench.executors.local import side_by_side
-from genbench.runner import Host, SamplingCost, TrainingCost, sampling_cost, training_cost
-from genbench.storage import fingerprint
+from genbench.experiment import SamplingCost, TrainingCost, sampling_cost, training_cost
+from genbench.store import fingerprint
 from genbench.suite import Entry, SuiteFile
-from genbench.tables import amount
 from genbench.training.checkpoint import WEIGHTS
 
 

@@ -14,13 +14,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from genbench import leaderboard, suite
+from genbench import suite
+from genbench.analysis import reproduction
+from genbench.analysis.reproduction import Reproduction
+from genbench.api.errors import DataError, UnknownName, UsageError
 from genbench.cli.suites import perform, say
-from genbench.errors import DataError, UnknownName, UsageError
-from genbench.leaderboard import Reproduction
-from genbench.protocol import Protocol, protocol_differences
-from genbench.results import Record, read_records
-from genbench.runner import Bench, Host
+from genbench.devices.hardware import Host
+from genbench.experiment import Bench
+from genbench.store.protocol import Protocol, protocol_differences
+from genbench.store.records import Record, read_records
 
 OUTSIDE = 3
 """Exit status where a score is not what its record makes one expect."""
@@ -42,12 +44,12 @@ def reproduce(
     folder, separator, label = what.partition(":")
     if not separator or not label:
         raise UsageError(f"reproduce {what}: write DIR:ROW, as in results/digits-full:EDM")
-    before = leaderboard.row(read_records(Path(folder)), label)
+    before = reproduction.row(read_records(Path(folder)), label)
     names = [name.strip() for name in scores.split(",")] if scores else list(before[0].better)[:1]
     for name in names:
         if name not in before[0].better:
             raise UnknownName(f"score of {label}", name, before[0].better)
-    content = suite.parse(f"the record of {label}", leaderboard.recipe(before))
+    content = suite.parse(f"the record of {label}", reproduction.recipe(before))
     out = out or Path("genbench-reproduce-" + re.sub(r"[^\w.-]+", "-", label))
     name = f"reproduce {what}"
     bench = Bench(name=name, out=out, host=host, samples=content.samples, score=content.score)
@@ -56,7 +58,7 @@ def reproduce(
     if records is None:
         return 0
     after = [record for record in records if record.seed is not None]
-    found = [leaderboard.reproduced(before, after, name) for name in names]
+    found = [reproduction.reproduced(before, after, name) for name in names]
     if as_json:
         told = {"row": label, "conditions": _changed(before[0], after[0])}
         rows = [asdict(each) for each in found]

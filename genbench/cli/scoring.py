@@ -14,14 +14,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from genbench import evaluation
+from genbench.api import Report
 from genbench.cli.screen import waiting
 from genbench.cli.single import parse_options
+from genbench.devices.hardware import Host
+from genbench.devices.launch import company, on_ranks
+from genbench.devices.ranks import Ranks
 from genbench.evaluation import Scores, interval
-from genbench.executors.launch import company, on_ranks
-from genbench.protocol import lines
-from genbench.ranks import Ranks
-from genbench.runner import Host
-from genbench.types import Report
+from genbench.store.protocol import lines
 
 
 def evaluate(

@@ -17,7 +17,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from genbench.types import ENDINGS, Event, Report
+from genbench.api import ENDINGS, Event, Report
 
 if TYPE_CHECKING:
     from genbench.executors.local import Job, Show

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from genbench import storage, suite
+from genbench import store, suite
+from genbench.api.errors import DataError, UnknownName, UsageError
 from genbench.cli.suites import REPORT, TABLE, described, perform, say, status
-from genbench.errors import DataError, UnknownName, UsageError
-from genbench.results import RECORDS
+from genbench.store.records import RECORDS
 
 if TYPE_CHECKING:
     from genbench.cli.options import Place
-    from genbench.results import Record
+    from genbench.store.records import Record
 
 SENSITIVITY = "sensitivity.md"
 
@@ -60,15 +60,16 @@ def sensitivity(
     records = perform(own, grid.suite, out, host, seeds, jobs, plugins, loggers)
     if records is None:
         return 0
-    from genbench.verdict import sensitivities, sensitivity_text
+    from genbench.analysis.sensitivity import sensitivities
+    from genbench.rendering import sensitivity as rendering
 
     chosen = _scored(records, content.score.metrics, score)
     found = sensitivities(records, grid, chosen, factor)
-    storage.write_text(out / SENSITIVITY, sensitivity_text.markdown(found))
+    store.write_text(out / SENSITIVITY, rendering.markdown(found))
     if as_json:
-        click.echo(sensitivity_text.json(found, grid.left_out), nl=False)
+        click.echo(rendering.json(found, grid.left_out), nl=False)
     else:
-        sensitivity_text.show(found)
+        rendering.show(found)
     files = f"{out / SENSITIVITY}, {REPORT}, {TABLE} and {RECORDS}"
     say(f"{files}: {time.perf_counter() - started:.0f} s in all")
     return status(records)

@@ -9,17 +9,18 @@ from typing import Any
 
 import torch
 
-from genbench import runner, storage, suite
+from genbench import experiment, store, suite
+from genbench.api import Event, Report
+from genbench.api.errors import UsageError
 from genbench.cli.screen import console, screen
 from genbench.cli.single import parse_options
-from genbench.errors import UsageError
-from genbench.executors.launch import company, on_ranks
-from genbench.executors.local import Job, thread_variables
-from genbench.ranks import Ranks
+from genbench.devices.hardware import Host
+from genbench.devices.launch import company, on_ranks
+from genbench.devices.ranks import Ranks
+from genbench.devices.threads import thread_variables
+from genbench.executors.local import Job
 from genbench.report import Frames, animation_gif, strip_png
-from genbench.runner import Host
 from genbench.suite import Training
-from genbench.types import Event, Report
 
 WRITERS = {".png": strip_png, ".gif": animation_gif}
 FRAMES = 60
@@ -44,7 +45,7 @@ def show(
     parsed = parse_options(options)
     if parsed and which == "forward":
         raise UsageError("--option belongs to show reverse: the forward process has none")
-    trained = runner.open_trained(folder)
+    trained = experiment.open_trained(folder)
     training = trained.training
     if precision is not None:
         training = replace(training, precision=suite.precision(precision))
@@ -68,7 +69,7 @@ def show(
                 report=lambda event: told(job, event),
             )
             told(job, Event("done", 1, 1))
-    storage.write_bytes(out, WRITERS[out.suffix](frames))
+    store.write_bytes(out, WRITERS[out.suffix](frames))
     console.print(f"{out} written", markup=False, soft_wrap=True)
 
 
@@ -83,10 +84,10 @@ def _frames(
     report: Report,
 ) -> Frames:
     torch.set_num_threads(training.threads)
-    trained = replace(runner.open_trained(folder), training=training)
+    trained = replace(experiment.open_trained(folder), training=training)
     report(Event(which, 0, 1))
     if which == "forward":
-        passage = runner.forward(ranks, host, trained, count, FRAMES)
+        passage = experiment.forward(ranks, host, trained, count, FRAMES)
     else:
-        passage = runner.reverse(ranks, host, trained, options, count, FRAMES)
+        passage = experiment.reverse(ranks, host, trained, options, count, FRAMES)
     return Frames(passage.kind, passage.frames.numpy(), trained.spec.modality, trained.spec.levels)

@@ -9,17 +9,18 @@ from typing import Any
 
 import torch
 
-from genbench import registry, runner, suite
+from genbench import experiment, registry, suite
+from genbench.api import Event, Report, TensorSamples, Variant
+from genbench.api.errors import UnknownName, UsageError
 from genbench.cli.screen import console, screen
-from genbench.data.arrays import save_npz
-from genbench.errors import UnknownName, UsageError
-from genbench.executors.launch import company, on_ranks
-from genbench.executors.local import Job, thread_variables
-from genbench.ranks import Ranks
-from genbench.runner import Host
+from genbench.devices.hardware import Host
+from genbench.devices.launch import company, on_ranks
+from genbench.devices.ranks import Ranks
+from genbench.devices.threads import thread_variables
+from genbench.executors.local import Job
+from genbench.io.arrays import save_npz
 from genbench.suite import Training
 from genbench.training.loop import Outcome
-from genbench.types import Event, Report, TensorSamples, Variant
 
 
 def describe(
@@ -88,8 +89,8 @@ def _train(
     report: Report,
 ) -> Outcome:
     torch.set_num_threads(training.threads)
-    with runner.open_log(ranks, host, training, out, project, loggers, report) as log:
-        return runner.train(ranks, host, training, out, report, log).outcome
+    with experiment.open_log(ranks, host, training, out, project, loggers, report) as log:
+        return experiment.train(ranks, host, training, out, report, log).outcome
 
 
 def sample(
@@ -106,7 +107,7 @@ def sample(
     """Draw samples from a training into an ``.npz`` file."""
     if out.suffix != ".npz":
         raise UsageError(f"--out {out}: samples are written as .npz")
-    training = runner.open_trained(folder).training
+    training = experiment.open_trained(folder).training
     if seed is not None:
         training = replace(training, seed=seed)
     if precision is not None:
@@ -146,8 +147,8 @@ def _draw(
     report: Report,
 ) -> tuple[TensorSamples, dict[str, Any]]:
     torch.set_num_threads(training.threads)
-    trained = replace(runner.open_trained(folder), training=training)
-    return runner.draw(
+    trained = replace(experiment.open_trained(folder), training=training)
+    return experiment.draw(
         ranks,
         host,
         trained,

@@ -8,18 +8,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genbench import storage, suite
+from genbench import store, suite
+from genbench.api import REAL
+from genbench.api.errors import DataError, UsageError, one_line
 from genbench.cli.screen import console, screen
-from genbench.errors import DataError, UsageError, one_line
-from genbench.results import MARKER, RECORDS, read_records, seal, sealed, write_records
+from genbench.store.records import MARKER, RECORDS, read_records, seal, sealed, write_records
 from genbench.suite import Entry, SuiteFile
-from genbench.types import REAL
 
 if TYPE_CHECKING:
     from genbench.cli.options import Place
+    from genbench.devices.hardware import Host
     from genbench.executors.local import Job
-    from genbench.results import Record
-    from genbench.runner import Bench, Host
+    from genbench.experiment import Bench
+    from genbench.store.records import Record
 
 TABLE = "table.md"
 REPORT = "report.html"
@@ -51,13 +52,16 @@ def run(
     records = perform(Path(name).stem, content, out, host, seeds, jobs, plugins, loggers)
     if records is None:
         return 0
-    from genbench import tables, verdict
+    from genbench import rendering
+    from genbench.analysis.claims import offered
+    from genbench.analysis.verdict import applicable
+    from genbench.rendering import verdict
 
-    tables.show(records)
-    claims, faults = verdict.offered()
+    rendering.show(records)
+    claims, faults = offered()
     for fault in faults:
         say(fault)
-    verdict.show(verdict.applicable(records, claims))
+    verdict.show(applicable(records, claims))
     say(f"{out / REPORT}, {TABLE} and {RECORDS}: {time.perf_counter() - started:.0f} s in all")
     return status(records)
 
@@ -82,8 +86,8 @@ def perform(
 ) -> list[Record] | None:
     """Run whatever of a suite is not finished in ``out``, and write records, table and report
     there. The records; ``None`` in a process that torchrun or SLURM started to help with them."""
-    from genbench.executors.launch import company
-    from genbench.runner import Bench
+    from genbench.devices.launch import company
+    from genbench.experiment import Bench
 
     bench = Bench(
         name=name,
@@ -104,7 +108,7 @@ def _perform(
     jobs: int | None,
     plugins: Sequence[Path],
 ) -> list[Record]:
-    from genbench import runner
+    from genbench import experiment
     from genbench.executors.local import Job, execute, side_by_side
 
     out = bench.out
@@ -112,17 +116,17 @@ def _perform(
     threads = max(content.train.threads, *overridden)
     groups = suite.trainings(content, seeds)
     sound = [group for group in groups if group[0].fault is None]
-    storage.require_own(out, MARKER)
-    if any(runner.finished(bench, group) is None for group in sound):
+    store.require_own(out, MARKER)
+    if any(experiment.finished(bench, group) is None for group in sound):
         _check(bench, content, sound)
-    with storage.lock(out, busy=lambda: say(f"waiting: another genbench is at {out}")):
+    with store.lock(out, busy=lambda: say(f"waiting: another genbench is at {out}")):
         _claim(out, bench.name)
-        runner.mend_all(bench, sound, content.dataset, lambda event: say(str(event.note)))
+        experiment.mend_all(bench, sound, content.dataset, lambda event: say(str(event.note)))
         found = {
-            Job(_label(g), content.dataset, tuple(g)): runner.finished(bench, g) for g in sound
+            Job(_label(g), content.dataset, tuple(g)): experiment.finished(bench, g) for g in sound
         }
         floor = Job(REAL, content.dataset)
-        found[floor] = runner.finished_real(bench, content.dataset)
+        found[floor] = experiment.finished_real(bench, content.dataset)
         todo = [job for job, records in found.items() if records is None]
         _announce(sound, len(found) - len(todo))
         found |= _faulty(bench, content, groups)
@@ -152,7 +156,7 @@ def _faulty(
     bench: Bench, content: SuiteFile, groups: Sequence[Sequence[Entry]]
 ) -> dict[Job, list[Record]]:
     """The failed rows of entries whose model's plugin is at fault: there is nothing to execute."""
-    from genbench import runner
+    from genbench import experiment
     from genbench.executors.local import Job
 
     rows = {}
@@ -161,18 +165,18 @@ def _faulty(
         if fault is not None:
             console.print(f"{_label(group)}: failed: {fault}", markup=False, soft_wrap=True)
             job = Job(_label(group), content.dataset, tuple(group))
-            rows[job] = runner.lost(bench, content.dataset, group, fault)
+            rows[job] = experiment.lost(bench, content.dataset, group, fault)
     return rows
 
 
 def _write(out: Path, name: str, records: Sequence[Record]) -> None:
     """What the folder is for. None of the three counts before all do."""
-    from genbench import tables
+    from genbench import rendering
     from genbench.report import write_report
 
     seal(out, name)
     write_records(out, records)
-    storage.write_text(out / TABLE, tables.render(records, "markdown"))
+    store.write_text(out / TABLE, rendering.render(records, "markdown"))
     write_report([out], out / REPORT)
     seal(out, name, (RECORDS, TABLE, REPORT))
 
@@ -192,22 +196,22 @@ def _stored(out: Path) -> list[Record] | None:
 
 def _check(bench: Bench, content: SuiteFile, groups: Sequence[Sequence[Entry]]) -> None:
     """What can be known to be wrong is told before anything is written."""
-    from genbench import evaluation, runner
+    from genbench import evaluation, experiment
 
     bench.scorer(content.dataset).rehearse()
     evaluation.resolve(content.score.snapshots.metrics, content.score.seed)
     for group in groups:
         if group[0].training.seed == groups[0][0].training.seed:
             bench.host.require_shares(group[0].training.batch)
-            runner.check_sampling(bench.host, group)
+            experiment.check_sampling(bench.host, group)
 
 
 def _claim(out: Path, name: str) -> None:
     """Mark ``out`` as this suite's. Raises ``UsageError`` when it belongs to something else."""
-    storage.require_own(out, MARKER)
+    store.require_own(out, MARKER)
     try:
-        card = storage.read_card(out / MARKER)
-    except storage.Damaged as error:
+        card = store.read_card(out / MARKER)
+    except store.Damaged as error:
         say(f"{error}; it is written anew")
         card = None
     if card is not None and card["suite"] != name:
@@ -245,7 +249,7 @@ def _timed(
     bench: Bench, groups: Sequence[Sequence[Entry]], records: Sequence[Record]
 ) -> list[Record]:
     """Seconds per sample, measured alone, on the first seed of each entry."""
-    from genbench import runner
+    from genbench import experiment
 
     first: dict[str, Entry] = {}
     for entry in (entry for group in groups for entry in group):
@@ -255,8 +259,8 @@ def _timed(
         chosen = first.get(record.entry)
         if chosen is not None and record.scores and chosen.training.seed == record.seed:
             try:
-                seconds = runner.seconds_per_sample(bench, chosen)
-            except storage.CannotWrite:
+                seconds = experiment.seconds_per_sample(bench, chosen)
+            except store.CannotWrite:
                 raise
             except Exception as error:
                 say(f"{record.entry} was not timed: {one_line(error)}")

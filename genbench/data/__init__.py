@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genbench import registry
-from genbench.data.files import shown
-from genbench.errors import DataError, UnknownName, UsageError
-from genbench.types import Samples
+from genbench.api import Samples
+from genbench.api.errors import DataError, UnknownName, UsageError
+from genbench.io.files import shown
 
 if TYPE_CHECKING:
-    from genbench.data.moments import Moments
-    from genbench.types import TensorSamples
+    from genbench.api import TensorSamples
+    from genbench.io.moments import Moments
 
 FILES = (".npz", ".npy", ".pt", ".safetensors")
 """The suffixes of files that hold samples."""
@@ -42,7 +42,7 @@ def open_samples(reference: str, data_dir: Path) -> Samples:
 
         return folder(reference, data_dir)
     if path.suffix in FILES:
-        from genbench.data.arrays import read_file
+        from genbench.io.arrays import read_file
 
         return read_file(path)
     if os.path.isfile(path):
@@ -61,7 +61,7 @@ def open_reference(reference: str, data_dir: Path) -> Samples | Moments:
     """
     file = reference.removeprefix("npz:")
     if file.endswith(".npz") and file.partition(":")[0] not in registry.datasets.names():
-        from genbench.data.moments import open_moments
+        from genbench.io.moments import open_moments
 
         moments = open_moments(Path(os.path.expanduser(file)))
         if moments is not None:
@@ -71,14 +71,14 @@ def open_reference(reference: str, data_dir: Path) -> Samples | Moments:
 
 def from_array(array: Any, name: str = "array") -> TensorSamples:
     """The samples in a numpy array, or in a tensor on any device, by the rules of
-    ``genbench.data.interpret``: images ``(N, C, H, W)``, ``(N, H, W, C)`` or ``(N, H, W)``, of
+    ``genbench.io.infer``: images ``(N, C, H, W)``, ``(N, H, W, C)`` or ``(N, H, W)``, of
     integers or of reals in [0, 1], or points ``(N, D)`` of reals. The id is ``array:name@hash``.
 
     Raises ``DataError`` for anything else. ``name`` is for the messages and the id.
     """
-    from genbench.data.arrays import as_array
-    from genbench.data.files import fitting
-    from genbench.data.interpret import Content, interpret
+    from genbench.io.arrays import as_array
+    from genbench.io.files import fitting
+    from genbench.io.infer import Content, interpret
 
     with fitting(name):
         return interpret(name, Content(as_array(name, array)), "array", name)

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from genbench.data.memory import in_memory
+from genbench.api import Categorical, Samples, SampleSpec
+from genbench.api.errors import DataError
+from genbench.api.seeding import generator
 from genbench.data.splits import choose_split
-from genbench.errors import DataError
-from genbench.seeding import generator
-from genbench.types import Categorical, Samples, SampleSpec
+from genbench.io.memory import in_memory
 
 SEED = 0
 """Of the permutation that parts the halves."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from genbench.data.examine import examine
-from genbench.data.files import cause, listed, shown
-from genbench.data.pictures import PictureFiles
-from genbench.errors import DataError, UsageError
-from genbench.types import Samples, SampleSpec
+from genbench.api import Samples, SampleSpec
+from genbench.api.errors import DataError, UsageError
+from genbench.io.files import cause, listed, shown
+from genbench.io.pictures import PictureFiles
+from genbench.io.scan import examine
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 OTHERS = (".apng", ".avif", ".gif", ".heic", ".jp2", ".jxl", ".pgm", ".ppm", ".tif", ".tiff")

@@ -19,10 +19,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from genbench.data.memory import in_memory
+from genbench.api import Categorical, Samples, SampleSpec
+from genbench.api.seeding import generator
 from genbench.data.splits import choose_split
-from genbench.seeding import generator
-from genbench.types import Categorical, Samples, SampleSpec
+from genbench.io.memory import in_memory
 
 COUNT = 10_000
 """Points in each split."""

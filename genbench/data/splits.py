@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from genbench.errors import UsageError, did_you_mean
+from genbench.api.errors import UsageError, did_you_mean
 
 
 def choose_split(dataset: str, argument: str, splits: Sequence[str] = ("train", "test")) -> str:

@@ -16,14 +16,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from genbench.data.examine import examine
-from genbench.data.idx import read_idx
-from genbench.data.memory import in_memory
-from genbench.data.pictures import PictureFiles
+from genbench.api import Categorical, Samples, SampleSpec
+from genbench.api.errors import DataError
 from genbench.data.splits import choose_split
-from genbench.errors import DataError
-from genbench.storage import CannotWrite, refused
-from genbench.types import Categorical, Samples, SampleSpec
+from genbench.io.idx import read_idx
+from genbench.io.memory import in_memory
+from genbench.io.pictures import PictureFiles
+from genbench.io.scan import examine
+from genbench.store import CannotWrite, refused
 
 if TYPE_CHECKING:
     from torchvision import datasets

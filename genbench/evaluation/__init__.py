@@ -9,14 +9,14 @@ from typing import Any, TypeAlias
 import numpy as np
 from torch import Tensor
 
+from genbench.api import Report, Samples
 from genbench.data import from_array, open_reference, open_samples
-from genbench.data.moments import Moments
+from genbench.devices.ranks import ALONE, Ranks
 from genbench.evaluation.choice import every_output, resolve
 from genbench.evaluation.embedding import embed
 from genbench.evaluation.scorer import Scorer, check_fit, scorer
 from genbench.evaluation.scores import Scores, interval
-from genbench.ranks import ALONE, Ranks
-from genbench.types import Report, Samples
+from genbench.io.moments import Moments
 
 __all__ = [
     "DEFAULT_METRICS",

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from genbench import registry
-from genbench.errors import GenbenchError, UnknownName, UsageError
+from genbench.api import Metric
+from genbench.api.errors import GenbenchError, UnknownName, UsageError
 from genbench.registry import PluginError, blaming, schema
-from genbench.types import Metric
 
 
 def resolve(outputs: Sequence[str], seed: int) -> dict[str, Metric]:

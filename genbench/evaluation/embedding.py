@@ -13,12 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genbench import storage
-from genbench.data.pictures import read_ahead
-from genbench.errors import GenbenchError
-from genbench.ranks import ALONE, Ranks
+from genbench import store
+from genbench.api import Batch, Event, FeatureExtractor, Features, Report, Samples
+from genbench.api.errors import GenbenchError
+from genbench.devices.ranks import ALONE, Ranks
+from genbench.io.pictures import read_ahead
 from genbench.registry import blaming
-from genbench.types import Batch, Event, FeatureExtractor, Features, Report, Samples
 
 VERSION = 1
 """Raised whenever the same samples would have other features."""
@@ -106,7 +106,7 @@ def embed_once(
     """
     if made_by is None or not HASHED.search(samples.id):
         return list(embed(samples, extractor, device, ALONE, names, report))
-    key = storage.fingerprint(
+    key = store.fingerprint(
         {
             "samples": samples.id,
             "extractor": extractor.id,
@@ -118,7 +118,7 @@ def embed_once(
             "version": VERSION,
         }
     )
-    path = storage.cache_folder() / "features" / f"{key}.safetensors"
+    path = store.cache_folder() / "features" / f"{key}.safetensors"
     kept = _read(path)
     if kept is not None:
         batches = {name: torch.split(value.to(device), BATCH) for name, value in kept.items()}
@@ -134,16 +134,16 @@ def embed_once(
 
 def _read(path: Path) -> dict[str, Tensor] | None:
     try:
-        found = storage.read_artefact(path)
-    except storage.Damaged:
+        found = store.read_artefact(path)
+    except store.Damaged:
         return None  # and written anew
-    return None if found is None else storage.unpack_tensors(found[0])
+    return None if found is None else store.unpack_tensors(found[0])
 
 
 def _write(path: Path, features: list[Features]) -> None:
     """Nothing is lost but time where the folder cannot be written."""
     whole = {name: torch.cat([batch[name] for batch in features]) for name in features[0]}
     try:
-        storage.write_artefact(path, storage.pack_tensors(whole), {})
-    except storage.CannotWrite:
+        store.write_artefact(path, store.pack_tensors(whole), {})
+    except store.CannotWrite:
         return

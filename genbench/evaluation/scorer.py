@@ -12,15 +12,8 @@ import torch
 import torchmetrics
 from torch import nn
 
-from genbench import registry, storage
-from genbench.data.moments import Moments
-from genbench.errors import FAULTS, UsageError, one_line
-from genbench.evaluation.choice import resolve, version_of
-from genbench.evaluation.embedding import embed, embed_first, embed_once
-from genbench.evaluation.scores import Scores
-from genbench.ranks import ALONE, Ranks
-from genbench.registry import blaming, check_options
-from genbench.types import (
+from genbench import registry, store
+from genbench.api import (
     Estimate,
     Event,
     FeatureExtractor,
@@ -30,6 +23,13 @@ from genbench.types import (
     Samples,
     SampleSpec,
 )
+from genbench.api.errors import FAULTS, UsageError, one_line
+from genbench.devices.ranks import ALONE, Ranks
+from genbench.evaluation.choice import resolve, version_of
+from genbench.evaluation.embedding import embed, embed_first, embed_once
+from genbench.evaluation.scores import Scores
+from genbench.io.moments import Moments
+from genbench.registry import blaming, check_options
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Scorer:
             for group, name in used
             if not group.is_ours(name)
         }
-        given = {"extractor options": storage.canonical(dict(self.options))} if self.options else {}
+        given = {"extractor options": store.canonical(dict(self.options))} if self.options else {}
         return hashes | given
 
     def __call__(

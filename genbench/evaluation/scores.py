@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from genbench.protocol import lines, protocol_differences
-from genbench.types import Estimate
+from genbench.api import Estimate
+from genbench.store.protocol import lines, protocol_differences
 
 if TYPE_CHECKING:
     import pandas as pd

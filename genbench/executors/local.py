@@ -8,7 +8,6 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,15 +16,16 @@ from typing import Any
 
 import torch
 
-from genbench import registry, runner
-from genbench.executors.launch import RankDied, Work, die_with_the_parent, on_ranks, started
-from genbench.ranks import OutOfStep
-from genbench.results import Record
-from genbench.runner import Bench, Host
+from genbench import experiment, registry
+from genbench.api import Event, Report
+from genbench.devices.hardware import Host
+from genbench.devices.launch import RankDied, Work, die_with_the_parent, on_ranks, started
+from genbench.devices.ranks import OutOfStep
+from genbench.devices.threads import thread_variables
+from genbench.experiment import Bench
+from genbench.store.records import Record
 from genbench.suite import Entry
-from genbench.types import Event, Report
 
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
@@ -86,7 +86,7 @@ def execute(
                     _run(bench, [job], 1, plugins, show, done)
                 except BrokenProcessPool:
                     reason = "its process died (out of memory, or a crash outside Python)"
-                    done[job] = runner.lost(bench, job.dataset, job.entries, reason)
+                    done[job] = experiment.lost(bench, job.dataset, job.entries, reason)
                     show(job, Event("failed", 1, 1))
     return {job: done[job] for job in jobs}
 
@@ -168,15 +168,15 @@ def _records(bench: Bench, job: Job, plugins: Sequence[Path], report: Report) ->
     work: Work[list[Record]]
     what: Any
     if job.entries:
-        work, what, precision = runner.run_job, job.entries, job.entries[0].training.precision
+        work, what, precision = experiment.run_job, job.entries, job.entries[0].training.precision
     else:
-        work, what, precision = runner.run_real, job.dataset, "32-true"
+        work, what, precision = experiment.run_real, job.dataset, "32-true"
     try:
         return on_ranks(bench.host, precision, work, bench, what, plugins=plugins, report=report)
     except (RankDied, OutOfStep) as error:
         if started() > 1:
             raise  # the others are lost, and with them what runs this
-        return runner.lost(bench, job.dataset, job.entries, str(error))
+        return experiment.lost(bench, job.dataset, job.entries, str(error))
 
 
 def _ending(records: Sequence[Record]) -> Event:
@@ -190,18 +190,3 @@ def _drain(events: Any) -> Iterator[tuple[int, Event]]:
             yield events.get_nowait()
         except Empty:
             return
-
-
-@contextmanager
-def thread_variables(threads: int) -> Iterator[None]:
-    """The thread counts that new processes inherit."""
-    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

@@ -9,10 +9,10 @@ from importlib.resources.abc import Traversable
 import torch
 from torch import Tensor, nn
 
-from genbench.errors import GenbenchError
-from genbench.precision import full_float32
-from genbench.storage import unpack_tensors
-from genbench.types import Features, SampleSpec
+from genbench.api import Features, SampleSpec
+from genbench.api.errors import GenbenchError
+from genbench.devices.precision import full_float32
+from genbench.store import unpack_tensors
 
 
 class Classifier:

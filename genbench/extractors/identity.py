@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from genbench.types import Features, SampleSpec
+from genbench.api import Features, SampleSpec
 
 
 class Identity:

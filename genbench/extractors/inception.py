@@ -13,11 +13,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from genbench.errors import DataError
+from genbench.api.errors import DataError
 from genbench.extractors.resize import choose_rule
 from genbench.extractors.rgb import RgbExtractor, RgbNetwork, fold_batch_norms
 from genbench.extractors.weights import Published, brief
-from genbench.storage import pack_state
+from genbench.store import pack_state
 
 FILE = "pt_inception-2015-12-05-6726825d.pth"
 URL = (

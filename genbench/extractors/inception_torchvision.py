@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torchvision.models import Inception3
 from torchvision.transforms.functional import normalize
 
-from genbench.errors import DataError
+from genbench.api.errors import DataError
 from genbench.extractors.resize import ANTIALIASED
 from genbench.extractors.rgb import IMAGENET, RgbExtractor, RgbNetwork, fold_batch_norms
 from genbench.extractors.weights import Published, brief

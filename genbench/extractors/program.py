@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 from torch.export.passes import move_to_device_pass
 
-from genbench.errors import DataError
+from genbench.api import Features, SampleSpec
+from genbench.api.errors import DataError
+from genbench.devices.precision import full_float32
 from genbench.extractors.weights import brief
-from genbench.precision import full_float32
-from genbench.types import Features, SampleSpec
 
 _DATA_ALONE = re.compile(
     r"archive_(format|version)|byteorder|(\.data/)?version|\.format_version"

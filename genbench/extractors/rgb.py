@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import fuse_conv_bn_eval
 
+from genbench.api import Features, SampleSpec
+from genbench.devices.precision import full_float32
 from genbench.extractors.resize import Rule
-from genbench.precision import full_float32
-from genbench.types import Features, SampleSpec
 
 CHUNK = 32
 """Pictures that pass through a network at once: the first layers of Inception hold 8 MB of each,

@@ -26,10 +26,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genbench import registry
+from genbench.api import Samples
+from genbench.api.seeding import generator, seed_all
 from genbench.extractors import digits, mnist
-from genbench.seeding import generator, seed_all
-from genbench.storage import pack_tensors, write_bytes, write_text
-from genbench.types import Samples
+from genbench.store import pack_tensors, write_bytes, write_text
 
 SEED = 0
 

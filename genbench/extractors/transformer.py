@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.transforms.functional import normalize
 
-from genbench.errors import DataError, UsageError
+from genbench.api.errors import DataError, UsageError
 from genbench.extractors.resize import ANTIALIASED
 from genbench.extractors.rgb import IMAGENET, RgbExtractor, RgbNetwork
 from genbench.extractors.weights import brief

@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from genbench.errors import DataError, one_line
-from genbench.storage import CannotWrite, make_folder, refused, unpack_state
+from genbench.api.errors import DataError, one_line
+from genbench.store import CannotWrite, make_folder, refused, unpack_state
 
 
 @dataclass(frozen=True)

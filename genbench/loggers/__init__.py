@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.util import find_spec
 
-from genbench.errors import UnknownName, UsageError
+from genbench.api.errors import UnknownName, UsageError
 from genbench.loggers.log import SILENT, Log
 from genbench.loggers.tool import Run
 

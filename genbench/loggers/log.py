@@ -17,8 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from genbench.api import Event, Report
 from genbench.loggers.tool import Point, Run, Tool
-from genbench.types import Event, Report
 
 POINTS = 500
 SECONDS = 5.0

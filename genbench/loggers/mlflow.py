@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 
-from genbench import storage
+from genbench import store
 from genbench.loggers.tool import Run
 
 CARD = "mlflow.json"
@@ -60,7 +60,7 @@ class MLflowLogger(Logger):
 def start(run: Run) -> tuple[MLflowLogger, dict[str, int]]:
     logging.getLogger("mlflow").setLevel(logging.WARNING)  # it announces every table it makes
     # Two jobs that make the tables of a new store at once leave it broken.
-    with storage.lock(storage.cache_folder() / "mlflow"):
+    with store.lock(store.cache_folder() / "mlflow"):
         client = MlflowClient()
         experiment = _experiment(client, run.project)
     found = _found(client, run.folder / CARD)
@@ -72,16 +72,16 @@ def start(run: Run) -> tuple[MLflowLogger, dict[str, int]]:
     made = client.create_run(experiment, run_name=run.name).info.run_id
     logger = MLflowLogger(client, run.project, made)
     logger.log_hyperparams(run.parameters)
-    storage.write_card(run.folder / CARD, {"run": made})
+    store.write_card(run.folder / CARD, {"run": made})
     return logger, {}
 
 
 def _found(client: MlflowClient, path: Path) -> str | None:
     """The run that the card names, where the tracking server knows it."""
     try:
-        card = storage.read_card(path)
+        card = store.read_card(path)
         return None if card is None else str(client.get_run(card["run"]).info.run_id)
-    except (MlflowException, storage.Damaged):
+    except (MlflowException, store.Damaged):
         return None
 
 

@@ -10,7 +10,7 @@ from queue import SimpleQueue
 from threading import Condition, Thread
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from genbench.errors import FAULTS, one_line
+from genbench.api.errors import FAULTS, one_line
 
 if TYPE_CHECKING:
     from lightning_fabric.loggers.logger import Logger

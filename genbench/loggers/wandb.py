@@ -8,7 +8,7 @@ from typing import Any
 import wandb
 from lightning_fabric.loggers.logger import Logger
 
-from genbench import storage
+from genbench import store
 from genbench.loggers.tool import Run
 
 CARD = "wandb.json"
@@ -43,7 +43,7 @@ class WandbLogger(Logger):
         self._run.config.update(dict(params), allow_val_change=True)
 
     def save(self) -> None:
-        storage.write_card(self._path, {"run": self._run.id, "held": self._held})
+        store.write_card(self._path, {"run": self._run.id, "held": self._held})
         for row in self._waiting:
             self._run.log(row)
         self._waiting.clear()
@@ -58,8 +58,8 @@ def start(run: Run) -> tuple[WandbLogger, dict[str, int]]:
     is told everything from the start."""
     path = run.folder / CARD
     try:
-        card = storage.read_card(path) or {}
-    except storage.Damaged:
+        card = store.read_card(path) or {}
+    except store.Damaged:
         card = {}
     opened = wandb.init(
         project=run.project,

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Set
 
 from torch import Tensor
 
+from genbench.api import Estimate
 from genbench.metrics.distances import require_rows
 from genbench.metrics.kept import KeepsFeatures
 from genbench.metrics.manifold import kept_radii
 from genbench.metrics.neighbours import nearest
 from genbench.metrics.resampling import share
-from genbench.types import Estimate
 
 
 def authentic(generated: Tensor, train: Tensor) -> Tensor:

@@ -9,12 +9,12 @@ from collections.abc import Mapping, Set
 import torch
 from torch import Tensor
 
-from genbench.errors import UsageError
+from genbench.api import Estimate
+from genbench.api.errors import UsageError
+from genbench.api.seeding import derive
 from genbench.metrics.distances import require_rows
 from genbench.metrics.kept import KeepsFeatures
 from genbench.metrics.neighbours import nearest
-from genbench.seeding import derive
-from genbench.types import Estimate
 
 COMPONENTS = 64
 """Principal components of the training features that are kept at most, as in dgm-eval."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from genbench.errors import UsageError
+from genbench.api.errors import UsageError
 
 BLOCK_ENTRIES = 2**21
 """Entries of one block: 16 MiB in float64."""

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from genbench.api import Estimate
 from genbench.metrics.kept import KeepsFeatures
 from genbench.metrics.kernel import squared_mmd
-from genbench.types import Estimate
 
 
 def energy_distance(x: Tensor, y: Tensor) -> Estimate:

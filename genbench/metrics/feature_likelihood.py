@@ -8,11 +8,11 @@ from collections.abc import Mapping, Set
 import torch
 from torch import Tensor
 
+from genbench.api import Estimate
+from genbench.api.seeding import generator
 from genbench.metrics.distances import paired, require_rows, row_slices
 from genbench.metrics.kept import KeepsFeatures
 from genbench.metrics.resampling import mean
-from genbench.seeding import generator
-from genbench.types import Estimate
 
 # The numbers of the authors' released code.
 SIZE = 10_000

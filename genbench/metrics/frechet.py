@@ -14,10 +14,10 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from genbench.errors import UsageError
+from genbench.api import Estimate, Features
+from genbench.api.errors import UsageError
 from genbench.metrics import resampling
 from genbench.metrics.distances import row_slices
-from genbench.types import Estimate, Features
 
 Covariance: TypeAlias = npt.NDArray[np.float64]
 

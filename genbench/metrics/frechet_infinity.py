@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from genbench.api import Estimate
+from genbench.api.seeding import generator
 from genbench.metrics.distances import require_rows
 from genbench.metrics.frechet import frechet_distance, gaussian
 from genbench.metrics.kept import KeepsFeatures
-from genbench.seeding import generator
-from genbench.types import Estimate
 
 POINTS = 15
 SMALLEST = 5000

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from genbench.api import Estimate
 from genbench.metrics.kept import KeepsFeatures
 from genbench.metrics.kernel import squared_mmd
 from genbench.metrics.resampling import rescaled
-from genbench.types import Estimate
 
 SIGMA = 10.0
 SCALE = 1000.0

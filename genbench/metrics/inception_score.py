@@ -10,10 +10,10 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
+from genbench.api import Estimate, Features
+from genbench.api.seeding import generator
 from genbench.metrics.distances import require_rows
 from genbench.metrics.resampling import mean
-from genbench.seeding import generator
-from genbench.types import Estimate, Features
 
 
 def inception_scores(logits: Tensor, splits: int = 1) -> Tensor:

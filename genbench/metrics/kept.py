@@ -8,7 +8,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from genbench.types import Features
+from genbench.api import Features
 
 
 class KeepsFeatures(Metric):

@@ -9,10 +9,10 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
+from genbench.api import Estimate
 from genbench.metrics.distances import require_rows, row_slices
 from genbench.metrics.kept import KeepsFeatures
 from genbench.metrics.resampling import jackknife
-from genbench.types import Estimate
 
 Kernel: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 """k of every pair of rows: ``(N, D)``, ``(M, D)`` → ``(N, M)``."""

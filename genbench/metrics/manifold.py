@@ -8,12 +8,12 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from genbench.api import Estimate
 from genbench.metrics.distances import require_rows
 from genbench.metrics.kept import KeepsFeatures
 from genbench.metrics.neighbours import memberships, nearest
 from genbench.metrics.resampling import mean, rescaled, share
-from genbench.storage import hash_tensor
-from genbench.types import Estimate
+from genbench.store import hash_tensor
 
 
 def neighbour_radii(x: Tensor, neighbours: int) -> Tensor:

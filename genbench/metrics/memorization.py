@@ -7,11 +7,11 @@ from collections.abc import Mapping, Set
 import torch
 from torch import Tensor
 
+from genbench.api import Estimate
 from genbench.metrics.distances import euclidean, paired, require_rows, row_slices
 from genbench.metrics.kept import KeepsFeatures
 from genbench.metrics.neighbours import nearest
 from genbench.metrics.resampling import share
-from genbench.types import Estimate
 
 RATIO = 1 / 3
 """A copy is nearer to one training sample than this times its distance to any other."""

@@ -11,10 +11,10 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from genbench.errors import UsageError
+from genbench.api import Estimate, Features
+from genbench.api.errors import UsageError
 from genbench.metrics.distances import euclidean, row_slices
 from genbench.metrics.resampling import over_groups, share
-from genbench.types import Estimate, Features
 
 WITHIN = 3.0
 """Standard deviations from a centre within which a sample is of high quality."""

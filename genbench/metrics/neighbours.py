@@ -28,8 +28,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
+from genbench.devices.precision import full_float32
 from genbench.metrics.distances import BLOCK_ENTRIES, euclidean, paired, row_slices
-from genbench.precision import full_float32
 
 LARGEST = 2.0**80
 """Of |x|²: beyond it float32 may overflow, and nothing is certain."""

@@ -9,10 +9,10 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from genbench.errors import UsageError
+from genbench.api import Estimate, Features
+from genbench.api.errors import UsageError
 from genbench.metrics.frechet import frechet_distance, gaussian
 from genbench.metrics.resampling import share
-from genbench.types import Estimate, Features
 
 
 def class_frechet_distances(

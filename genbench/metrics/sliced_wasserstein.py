@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from genbench.api import Estimate
+from genbench.api.seeding import generator
 from genbench.metrics.distances import row_slices
 from genbench.metrics.kept import KeepsFeatures
 from genbench.metrics.resampling import over_groups
-from genbench.seeding import generator
-from genbench.types import Estimate
 
 
 def sliced_wasserstein(x: Tensor, y: Tensor, directions: Tensor) -> float:

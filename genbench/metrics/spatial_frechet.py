@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Set
 
+from genbench.api import Features
 from genbench.metrics.frechet import FrechetDistance
-from genbench.types import Features
 
 
 class SpatialFrechetDistance(FrechetDistance):

@@ -11,8 +11,8 @@ from torch.nn.functional import normalize
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
+from genbench.api import Estimate, Features
 from genbench.metrics.resampling import mean, rescaled
-from genbench.types import Estimate, Features
 
 
 def vendi_score(x: Tensor) -> Estimate:

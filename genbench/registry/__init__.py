@@ -14,11 +14,11 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
-from genbench.errors import UnknownName, UsageError, one_line
+from genbench.api.errors import UnknownName, UsageError, one_line
 from genbench.registry.faults import PluginError, blaming
 from genbench.registry.options import check_options, require_plain, schema
 from genbench.registry.sources import first_line, hash_source, source_file, source_hash
-from genbench.storage import fingerprint
+from genbench.store import fingerprint
 
 __all__ = [
     "GROUPS",

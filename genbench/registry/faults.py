@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from genbench.errors import GenbenchError, one_line
+from genbench.api.errors import GenbenchError, one_line
 
 
 class PluginError(GenbenchError):

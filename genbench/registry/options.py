@@ -6,9 +6,9 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from genbench.errors import UsageError, did_you_mean
+from genbench.api.errors import UsageError, did_you_mean
 from genbench.registry.faults import PluginError, blaming
-from genbench.storage import canonical
+from genbench.store import canonical
 
 
 def schema(factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:

@@ -10,8 +10,8 @@ import sys
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
-from genbench.errors import UsageError, one_line
-from genbench.storage import fingerprint
+from genbench.api.errors import UsageError, one_line
+from genbench.store import fingerprint
 
 
 def source_hash(module: str, what: str) -> str:

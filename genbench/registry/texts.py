@@ -9,7 +9,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-from genbench.errors import DataError, GenbenchError, UnknownName, UsageError, one_line
+from genbench.api.errors import DataError, GenbenchError, UnknownName, UsageError, one_line
 from genbench.registry import Registry, blaming
 
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from genbench.errors import UsageError, did_you_mean
+from genbench.api.errors import UsageError, did_you_mean
 
 Content = TypeVar("Content", bound=BaseModel)
 

@@ -7,14 +7,17 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from genbench.protocol import Protocol, brief, name_of
+from genbench.analysis.comparison import Table
+from genbench.analysis.diagnostics import trainings
+from genbench.analysis.entrants import floor_of
+from genbench.rendering.web import html_table
 from genbench.report import panels
 from genbench.report.curves import snapshot_curves
 from genbench.report.figures import Key, key
 from genbench.report.panels import Panel
 from genbench.report.planes import Plane, precision_recall_plane, quality_planes
-from genbench.results import Record
-from genbench.tables import Table, floor_of, html_table, trainings
+from genbench.store.protocol import Protocol, brief, name_of
+from genbench.store.records import Record
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,10 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from genbench.analysis.diagnostics import Training
+from genbench.analysis.entrants import is_collapsed
 from genbench.report.figures import CROWD, crossed, log_axis, look, named, ringed, svg, thousands
-from genbench.results import Record
-from genbench.tables import Training, is_collapsed
+from genbench.store.records import Record
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

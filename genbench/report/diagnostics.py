@@ -11,13 +11,15 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from genbench import storage
-from genbench.errors import DataError
+from genbench import store
+from genbench.analysis.diagnostics import Training, trainings
+from genbench.analysis.entrants import is_collapsed
+from genbench.analysis.protocols import by_protocol
+from genbench.api import REAL
+from genbench.api.errors import DataError
 from genbench.report.curves import Curve, history_curves
 from genbench.report.figures import Key, key
-from genbench.results import Record
-from genbench.tables import Training, by_protocol, is_collapsed, trainings
-from genbench.types import REAL
+from genbench.store.records import Record
 
 QUANTITIES = {"loss": "loss", "gradient_norm": "gradient norm"}
 COLUMNS = ("images", "player", *QUANTITIES)
@@ -82,11 +84,11 @@ def _family(
 
 
 def read_history(record: Record) -> pd.DataFrame:
-    """The history of a run. Raises ``DataError`` that says what is missing, ``storage.Damaged``."""
+    """The history of a run. Raises ``DataError`` that says what is missing, ``store.Damaged``."""
     if "history" not in record.files:
         raise DataError("no history stored")
     path = Path(record.files["history"])
-    artefact = storage.read_artefact(path)
+    artefact = store.read_artefact(path)
     if artefact is None:
         raise DataError(f"{path.name}: no such file")
     try:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
-from genbench import storage
-from genbench.errors import DataError
+from genbench import store
+from genbench.api.errors import DataError
 from genbench.report.samples import embedded, sheet, tile
 
 
@@ -31,8 +31,8 @@ class Neighbours:
 
 
 def read_neighbours(path: Path) -> Neighbours:
-    """What the runner left there. Raises ``DataError`` where it is nothing, ``storage.Damaged``."""
-    artefact = storage.read_artefact(path)
+    """What the runner left there. Raises ``DataError`` where it is nothing, ``store.Damaged``."""
+    artefact = store.read_artefact(path)
     if artefact is None:
         raise DataError(f"{path.name}: no such file")
     data, card = artefact

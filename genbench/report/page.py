@@ -12,12 +12,16 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
-from genbench import verdict
+from genbench.analysis.claims import offered
+from genbench.analysis.comparison import comparison
+from genbench.analysis.diagnostics import diagnostics
+from genbench.analysis.verdict import applicable
+from genbench.rendering import verdict
+from genbench.rendering.web import html_table
 from genbench.report.chapter import chapter, commands
 from genbench.report.diagnostics import families
-from genbench.results import Record, read_records
-from genbench.storage import write_text
-from genbench.tables import comparison, diagnostics, html_table
+from genbench.store import write_text
+from genbench.store.records import Record, read_records
 
 MOST_NAMED = 20
 """Entries that the head of the page names."""
@@ -28,8 +32,8 @@ def write_report(folders: Sequence[Path], out: Path) -> None:
 
     History and sample files that are missing or unreadable are named on the page.
 
-    Raises ``DataError`` where a folder holds no records, ``storage.Damaged`` where a file is not as
-    it was written, ``storage.CannotWrite`` where ``out`` cannot be.
+    Raises ``DataError`` where a folder holds no records, ``store.Damaged`` where a file is not as
+    it was written, ``store.CannotWrite`` where ``out`` cannot be.
     """
     records = [located(record, folder) for folder in folders for record in read_records(folder)]
     write_text(out, page(records))
@@ -62,7 +66,7 @@ def page(records: Sequence[Record]) -> str:
         title=" and ".join(dict.fromkeys(table.title for table in tables)) or "no records",
         facts=facts(records),
         commands=commands(records),
-        verdicts=verdict.applicable(records, verdict.offered()[0]),
+        verdicts=applicable(records, offered()[0]),
         chapters=[
             chapter(table, table.title if len(tables) > 1 else "Comparison") for table in tables
         ],

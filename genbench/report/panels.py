@@ -8,12 +8,13 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from genbench.errors import DataError
+from genbench.analysis.diagnostics import Training
+from genbench.analysis.entrants import Entrant
+from genbench.api.errors import DataError
 from genbench.report.neighbours import pairs_on_page, read_neighbours
 from genbench.report.passages import TITLES, read_frames, strip_on_page
 from genbench.report.samples import Preview, limits, picture, read_preview
-from genbench.results import Record
-from genbench.tables import Entrant, Training
+from genbench.store.records import Record
 
 
 @dataclass(frozen=True)

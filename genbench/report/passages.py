@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
-from genbench import storage
-from genbench.errors import DataError
+from genbench import store
+from genbench.api.errors import DataError
 from genbench.report.figures import INK, svg
 from genbench.report.samples import TILE_PIXELS, Preview, embedded, limits, plane, sheet, tile
 
@@ -65,8 +65,8 @@ class Frames:
 
 def read_frames(path: Path) -> Frames:
     """The passage in a safetensors file. Raises ``DataError`` where there is none,
-    ``storage.Damaged``."""
-    artefact = storage.read_artefact(path)
+    ``store.Damaged``."""
+    artefact = store.read_artefact(path)
     if artefact is None:
         raise DataError(f"{path.name}: no such file")
     data, card = artefact

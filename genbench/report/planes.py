@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
+from genbench.analysis.columns import Column
+from genbench.analysis.entrants import Entrant, floor_of, is_collapsed
 from genbench.report.figures import INK, crossed, log_axis, look, named, ringed, svg
-from genbench.results import Record
-from genbench.tables import Column, Entrant, floor_of, is_collapsed
+from genbench.store.records import Record
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -15,8 +15,8 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from genbench import storage
-from genbench.errors import DataError
+from genbench import store
+from genbench.api.errors import DataError
 from genbench.report.figures import INK, svg
 
 if TYPE_CHECKING:
@@ -46,8 +46,8 @@ class Preview:
 
 def read_preview(path: Path) -> Preview:
     """The first samples of a safetensors file. Raises ``DataError`` that says what is missing,
-    ``storage.Damaged``."""
-    if storage.read_artefact(path) is None:
+    ``store.Damaged``."""
+    if store.read_artefact(path) is None:
         raise DataError(f"{path.name}: no such file")
     try:
         with safe_open(path, framework="numpy") as file:

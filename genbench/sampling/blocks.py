@@ -18,10 +18,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from genbench.errors import NonFiniteSamples
-from genbench.ranks import gather
-from genbench.seeding import seed_all
-from genbench.types import Condition, Event, GenerativeModel, Report, SampleSpec
+from genbench.api import Condition, Event, GenerativeModel, Report, SampleSpec
+from genbench.api.errors import NonFiniteSamples
+from genbench.api.seeding import seed_all
+from genbench.devices.ranks import gather
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

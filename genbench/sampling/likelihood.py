@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from genbench.ranks import gather
+from genbench.api import Event, GenerativeModel, Report, Samples
+from genbench.api.seeding import seed_all
+from genbench.devices.ranks import gather
 from genbench.sampling.blocks import BLOCK
-from genbench.seeding import seed_all
-from genbench.types import Event, GenerativeModel, Report, Samples
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

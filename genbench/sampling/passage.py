@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from genbench.errors import NonFiniteSamples, UsageError
+from genbench.api import GenerativeModel, Samples, SampleSpec
+from genbench.api.errors import NonFiniteSamples, UsageError
+from genbench.api.seeding import seed_all
 from genbench.sampling.blocks import BLOCK, Given
-from genbench.seeding import seed_all
-from genbench.types import GenerativeModel, Samples, SampleSpec
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

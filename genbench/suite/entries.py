@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from genbench import registry
-from genbench.errors import UnknownName, UsageError
+from genbench.api import REAL, Variant
+from genbench.api.errors import UnknownName, UsageError
 from genbench.registry import PluginError
-from genbench.storage import fingerprint
+from genbench.store import fingerprint
 from genbench.suite.file import EntrySection, Precision, SuiteFile
-from genbench.types import REAL, Variant
 
 
 @dataclass(frozen=True)

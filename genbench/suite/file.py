@@ -15,7 +15,7 @@ from pydantic import (
     ValidationError,
 )
 
-from genbench.errors import UsageError
+from genbench.api.errors import UsageError
 from genbench.registry.validation import message, validated
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from genbench import registry
-from genbench.errors import UsageError
+from genbench.api.errors import UsageError
 from genbench.registry.texts import read_toml, titles
 from genbench.suite.file import SuiteFile, parse
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from genbench import registry
-from genbench.errors import UsageError, did_you_mean
+from genbench.api.errors import UsageError, did_you_mean
 from genbench.registry import PluginError
 from genbench.suite.entries import trained
 from genbench.suite.file import EntrySection, SuiteFile, TrainOverride, parse

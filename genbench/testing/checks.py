@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 from unittest import SkipTest
 
-from genbench.errors import GenbenchError, UsageError, one_line
+from genbench.api.errors import GenbenchError, UsageError, one_line
 
 if TYPE_CHECKING:
     import pytest

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from genbench import registry
+from genbench.api import Samples, SampleSpec
 from genbench.testing.checks import Check
 from genbench.testing.signature import OPTIONS, wrong_options
-from genbench.types import Samples, SampleSpec
 
 LOOKED_AT = 4096
 """Samples, spread evenly over the set."""

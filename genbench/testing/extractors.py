@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from genbench import registry
+from genbench.api import FeatureExtractor, Features, Samples, SampleSpec
 from genbench.data import open_samples
 from genbench.testing.checks import DATA, Check, all_refused
 from genbench.testing.signature import OPTIONS, wrong_options
-from genbench.types import FeatureExtractor, Features, Samples, SampleSpec
 
 COUNT = 24
 """Samples that are embedded; batches are of two thirds of them."""

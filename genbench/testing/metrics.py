@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 
 from genbench import registry
+from genbench.api import Estimate, Features, Metric, Samples, TensorSamples
+from genbench.api.seeding import generator
 from genbench.data import open_samples
 from genbench.evaluation import embed
-from genbench.seeding import generator
 from genbench.testing.checks import Check
 from genbench.testing.signature import OPTIONS, wrong_options
-from genbench.types import Estimate, Features, Metric, Samples, TensorSamples
 
 SIDES = ("train", "reference", "generated")
 COUNT = 400

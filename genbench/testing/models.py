@@ -13,15 +13,15 @@ import torch
 from torch import Tensor, nn
 
 from genbench import registry
+from genbench.api import GenerativeModel, Progress, TensorSamples, Variant
+from genbench.api.errors import UsageError
+from genbench.api.seeding import derive, generator
 from genbench.data import open_samples
-from genbench.errors import UsageError
 from genbench.sampling import BLOCK
-from genbench.seeding import derive, generator
 from genbench.testing.checks import DATA, Check, all_refused
 from genbench.testing.processes import Together
 from genbench.testing.signature import OPTIONS, wrong_options
 from genbench.testing.trial import BATCH, INTERRUPTED, SEED, STEPS, Trial, differing
-from genbench.types import GenerativeModel, Progress, TensorSamples, Variant
 
 COMPANY_TOLERANCE = 1e-4
 """Absolute and relative, of a value in the model's view: other companions may change the last bits

@@ -11,15 +11,15 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from unittest import SkipTest
 
-from genbench.errors import GenbenchError
-from genbench.executors.launch import on_ranks
-from genbench.ranks import Ranks
-from genbench.runner import Host
+from genbench.api import Report, TensorSamples
+from genbench.api.errors import GenbenchError
+from genbench.devices.hardware import Host
+from genbench.devices.launch import on_ranks
+from genbench.devices.ranks import Ranks
 from genbench.testing.checks import KEPT, Check
 from genbench.testing.source import Source, source_of
 from genbench.testing.trial import PLAN, Trial, brisk
 from genbench.training import loop
-from genbench.types import Report, TensorSamples
 
 
 @dataclass(frozen=True)

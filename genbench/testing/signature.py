@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from genbench.errors import UsageError
+from genbench.api.errors import UsageError
 from genbench.registry import check_options, schema
 
 OPTIONS = "are keyword-only and annotated, with valid defaults"

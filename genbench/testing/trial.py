@@ -17,13 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from genbench import sampling
-from genbench.errors import GenbenchError
-from genbench.ranks import Ranks
-from genbench.runner import Host
-from genbench.seeding import seed_all
-from genbench.suite import Precision
-from genbench.training import checkpoint, loop
-from genbench.types import (
+from genbench.api import (
     Batch,
     Condition,
     Event,
@@ -33,6 +27,12 @@ from genbench.types import (
     TensorSamples,
     Turn,
 )
+from genbench.api.errors import GenbenchError
+from genbench.api.seeding import seed_all
+from genbench.devices.hardware import Host
+from genbench.devices.ranks import Ranks
+from genbench.suite import Precision
+from genbench.training import checkpoint, loop
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

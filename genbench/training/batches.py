@@ -10,8 +10,8 @@ from math import prod
 import torch
 from torch import Tensor
 
-from genbench.seeding import generator
-from genbench.types import Batch, Samples, TensorSamples
+from genbench.api import Batch, Samples, TensorSamples
+from genbench.api.seeding import generator
 
 RESIDENT_BYTES = 2 << 30
 """Samples up to this size live whole on the training device."""

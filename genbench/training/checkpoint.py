@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
-from genbench import storage
-from genbench.errors import GenbenchError
+from genbench import store
+from genbench.api.errors import GenbenchError
 
 WEIGHTS = ("ema", "raw")
 """What each snapshot is kept of."""
@@ -27,7 +27,7 @@ def save_state(folder: Path, state: Mapping[str, Any]) -> None:
     the two take turns between two files, and the newer valid one counts."""
     newest = _newest(folder)
     slot = 1 - newest[0] if newest else 0
-    storage.write_artefact(_slot(folder, slot), storage.pack_state(state), {"step": state["step"]})
+    store.write_artefact(_slot(folder, slot), store.pack_state(state), {"step": state["step"]})
 
 
 def load_state(folder: Path) -> dict[str, Any] | None:
@@ -40,7 +40,7 @@ def load_state(folder: Path) -> dict[str, Any] | None:
         return None
     slot, data = newest
     try:
-        state = storage.unpack_state(data)
+        state = store.unpack_state(data)
         if state.keys() == STATE:
             return state
     except Exception:  # torch raises anything on what it did not write
@@ -52,29 +52,29 @@ def clear_state(folder: Path) -> None:
     """Remove the state of a training that has finished: its snapshots and history stand."""
     for slot in (0, 1):
         path = _slot(folder, slot)
-        storage.remove(storage.card_path(path), path)
+        store.remove(store.card_path(path), path)
 
 
 def save_snapshot(folder: Path, images: int, weights: str, tensors: Mapping[str, Tensor]) -> None:
     """Store one set of ``WEIGHTS`` as safetensors."""
-    data = storage.pack_tensors(tensors)
-    storage.write_artefact(snapshot_path(folder, images, weights), data, {"images": images})
+    data = store.pack_tensors(tensors)
+    store.write_artefact(snapshot_path(folder, images, weights), data, {"images": images})
 
 
 def load_snapshot(folder: Path, images: int, weights: str) -> dict[str, Tensor]:
-    """The inverse of ``save_snapshot``. Raises ``storage.Damaged`` when it is not there whole,
+    """The inverse of ``save_snapshot``. Raises ``store.Damaged`` when it is not there whole,
     ``GenbenchError`` when it is something else."""
     path = snapshot_path(folder, images, weights)
-    data, _ = storage.require_artefact(path)
+    data, _ = store.require_artefact(path)
     try:
-        return storage.unpack_tensors(data)
+        return store.unpack_tensors(data)
     except Exception as error:  # safetensors and torch raise anything on what they did not write
         raise GenbenchError(f"{path} holds no tensors: remove it") from error
 
 
 def snapshot_hash(folder: Path, images: int, weights: str) -> str:
     """The SHA-256 of a snapshot that can be loaded, as its card has it."""
-    card = storage.read_card(storage.card_path(snapshot_path(folder, images, weights)))
+    card = store.read_card(store.card_path(snapshot_path(folder, images, weights)))
     assert card is not None
     return str(card["sha256"])
 
@@ -94,7 +94,7 @@ def parts(folder: Path, snapshots: Sequence[int]) -> Iterator[Path]:
 def reopen(folder: Path) -> None:
     """A part of it is lost: the training is to start anew, which leaves the same bits again."""
     clear_state(folder)
-    storage.remove(folder / OUTCOME)
+    store.remove(folder / OUTCOME)
 
 
 def _slot(folder: Path, slot: int) -> Path:
@@ -105,8 +105,8 @@ def _newest(folder: Path) -> tuple[int, bytes] | None:
     found: list[tuple[int, int, bytes]] = []
     for slot in (0, 1):
         try:
-            artefact = storage.read_artefact(_slot(folder, slot))
-        except storage.Damaged:
+            artefact = store.read_artefact(_slot(folder, slot))
+        except store.Damaged:
             continue
         if artefact is not None:
             found.append((artefact[1]["step"], slot, artefact[0]))

@@ -7,7 +7,7 @@ import math
 import torch
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from genbench.types import GenerativeModel
+from genbench.api import GenerativeModel
 
 
 def decay(halflife: float, batch: int, step: int) -> float:

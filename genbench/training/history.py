@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from genbench.types import Progress
+from genbench.api import Progress
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,15 +14,15 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from genbench import storage
-from genbench.errors import GenbenchError, one_line
+from genbench import store
+from genbench.api import Event, GenerativeModel, Progress, Report, Samples, Turn
+from genbench.api.errors import GenbenchError, one_line
+from genbench.api.seeding import seed_all
+from genbench.devices.ranks import gather
 from genbench.loggers import SILENT, Log
-from genbench.ranks import gather
-from genbench.seeding import seed_all
 from genbench.training import checkpoint, ema
 from genbench.training.batches import Order, dequantize, flip, loader
 from genbench.training.history import History
-from genbench.types import Event, GenerativeModel, Progress, Report, Samples, Turn
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -100,7 +100,7 @@ def train(
 def outcome(folder: Path) -> Outcome | None:
     """How the training in ``folder`` ended; ``None`` while it has not."""
     path = folder / checkpoint.OUTCOME
-    card = storage.read_card(path)
+    card = store.read_card(path)
     if card is None:
         return None
     try:
@@ -313,7 +313,7 @@ class _Training:
         """Raises ``GenbenchError`` where the ranks' weights have parted."""
         if self.fabric.world_size == 1:
             return
-        mine = int(storage.hash_tensor(*self.model.parameters()), 16) >> 1
+        mine = int(store.hash_tensor(*self.model.parameters()), 16) >> 1
         hashes = gather(self.fabric, torch.tensor(mine, device=self.fabric.device))
         if bool((hashes != hashes[0]).any()):
             raise GenbenchError(
@@ -340,8 +340,8 @@ class _Training:
         self.log.end(self.history.rows)
         if self.fabric.is_global_zero:
             text = self.history.frame().to_csv(index=False)
-            storage.write_artefact(self.folder / checkpoint.HISTORY, text.encode(), {})
-            storage.write_card(self.folder / checkpoint.OUTCOME, asdict(result))
+            store.write_artefact(self.folder / checkpoint.HISTORY, text.encode(), {})
+            store.write_card(self.folder / checkpoint.OUTCOME, asdict(result))
             checkpoint.clear_state(self.folder)
         self.fabric.barrier()
         return result

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from genbench import registry
-from genbench.types import Categorical, Condition, SampleSpec
+from genbench.api import Categorical, Condition, SampleSpec
 
 LABELS = {"label": Categorical(5)}
 DIGITS = SampleSpec("image", (1, 8, 8), 17, LABELS)

@@ -14,7 +14,7 @@ from baselines.consistency import Consistency, pseudo_huber
 from baselines.labels import Labels
 from baselines.learning import Learning
 from baselines.schedules import NoiseLevels
-from genbench.types import Batch, Progress, SampleSpec
+from genbench.api import Batch, Progress, SampleSpec
 
 POINTS = SampleSpec("points", (2,), None)
 SIGMA_MIN = 0.002

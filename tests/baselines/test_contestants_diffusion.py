@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from baselines.schedules import VE
 from genbench import registry
-from genbench.errors import UsageError
-from genbench.types import Batch, Progress, SampleSpec, Variant
+from genbench.api import Batch, Progress, SampleSpec, Variant
+from genbench.api.errors import UsageError
 
 Way = tuple[str, dict[str, Any], dict[str, Any]]
 WAYS: list[Way] = [

@@ -8,8 +8,8 @@ import pytest
 import torch
 from diffusions import DIGITS, POINTS, TRAINED, build, sample
 
-from genbench.errors import UsageError
-from genbench.types import SampleSpec
+from genbench.api import SampleSpec
+from genbench.api.errors import UsageError
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,8 @@ from baselines.networks.mlp import MLP
 from baselines.predictions import CLEAN, EPSILON, Prediction, V, edm, min_snr
 from baselines.schedules import VE, VP, LinearBetas, NoiseLevels, Schedule
 from baselines.variational import bound
+from genbench.api import Batch, Condition, Progress, SampleSpec
 from genbench.registry import check_options
-from genbench.types import Batch, Condition, Progress, SampleSpec
 
 START = Progress(0, 0, 1000)
 POINTS = SampleSpec("points", (2,), None)

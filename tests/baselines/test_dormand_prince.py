@@ -14,7 +14,7 @@ from baselines.samplers import DormandPrince, Selectable, integrate, path, veloc
 from baselines.samplers.dormand_prince import DORMAND_PRINCE, Adaptive
 from baselines.samplers.runge_kutta import combine
 from baselines.schedules import VP
-from genbench.errors import GenbenchError
+from genbench.api.errors import GenbenchError
 
 BOTH_ENDS = {name: f64(schedule.t_max, 2e-3) for name, schedule in EVERY_ODE.items()}
 

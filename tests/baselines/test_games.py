@@ -20,7 +20,7 @@ from baselines.games import (
 )
 from baselines.labels import conditions_of, labels_of
 from baselines.learning import decayed
-from genbench.types import Progress
+from genbench.api import Progress
 
 
 @pytest.fixture(autouse=True)

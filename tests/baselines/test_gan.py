@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from baselines.games import LOSSES
 from baselines.gan import Gan, gan
 from baselines.networks.gan import WEIGHTED, Discriminator
-from genbench.errors import UsageError
+from genbench.api import Batch, Progress, SampleSpec, Turn
+from genbench.api.errors import UsageError
 from genbench.registry import check_options
-from genbench.types import Batch, Progress, SampleSpec, Turn
 
 DIGITS = SampleSpec("image", (1, 8, 8), levels=17)
 POINTS = SampleSpec("points", (2,), levels=None)

@@ -11,8 +11,8 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from genbench import registry
-from genbench.errors import UsageError
-from genbench.types import Batch, Categorical, GenerativeModel, Progress, SampleSpec
+from genbench.api import Batch, Categorical, GenerativeModel, Progress, SampleSpec
+from genbench.api.errors import UsageError
 
 NAMES = ["gan", "dcgan", "wgan-gp", "sngan", "vae"]
 CRITICS = ["wgan-gp", "sngan"]

@@ -10,7 +10,7 @@ from baselines.networks import dcgan, gan, resnet_gan
 from baselines.networks.batch_norm import BatchNorm
 from baselines.networks.dcgan import halved
 from baselines.networks.spectral_norm import normalise_spectra
-from genbench.errors import UsageError
+from genbench.api.errors import UsageError
 
 SHAPES = [(1, 8, 8), (3, 32, 32), (2, 28), (1, 8, 16, 8), (2,)]
 

@@ -17,8 +17,8 @@ from baselines.labels import Labels, class_count
 from baselines.learning import Learning
 from baselines.predictions import EPSILON, Prediction, V, edm, velocity
 from baselines.schedules import VP, LinearBetas, NoiseLevels, OptimalTransport, Schedule
-from genbench.errors import UsageError
-from genbench.types import Categorical, SampleSpec
+from genbench.api import Categorical, SampleSpec
+from genbench.api.errors import UsageError
 
 SPEC = SampleSpec("points", (2,), None, {"label": Categorical(3)})
 MEANS = torch.tensor([[0.8, 0.1], [-0.6, 0.5], [0.1, -0.9]], dtype=torch.float64)

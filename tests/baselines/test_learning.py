@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from baselines.learning import Learning
-from genbench.types import Progress
+from genbench.api import Progress
 
 
 def rates(learning: Learning, steps: int = 1001) -> list[float]:

@@ -14,7 +14,7 @@ from torch import Tensor
 from baselines.denoisers import Denoiser
 from baselines.likelihood import bits_per_dim, log_likelihood
 from baselines.schedules import VP, Schedule
-from genbench.types import SampleSpec
+from genbench.api import SampleSpec
 
 END = 1e-3
 POINTS = SampleSpec("points", (2,), levels=None)

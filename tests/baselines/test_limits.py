@@ -31,7 +31,7 @@ from baselines.schedules import (
     drift_and_diffusion,
 )
 from baselines.score_sde import ScoreSde
-from genbench.types import Batch, SampleSpec
+from genbench.api import Batch, SampleSpec
 
 POINTS = SampleSpec("points", (2,), None)
 LEARNING = Learning(1e-3)

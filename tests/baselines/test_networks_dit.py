@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from baselines.networks import denoising_network
 from baselines.networks.dit import DiT, sincos_positions
 from baselines.networks.layers import Sinusoids
-from genbench.errors import UsageError
-from genbench.types import SampleSpec
+from genbench.api import SampleSpec
+from genbench.api.errors import UsageError
 
 SHAPES = [(2, 16), (1, 8, 8), (3, 8, 12), (1, 8, 4, 4)]
 

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from baselines.networks import denoising_network
 from baselines.networks.pretrained import Pretrained, load_pretrained, resolve
-from genbench.errors import UsageError
-from genbench.types import Categorical, SampleSpec
+from genbench.api import Categorical, SampleSpec
+from genbench.api.errors import UsageError
 
 CIFAR10 = {
     "sample_size": 32,

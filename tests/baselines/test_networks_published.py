@@ -17,7 +17,7 @@ from baselines.networks import DESIGNS, denoising_network
 from baselines.networks.blocks import BOX, Attention, Block, Blurred, Halved, Resample, Style
 from baselines.networks.layers import Fourier, Sinusoids
 from baselines.networks.published import PublishedUNet
-from genbench.types import SampleSpec
+from genbench.api import SampleSpec
 
 README = Path(__file__).parents[2] / "baselines" / "README.md"
 

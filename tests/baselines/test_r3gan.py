@@ -16,9 +16,9 @@ from baselines.augmentation import augment
 from baselines.networks.r3gan import Block
 from baselines.networks.stylegan2 import judged
 from baselines.r3gan import R3Gan, r3gan
-from genbench.errors import UsageError
+from genbench.api import Batch, Categorical, Progress, SampleSpec
+from genbench.api.errors import UsageError
 from genbench.registry import check_options
-from genbench.types import Batch, Categorical, Progress, SampleSpec
 
 SHAPES = [(1, 8, 8), (1, 28, 28), (3, 32, 32), (2, 12, 28), (2, 32), (1, 4, 8, 8), (2,)]
 TINY: dict[str, Any] = {"channels": 4, "max_channels": 8, "blocks": 1, "latent": 6}

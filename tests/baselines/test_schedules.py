@@ -22,7 +22,7 @@ from baselines.schedules import (
     on,
     transition,
 )
-from genbench.errors import UsageError
+from genbench.api.errors import UsageError
 
 CONTINUOUS = [VP(), SubVP(), VE(0.01, 50.0), OptimalTransport()]
 T = torch.linspace(1e-3, 1, 50, dtype=torch.float64)

@@ -14,11 +14,11 @@ from baselines.networks.stylegan2 import (
     Generator,
 )
 from baselines.stylegan2_ada import StyleGan2Ada, stylegan2_ada
-from genbench.errors import UsageError
+from genbench.api import Batch, Categorical, Progress, SampleSpec
+from genbench.api.errors import UsageError
 from genbench.registry import check_options
 from genbench.testing.checks import KEPT
 from genbench.testing.models import model_checks
-from genbench.types import Batch, Categorical, Progress, SampleSpec
 
 SHAPES = [(1, 8, 8), (1, 28, 28), (3, 32, 32), (2, 12, 28), (2, 32), (1, 4, 8, 8), (1, 7, 7)]
 TINY: dict[str, Any] = {"channels": 2, "max_channels": 4, "latent": 6}

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from genbench import registry
+from genbench.api import Categorical, GenerativeModel, SampleSpec
 from genbench.data import open_samples
 from genbench.suite import Entry, SuiteFile, Training, load, trainings
 from genbench.training import ema
-from genbench.types import Categorical, GenerativeModel, SampleSpec
 
 SUITES = sorted(
     file.name.removesuffix(".toml")

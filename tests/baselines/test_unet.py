@@ -14,8 +14,8 @@ from baselines.networks import denoising_network
 from baselines.networks.blocks import CONVOLUTIONS, WHOLE_PRODUCTS, Attention, Doubled, attend
 from baselines.networks.layers import Sinusoids, TimeSignals
 from baselines.networks.unet import UNet
-from genbench.errors import UsageError
-from genbench.types import SampleSpec
+from genbench.api import SampleSpec
+from genbench.api.errors import UsageError
 
 SHAPES = [
     (1, 8),

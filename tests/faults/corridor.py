@@ -14,12 +14,12 @@ from click.testing import CliRunner, Result
 from genbench import registry
 from genbench.cli import main
 from genbench.executors import local
+from genbench.experiment import real
 from genbench.report import page
 from genbench.report.diagnostics import read_history
 from genbench.report.neighbours import read_neighbours
 from genbench.report.samples import read_preview
-from genbench.results import Record, read_records
-from genbench.runner import real
+from genbench.store.records import Record, read_records
 
 TOY = Path(__file__).parents[1] / "plugins" / "toy.py"
 

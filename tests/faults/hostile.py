@@ -152,9 +152,9 @@ def files(canary: Path) -> dict[str, Callable[[], bytes]]:
         "eval.pt": lambda: torch_zip(b"c__builtin__\neval\n(V" + code.encode() + b"\ntR."),
         "deep.pt": lambda: torch_zip(b"\x80\x02" + b"(" * 200_000 + b"l" * 200_000 + b"."),
         "endless-memo.pt": lambda: torch_zip(b"\x80\x02" + b"]r\xff\xff\xff\x7f" * 1000 + b"."),
-        "short-storage.pt": lambda: with_record(weights, "data/0", b"\0" * 8),
-        "long-storage.pt": lambda: with_record(weights, "data/0", b"\0" * 10_000),
-        "no-storage.pt": lambda: torch_zip(_record(weights, "data.pkl")),
+        "short-store.pt": lambda: with_record(weights, "data/0", b"\0" * 8),
+        "long-store.pt": lambda: with_record(weights, "data/0", b"\0" * 10_000),
+        "no-store.pt": lambda: torch_zip(_record(weights, "data.pkl")),
         "cut.pt": lambda: weights[: len(weights) // 2],
         "objects.npy": lambda: array(objects),
         "objects-structured.npy": lambda: array(

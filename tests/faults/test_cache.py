@@ -22,12 +22,13 @@ from pydantic import ValidationError
 
 from genbench import evaluation, registry, sampling, suite
 from genbench.data import open_samples
+from genbench.devices.hardware import Host
+from genbench.experiment import Bench, bench, jobs, trained
+from genbench.experiment.context import open_cached
 from genbench.extractors import digits as digits_module
 from genbench.extractors import inception as inception_module
 from genbench.metrics.frechet import FrechetDistance
 from genbench.registry import source_hash
-from genbench.runner import Bench, Host, bench, jobs, trained
-from genbench.runner.bench import open_cached
 from genbench.suite import Entry, Score, Training
 from genbench.suite.file import Likelihood, Snapshots
 from genbench.training import loop

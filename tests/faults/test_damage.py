@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from corridor import call, comparable, in_this_process, write_suite
 
-from genbench import results, storage
+from genbench import store
 from genbench.cli.suites import REPORT, TABLE
-from genbench.results import MARKER, RECORDS
-from genbench.storage import Damaged
+from genbench.store import Damaged, records
+from genbench.store.records import MARKER, RECORDS
 
 CUTS, FLIPS = 50, 1000
 
@@ -74,17 +74,17 @@ def test_every_kind_of_file_is_known(finished: Path) -> None:
 def reader(folder: Path, path: Path) -> Callable[[], object]:
     """What reads ``path`` first of all: it is to raise ``Damaged``."""
     if path.name == RECORDS:
-        return lambda: results.read_records(folder)
+        return lambda: records.read_records(folder)
     if path.name in (TABLE, REPORT):
 
         def look() -> None:
-            if not results.sealed(folder)[path.name]:
+            if not records.sealed(folder)[path.name]:
                 raise Damaged(str(path))
 
         return look
     if path.suffix == ".json":
-        return lambda: storage.read_card(path)
-    return lambda: storage.read_artefact(path)
+        return lambda: store.read_card(path)
+    return lambda: store.read_artefact(path)
 
 
 def test_every_cut_and_every_flipped_bit_is_found_and_named(finished: Path, tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def damage(folder: Path, pattern: str, stream: random.Random) -> Path:
 def unjudged(path: Path, damaged: list[Path]) -> bool:
     """Whether what holds the checksum of ``path`` is damaged itself, and named for both."""
     return any(
-        other == storage.card_path(path) or (other.name, path.parent) == (MARKER, other.parent)
+        other == store.card_path(path) or (other.name, path.parent) == (MARKER, other.parent)
         for other in damaged
         if other != path
     )
@@ -157,7 +157,7 @@ def test_a_run_names_what_is_damaged_and_mends_it(
             assert "anew" in lines[0]
     assert "damaged" not in again.stderr
     assert comparable(out) == comparable(finished)
-    assert list(storage.damaged(out)) == []
+    assert list(store.damaged(out)) == []
     # The very files, but for those that hold a time.
     assert [p.relative_to(out) for p in files(out)] == [
         p.relative_to(finished) for p in files(finished)
@@ -183,7 +183,7 @@ def test_training_again_mends_a_training(kind: str, finished: Path, tmp_path: Pa
         assert done.exit_code == 0, done.output
         assert sum(f"{path} is damaged" in line for line in done.stderr.splitlines()) == 1
         assert {p: p.read_bytes() for p in whole} == whole
-        assert list(storage.damaged(tmp_path)) == []
+        assert list(store.damaged(tmp_path)) == []
 
 
 def test_another_training_is_not_mended(tmp_path: Path) -> None:

@@ -23,10 +23,10 @@ from disk import Call, watched
 from torchvision import datasets
 
 import genbench
-from genbench import storage
-from genbench.data.arrays import save_npz
-from genbench.results import RECORDS, read_records
-from genbench.types import SampleSpec, TensorSamples
+from genbench import store
+from genbench.api import SampleSpec, TensorSamples
+from genbench.io.arrays import save_npz
+from genbench.store.records import RECORDS, read_records
 
 PACKAGE = str(Path(genbench.__file__).parent)
 RGB = TensorSamples(
@@ -76,7 +76,7 @@ def assert_told(done: Result, fault: Fault) -> None:
 
 
 def assert_intact(folder: Path) -> None:
-    assert list(storage.damaged(folder)) == []
+    assert list(store.damaged(folder)) == []
     if (folder / RECORDS).exists():
         read_records(folder)
 
@@ -224,14 +224,14 @@ from genbench.training import loop
 
 registry.add_plugin_file(Path({str(TOY)!r}))
 loop.CHECKPOINT_SECONDS = 0.0
-write = storage.write_bytes
+write = store.write_bytes
 
 def full(path, data):
     if path.name.startswith("checkpoint"):
-        raise storage.CannotWrite(f"cannot write {{path}}: No space left on device")
+        raise store.CannotWrite(f"cannot write {{path}}: No space left on device")
     write(path, data)
 
-storage.write_bytes = full
+store.write_bytes = full
 """
 
 

@@ -23,8 +23,8 @@ from click.testing import Result
 from corridor import call, in_this_process, write_suite
 from PIL import Image
 
-from genbench import storage
-from genbench.errors import GenbenchError
+from genbench import store
+from genbench.api.errors import GenbenchError
 from genbench.extractors import inception
 from genbench.training import checkpoint
 
@@ -141,14 +141,14 @@ def test_as_snapshot_and_state(name: str, canary: Path, trained: Path) -> None:
     """Their checksums agree: whoever made them made their cards too."""
     data = hostile.files(canary)[name]()
     snapshot = checkpoint.snapshot_path(trained, 64, "ema")
-    storage.write_artefact(snapshot, data, {"images": 64})
+    store.write_artefact(snapshot, data, {"images": 64})
     unfinished = trained.with_name("unfinished")
     arguments = ["toy", "points-ring", "--images", "64", "--out", unfinished]
     if not unfinished.exists():
         assert call("train", *arguments).exit_code == 0
-    storage.remove(unfinished / checkpoint.OUTCOME)
+    store.remove(unfinished / checkpoint.OUTCOME)
     state = unfinished / "checkpoint-1.pt"
-    storage.write_artefact(state, data, {"step": 1})
+    store.write_artefact(state, data, {"step": 1})
     sampled, went_on = confined(
         lambda: call("sample", trained, "--out", trained.parent / "s.npz"),
         lambda: call("train", *arguments),
@@ -167,8 +167,8 @@ def test_states_of_something_else(trained: Path, tmp_path: Path) -> None:
         out = tmp_path / str(number)
         arguments = ["toy", "points-ring", "--images", "64", "--out", out]
         assert call("train", *arguments).exit_code == 0
-        storage.remove(out / checkpoint.OUTCOME)
-        storage.write_artefact(out / "checkpoint-1.pt", storage.pack_state(state), {"step": 1})
+        store.remove(out / checkpoint.OUTCOME)
+        store.write_artefact(out / "checkpoint-1.pt", store.pack_state(state), {"step": 1})
         (told,) = confined(lambda arguments=arguments: call("train", *arguments))
         assert_refused(told, 1, str(out))
 
@@ -235,9 +235,9 @@ def test_as_samples_of_a_run(canary: Path, tmp_path: Path) -> None:
         assert call("run", suite, "--out", tmp_path / "out").exit_code == 0
     for data in (hostile.pickled(hostile.Trap(canary), 2), hostile.array(np.zeros(3))):
         for path in (tmp_path / "out").glob("runs/*/samples/*.safetensors"):
-            storage.write_artefact(path, data, {})
+            store.write_artefact(path, data, {})
         for path in (tmp_path / "out").glob("runs/*/history.csv"):
-            storage.write_artefact(path, data, {})
+            store.write_artefact(path, data, {})
         page = tmp_path / "page.html"
         (told,) = confined(lambda page=page: call("report", tmp_path / "out", "--out", page))
         assert told["exit"] == 0, told  # named on the page

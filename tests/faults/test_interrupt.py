@@ -13,9 +13,9 @@ import pytest
 from lightning_fabric import Fabric
 from same import assert_same_training
 
-from genbench import registry, storage
+from genbench import registry, store
 from genbench.data import open_samples
-from genbench.runner.mending import mend
+from genbench.experiment.repair import mend
 from genbench.training import checkpoint, loop
 
 STEPS = 30
@@ -110,4 +110,4 @@ def test_a_damaged_state_is_named_and_the_other_used(
 
 
 def _step(path: Path) -> int:
-    return int((storage.read_card(storage.card_path(path)) or {})["step"])
+    return int((store.read_card(store.card_path(path)) or {})["step"])

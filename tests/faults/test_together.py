@@ -12,7 +12,7 @@ from pathlib import Path
 
 from corridor import SUITE, TOY, comparable
 
-from genbench.results import RECORDS
+from genbench.store.records import RECORDS
 
 STEPS, HELD_AT = 20, 10
 PLUGIN = f"""

@@ -14,8 +14,9 @@ import pytest
 import torch
 from disk import Call, watched
 
-from genbench import results, storage
-from genbench.results import Record
+from genbench import store
+from genbench.store import records as stored_records
+from genbench.store.records import Record
 from genbench.training import checkpoint
 
 Act = Callable[[Path], Any]
@@ -49,15 +50,15 @@ def killed(folder: Path, act: Act, at: int, torn: bool) -> bool:
 
 
 def put(name: str, value: str) -> Act:
-    return lambda folder: storage.write_bytes(folder / name, value.encode())
+    return lambda folder: store.write_bytes(folder / name, value.encode())
 
 
 def card(value: str) -> Act:
-    return lambda folder: storage.write_card(folder / "a.json", {"value": value})
+    return lambda folder: store.write_card(folder / "a.json", {"value": value})
 
 
 def artefact(value: str) -> Act:
-    return lambda folder: storage.write_artefact(folder / "a.bin", value.encode(), {"value": value})
+    return lambda folder: store.write_artefact(folder / "a.bin", value.encode(), {"value": value})
 
 
 def state(step: int) -> Act:
@@ -70,7 +71,7 @@ def snapshot(folder: Path) -> None:
 
 
 def records(record: Record) -> Act:
-    return lambda folder: results.write_records(folder, [record])
+    return lambda folder: stored_records.write_records(folder, [record])
 
 
 def states(*steps: int) -> Act:
@@ -87,12 +88,12 @@ def text(folder: Path) -> str | None:
 
 
 def card_value(folder: Path) -> str | None:
-    found = storage.read_card(folder / "a.json")
+    found = store.read_card(folder / "a.json")
     return found and str(found["value"])
 
 
 def artefact_value(folder: Path) -> str | None:
-    found = storage.read_artefact(folder / "a.bin")
+    found = store.read_artefact(folder / "a.bin")
     assert found is None or found[0].decode() == found[1]["value"]
     return found and found[0].decode()
 
@@ -104,13 +105,13 @@ def step(folder: Path) -> int | None:
 
 
 def snapshot_sum(folder: Path) -> float | None:
-    if storage.read_artefact(checkpoint.snapshot_path(folder, 64, "ema")) is None:
+    if store.read_artefact(checkpoint.snapshot_path(folder, 64, "ema")) is None:
         return None
     return float(checkpoint.load_snapshot(folder, 64, "ema")["w"].sum())
 
 
 def entry(folder: Path) -> str:
-    return results.read_records(folder)[0].entry
+    return stored_records.read_records(folder)[0].entry
 
 
 # What is there before, what is done, how it is read; what may be found, the new one last.
@@ -148,7 +149,7 @@ def test_killed_at_every_call(name: str, torn: bool, tmp_path: Path) -> None:
         found.append(read(folder))
         act(folder)  # whatever was left does not stand in the way
         assert read(folder) == valid[-1]
-        with storage.lock(folder):
+        with store.lock(folder):
             assert not [path for path in folder.rglob("*") if path.name.endswith(".tmp")]
         shutil.rmtree(folder)
         if not went_on:

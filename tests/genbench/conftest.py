@@ -12,8 +12,8 @@ import pytest
 from safetensors.numpy import save
 from sklearn.datasets import load_digits
 
-from genbench.results import Record, write_records
-from genbench.storage import write_artefact
+from genbench.store import write_artefact
+from genbench.store.records import Record, write_records
 
 HOSTILE = "<script>alert(1)</script> & $x_"
 """An entry's name that must stay text in every format."""

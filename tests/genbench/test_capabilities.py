@@ -17,16 +17,16 @@ from lightning_fabric import Fabric
 from PIL import Image
 from torch import Tensor, nn
 
-from genbench import registry, sampling, storage
+from genbench import registry, sampling, store
+from genbench.analysis.cells import amount
+from genbench.api import Batch, Condition, SampleSpec, TensorSamples
+from genbench.api.errors import NonFiniteSamples, UsageError
 from genbench.cli import main
 from genbench.data import open_samples
-from genbench.data.arrays import read_file
-from genbench.errors import NonFiniteSamples, UsageError
+from genbench.io.arrays import read_file
 from genbench.report import Frames, animation_gif, strip_png, write_report
-from genbench.results import Record, read_records
 from genbench.sampling import likelihood, passage
-from genbench.tables import amount
-from genbench.types import Batch, Condition, SampleSpec, TensorSamples
+from genbench.store.records import Record, read_records
 
 TOY = Path(__file__).parents[1] / "plugins" / "toy.py"
 SPEC = SampleSpec("image", (1, 2, 2), levels=17)
@@ -311,16 +311,16 @@ def test_passages_that_are_gone_or_have_no_picture_are_named(out: Path, tmp_path
     shutil.copytree(out, folder)
     rows = {record.entry: record for record in read_records(folder)}
     gone = folder / rows["Capable"].files["reverse"]
-    storage.remove(storage.card_path(gone), gone)
+    store.remove(store.card_path(gone), gone)
     heard = folder / rows["Given"].files["reverse"]
-    data, card = storage.require_artefact(heard)
-    storage.write_artefact(heard, data, {**card, "modality": "audio"})
+    data, card = store.require_artefact(heard)
+    store.write_artefact(heard, data, {**card, "modality": "audio"})
     write_report([folder], tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert f"noise → samples: {gone.name}: no such file" in page
     assert "noise → samples: no picture of samples of modality &#39;audio&#39;" in page
     heard.write_bytes(data[:-1])
-    with pytest.raises(storage.Damaged, match=heard.name):
+    with pytest.raises(store.Damaged, match=heard.name):
         write_report([folder], tmp_path / "report.html")
 
 

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from genbench import registry
 from genbench.cli import main
-from genbench.results import read_records
+from genbench.store.records import read_records
 
 TOY = Path(__file__).parents[1] / "plugins" / "toy.py"
 

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from genbench.cli import main
-from genbench.results import Record, read_records, write_records
+from genbench.store.records import Record, read_records, write_records
 
 SUITE = """
 title   = "tiny"

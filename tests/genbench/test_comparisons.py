@@ -10,7 +10,7 @@ import pytest
 from rliable import metrics as rliable
 from scipy import stats
 
-from genbench.statistics import (
+from genbench.analysis.statistics import (
     LEAST_SEEDS,
     compare,
     holm,

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from genbench.analysis.curves import course, exceeding, read_curves
+from genbench.api.errors import DataError, UnknownName, UsageError
 from genbench.cli import main
-from genbench.errors import DataError, UnknownName, UsageError
-from genbench.metrics.curves import course, exceeding, read_curves
 
 PUBLISHED = "published-metrics/studiogan_cifar10_curves.csv"
 """In the folder of real data."""

@@ -11,10 +11,10 @@ import pytest
 import safetensors.torch
 import torch
 
+from genbench.api import Categorical, SampleSpec, TensorSamples
+from genbench.api.errors import DataError, UsageError
 from genbench.data import open_samples
-from genbench.data.arrays import npz, read_file, save_npz
-from genbench.errors import DataError, UsageError
-from genbench.types import Categorical, SampleSpec, TensorSamples
+from genbench.io.arrays import npz, read_file, save_npz
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (5, 4, 6), dtype=np.uint8)

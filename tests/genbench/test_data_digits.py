@@ -12,10 +12,10 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
+from genbench.api import Categorical, TensorSamples
+from genbench.api.errors import DataError, UsageError
 from genbench.data import digits as module
 from genbench.data.digits import digits
-from genbench.errors import DataError, UsageError
-from genbench.types import Categorical, TensorSamples
 
 
 def half(split: str) -> TensorSamples:

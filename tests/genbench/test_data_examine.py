@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import genbench.data.examine as module
+import genbench.io.scan as module
+from genbench.api.errors import DataError
 from genbench.data import open_samples
-from genbench.errors import DataError
 
 
 @pytest.fixture(autouse=True)

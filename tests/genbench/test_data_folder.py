@@ -12,9 +12,9 @@ import pytest
 import torch
 from PIL import Image
 
+from genbench.api.errors import DataError, UsageError
 from genbench.data.folder import folder
-from genbench.data.pictures import read_ahead
-from genbench.errors import DataError, UsageError
+from genbench.io.pictures import read_ahead
 
 
 def noise(seed: int, *shape: int) -> np.ndarray:

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from genbench.data import moments
-from genbench.data.moments import open_moments
-from genbench.errors import DataError
+from genbench.api.errors import DataError
+from genbench.io import moments
+from genbench.io.moments import open_moments
 
 RNG = np.random.default_rng(0)
 FEATURES = RNG.normal(size=(50, 6)) @ RNG.normal(size=(6, 6)) + 3

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from genbench.data.decode import BadPicture, Header, check, decode
-from genbench.data.png import decode_together, plain_png
+from genbench.io.decode import BadPicture, Header, check, decode
+from genbench.io.png import decode_together, plain_png
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from genbench.api import Categorical, TensorSamples
+from genbench.api.errors import UsageError
 from genbench.data import points
-from genbench.errors import UsageError
-from genbench.types import Categorical, TensorSamples
 
 SETS = {
     "points-ring": points.ring,

@@ -13,11 +13,11 @@ import torch
 from PIL import Image
 
 from genbench import registry
+from genbench.api import Categorical, SampleSpec
+from genbench.api.errors import DataError, UsageError
 from genbench.data import open_reference, open_samples
-from genbench.data.memory import in_memory
-from genbench.data.moments import Moments
-from genbench.errors import DataError, UsageError
-from genbench.types import Categorical, SampleSpec
+from genbench.io.memory import in_memory
+from genbench.io.moments import Moments
 
 
 def test_a_name_with_and_without_a_split(tmp_path):

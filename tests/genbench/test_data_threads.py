@@ -11,11 +11,11 @@ import pytest
 import torch
 from PIL import Image
 
+from genbench.api import Batch, SampleSpec
+from genbench.api.errors import DataError
 from genbench.data import open_samples
-from genbench.data.pictures import read_ahead
-from genbench.data.threads import ahead, in_threads
-from genbench.errors import DataError
-from genbench.types import Batch, SampleSpec
+from genbench.io.pictures import read_ahead
+from genbench.io.threads import ahead, in_threads
 
 
 @pytest.fixture

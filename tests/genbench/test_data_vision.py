@@ -20,9 +20,9 @@ from PIL import Image
 from torchvision import datasets
 from torchvision.transforms import v2
 
+from genbench.api import Categorical, TensorSamples
+from genbench.api.errors import DataError, UsageError
 from genbench.data import open_samples, vision
-from genbench.errors import DataError, UsageError
-from genbench.types import Categorical, TensorSamples
 
 
 @pytest.fixture(autouse=True)

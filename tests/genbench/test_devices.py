@@ -25,19 +25,19 @@ import torch
 from click.testing import CliRunner, Result
 from lightning_fabric import Fabric
 
-from genbench import ranks as ranks_module
-from genbench import registry, runner
+from genbench import experiment, registry
+from genbench.api import Batch, Progress, Turn
+from genbench.api.errors import UsageError
+from genbench.api.seeding import seed_all
 from genbench.cli import main
 from genbench.data import open_samples
-from genbench.errors import UsageError
-from genbench.executors.launch import on_ranks
-from genbench.ranks import Ranks
-from genbench.results import read_records
-from genbench.runner import Host
-from genbench.seeding import seed_all
+from genbench.devices import ranks as ranks_module
+from genbench.devices.hardware import Host
+from genbench.devices.launch import on_ranks
+from genbench.devices.ranks import Ranks
+from genbench.store.records import read_records
 from genbench.suite import Training
 from genbench.training import batches, loop
-from genbench.types import Batch, Progress, Turn
 
 TOY = Path(__file__).parents[1] / "plugins" / "toy.py"
 STEPS, BATCH = 12, 16
@@ -73,7 +73,7 @@ def train_all(out: Path) -> None:
         ranks = Ranks(host.fabric(precision))
         for model in CONTESTANTS:
             what = training(model, precision)
-            runner.train(ranks, host, what, out / f"{model} {precision}", lambda event: None)
+            experiment.train(ranks, host, what, out / f"{model} {precision}", lambda event: None)
     fail_together_then_alone(ranks, out)
 
 
@@ -388,7 +388,7 @@ def test_mistakes_of_work_are_told_as_they_are(tmp_path: Path) -> None:
     """An exception of every rank comes back as itself."""
     host = Host(tmp_path, "cpu", devices=2)
     with pytest.raises(UsageError, match="unknown dataset"):
-        on_ranks(host, "32-true", runner.train, host, _lost(), tmp_path / "run")
+        on_ranks(host, "32-true", experiment.train, host, _lost(), tmp_path / "run")
 
 
 def _lost() -> Training:

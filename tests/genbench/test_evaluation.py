@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 import genbench
-from genbench import evaluation, registry, storage
+from genbench import evaluation, registry, store
+from genbench.api import Estimate, Features, SampleSpec, TensorSamples
+from genbench.api.errors import UsageError
 from genbench.data import open_samples
-from genbench.errors import UsageError
 from genbench.evaluation import embedding
 from genbench.metrics.frechet import FrechetDistance, frechet_distance
 from genbench.metrics.vendi import VendiScore
-from genbench.types import Estimate, Features, SampleSpec, TensorSamples
 
 
 @pytest.fixture(scope="module")
@@ -316,7 +316,7 @@ def test_a_reference_is_embedded_once_for_all_commands(
     (kept,) = (tmp_path / "features").glob("*.safetensors")
     kept.write_bytes(kept.read_bytes()[:-1])
     assert score(test) == first  # what is damaged is made anew
-    assert storage.read_artefact(kept) is not None
+    assert store.read_artefact(kept) is not None
     score(TensorSamples(test.spec, "mine", test.data))
     assert len(list((tmp_path / "features").glob("*.safetensors"))) == 1
 

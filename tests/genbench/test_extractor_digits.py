@@ -15,12 +15,12 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 from torch.nn import functional as F
 
-from genbench.errors import GenbenchError
+from genbench.api import SampleSpec
+from genbench.api.errors import GenbenchError
 from genbench.extractors import digits as module
 from genbench.extractors import train_classifiers
 from genbench.extractors.digits import DigitsNetwork, digits
 from genbench.metrics.frechet import frechet_distance
-from genbench.types import SampleSpec
 
 SPEC = SampleSpec("image", (1, 8, 8), levels=17)
 SHIPPED = files("genbench.extractors")

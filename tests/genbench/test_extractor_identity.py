@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from genbench.api import SampleSpec
 from genbench.extractors.identity import identity
-from genbench.types import SampleSpec
 
 
 def test_points_are_their_own_features() -> None:

@@ -12,12 +12,12 @@ import torch
 import torch_fidelity.feature_extractor_inceptionv3 as theirs
 from torch import Tensor, nn
 
-from genbench.errors import DataError, UsageError
+from genbench.api import SampleSpec
+from genbench.api.errors import DataError, UsageError
 from genbench.extractors import inception as module
 from genbench.extractors.inception import FILE, build_network, inception
 from genbench.extractors.resize import ANTIALIASED
 from genbench.extractors.rgb import CHUNK
-from genbench.types import SampleSpec
 
 RGB = SampleSpec("image", (3, 32, 32))
 

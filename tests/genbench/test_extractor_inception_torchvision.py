@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torchvision.models import Inception3, Inception_V3_Weights, inception_v3
 from torchvision.transforms import functional as transform
 
-from genbench.errors import DataError
+from genbench.api import SampleSpec
+from genbench.api.errors import DataError
 from genbench.extractors import inception_torchvision as module
 from genbench.extractors.inception_torchvision import PUBLISHED, inception_torchvision
-from genbench.types import SampleSpec
 
 
 @pytest.fixture(scope="module")

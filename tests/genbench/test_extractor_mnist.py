@@ -16,12 +16,12 @@ from safetensors.torch import load
 from torch import Tensor
 from torch.nn import functional as F
 
+from genbench.api import Samples, SampleSpec
 from genbench.data import vision
 from genbench.extractors import mnist as module
 from genbench.extractors import train_classifiers
 from genbench.extractors.classifier import Classifier
 from genbench.metrics.frechet import frechet_distance
-from genbench.types import Samples, SampleSpec
 
 SPEC = SampleSpec("image", (1, 28, 28))
 SHIPPED = files("genbench.extractors")

@@ -12,11 +12,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from genbench.errors import DataError
+from genbench.api import SampleSpec
+from genbench.api.errors import DataError
 from genbench.extractors.program import program
 from genbench.testing import extractor_checks
 from genbench.testing.checks import BROKEN
-from genbench.types import SampleSpec
 
 SPEC = SampleSpec("image", (3, 8, 8))
 

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 from torch_fidelity.interpolate_compat_tensorflow import interpolate_bilinear_2d_like_tensorflow1x
 
-from genbench.errors import UsageError
+from genbench.api.errors import UsageError
 from genbench.extractors.resize import ANTIALIASED, LEGACY, choose_rule
 
 SIZES = [(32, 32), (28, 28), (64, 48), (299, 299), (300, 298), (400, 640), (1024, 1024), (7, 500)]

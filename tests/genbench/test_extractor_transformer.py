@@ -18,10 +18,10 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from genbench.errors import DataError, UsageError
+from genbench.api import SampleSpec
+from genbench.api.errors import DataError, UsageError
 from genbench.extractors import transformer as module
 from genbench.extractors.transformer import clip, dinov2
-from genbench.types import SampleSpec
 
 SPEC = SampleSpec("image", (3, 32, 32))
 EXTRACTORS = {"dinov2": dinov2, "clip": clip}

@@ -12,26 +12,17 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 ORDER = [
-    {"errors"},
-    {"types"},
-    {"precision", "ranks", "registry", "seeding", "storage"},
-    # They know no training: what they are told, the loop and the runner say.
-    {"loggers"},
-    {
-        "suite",
-        "data",
-        "training",
-        "sampling",
-        "extractors",
-        "markup",
-        "metrics",
-        "protocol",
-        "results",
-        "statistics",
-    },
-    {"evaluation", "tables"},
-    {"leaderboard", "runner", "verdict"},
-    {"executors", "report"},
+    {"api"},
+    {"store"},
+    {"registry", "io", "loggers"},
+    {"data", "suite"},
+    {"devices"},
+    {"training", "sampling", "extractors", "metrics"},
+    {"evaluation", "analysis"},
+    {"rendering"},
+    {"report"},
+    {"experiment"},
+    {"executors"},
     {"testing"},
     {"cli"},
     {"__main__"},
@@ -71,15 +62,13 @@ def test_imports_of_the_harness_run_one_way(file: Path) -> None:
     used = imports(file)
     assert not any(module.split(".")[0] == "baselines" for module in used)
     for other in {room(module) for module in used} - {None, ours}:
-        # Registry reads storage for its hashes; within one rank nobody else imports anybody.
-        peers = (ours, other) == ("registry", "storage")
-        assert RANK[other] < RANK[ours] or peers, f"{ours} imports {other}"
+        assert RANK[other] < RANK[ours], f"{ours} imports {other}"
 
 
 @pytest.mark.parametrize("file", files("baselines"), ids=lambda f: str(f.relative_to(ROOT)))
 def test_contestants_use_what_any_plugin_may(file: Path) -> None:
     rooms = {room(module) for module in imports(file)} - {None}
-    assert rooms <= {"types", "errors", "seeding"}
+    assert rooms <= {"api"}
 
 
 @pytest.mark.parametrize(
@@ -99,5 +88,5 @@ def test_looking_around_imports_no_torch(arguments: list[str]) -> None:
 
 
 def test_importing_genbench_imports_no_torch() -> None:
-    code = "import sys, genbench, genbench.types; assert 'torch' not in sys.modules"
+    code = "import sys, genbench, genbench.api; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

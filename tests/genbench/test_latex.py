@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from genbench.results import Record, read_records
-from genbench.tables import render
+from genbench.rendering import render
+from genbench.store.records import Record, read_records
 
 pytestmark = pytest.mark.skipif(
     shutil.which("pdflatex") is None or shutil.which("pdftotext") is None,

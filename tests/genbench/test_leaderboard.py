@@ -9,15 +9,17 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from genbench import leaderboard, registry
+from genbench import registry
+from genbench.analysis.published import Board, load
+from genbench.analysis.reproduction import recipe, reproduced, row
+from genbench.analysis.standings import standings
+from genbench.api.errors import UsageError
 from genbench.cli import main
-from genbench.errors import UsageError
 from genbench.extractors.resize import ANTIALIASED, LEGACY
-from genbench.leaderboard import Board, standings
-from genbench.leaderboard.reproduction import recipe, reproduced, row
 from genbench.registry.texts import titles
-from genbench.results import Record, read_records, write_records
-from genbench.storage import canonical
+from genbench.rendering import leaderboard
+from genbench.store import canonical
+from genbench.store.records import Record, read_records, write_records
 from genbench.suite import parse, trainings
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
@@ -49,7 +51,7 @@ seen      = true
 def board(text: str, tmp_path: Path) -> Board:
     path = tmp_path / "board.toml"
     path.write_text(text, encoding="utf-8")
-    return leaderboard.load(str(path))
+    return load(str(path))
 
 
 def another(**changes: str) -> str:
@@ -186,7 +188,7 @@ def test_a_row_stands_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", titles(registry.leaderboards))
 def test_the_boards_that_packages_offer(name: str) -> None:
-    found = leaderboard.load(name)
+    found = load(name)
     for form in ("terminal", "markdown", "json"):
         text = leaderboard.render(found, standings(found), form)
         assert all(source.address in text for source in found.sources.values())

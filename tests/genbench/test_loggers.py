@@ -27,16 +27,17 @@ import wandb
 from click.testing import CliRunner, Result
 from lightning_fabric.loggers import CSVLogger
 
-from genbench import loggers, registry, runner, storage, suite
+from genbench import experiment, loggers, registry, store, suite
+from genbench.api import Event
 from genbench.cli import main
+from genbench.devices.hardware import Host
+from genbench.devices.ranks import Ranks
 from genbench.executors import local
+from genbench.experiment import Bench
 from genbench.loggers import LOGGERS, Log, Run, log, tool
 from genbench.loggers import csv as csv_tool
-from genbench.ranks import Ranks
-from genbench.results import Record
-from genbench.runner import Bench, Host
+from genbench.store.records import Record
 from genbench.training import loop
-from genbench.types import Event
 
 TOY = Path(__file__).parents[1] / "plugins" / "toy.py"
 STEPS, BATCH, WINDOW = 20, 32, 3
@@ -85,7 +86,7 @@ def run(
     host = Host(Path("data"), "cpu")
     bench = Bench("toys", out, host, content.samples, content.score, names)
     (entries,) = suite.trainings(content)
-    return runner.run_job(Ranks(host.fabric("32-true")), bench, entries, report)
+    return experiment.run_job(Ranks(host.fabric("32-true")), bench, entries, report)
 
 
 def brisk(patch: pytest.MonkeyPatch) -> None:
@@ -196,7 +197,7 @@ def _mlflow(folder: Path) -> tuple[Any, Any]:
     from mlflow import MlflowClient
 
     client = MlflowClient()
-    card = storage.read_card(folder / "logs" / "mlflow.json")
+    card = store.read_card(folder / "logs" / "mlflow.json")
     assert card is not None
     return client, client.get_run(card["run"])
 
@@ -221,7 +222,7 @@ def read_wandb(folder: Path) -> Curves:
 def _wandb(folder: Path) -> list[Any]:
     from wandb.proto.wandb_internal_pb2 import Record
 
-    card = storage.read_card(folder / "logs" / "wandb.json")
+    card = store.read_card(folder / "logs" / "wandb.json")
     assert card is not None
     files = Path(os.environ["WANDB_DIR"]).glob(f"wandb/offline-run-*-{card['run']}/*.wandb")
     return [Record.FromString(data) for data in _leveldb(max(files).read_bytes())]
@@ -434,8 +435,8 @@ def test_jobs_open_the_store_of_mlflow_one_after_another(
         return client()
 
     def wait(waited: list[str]) -> None:
-        place = storage.cache_folder() / "mlflow"
-        with storage.lock(place, busy=lambda: waited.append("busy")):
+        place = store.cache_folder() / "mlflow"
+        with store.lock(place, busy=lambda: waited.append("busy")):
             waited.append("free")
 
     monkeypatch.setattr(mlflow_tool, "MlflowClient", alone)

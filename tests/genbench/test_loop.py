@@ -15,8 +15,7 @@ from lightning_fabric import Fabric
 from scipy import stats
 from torch import Tensor, nn
 
-from genbench.training import batches, checkpoint, ema, loop
-from genbench.types import (
+from genbench.api import (
     Batch,
     Condition,
     Event,
@@ -27,6 +26,7 @@ from genbench.types import (
     TensorSamples,
     Turn,
 )
+from genbench.training import batches, checkpoint, ema, loop
 
 SPEC = SampleSpec("points", (2,), levels=None)
 

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from torchmetrics import Metric, MetricCollection
 
 from genbench import registry
-from genbench.types import Features
+from genbench.api import Features
 
 WANTED = {"features": 8, "logits": 4, "spatial": 6}
 

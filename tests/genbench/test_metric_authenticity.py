@@ -10,10 +10,10 @@ from scipy.spatial import KDTree
 from scipy.special import betainc
 from torch import Tensor
 
-from genbench.errors import UsageError
+from genbench.api import Estimate
+from genbench.api.errors import UsageError
 from genbench.metrics import distances
 from genbench.metrics.authenticity import Authenticity, authentic
-from genbench.types import Estimate
 
 
 def normal(count: int, dimension: int, seed: int) -> Tensor:

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from genbench.api import Features
 from genbench.evaluation import resolve
-from genbench.types import Features
 
 COUNT = 400
 FIDELITY = (

@@ -13,7 +13,7 @@ from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
-from genbench.errors import UsageError
+from genbench.api.errors import UsageError
 from genbench.metrics.data_copying import DataCopying, data_copying, mann_whitney_z
 
 

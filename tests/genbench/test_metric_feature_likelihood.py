@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Independent, Normal
 
-from genbench.errors import UsageError
+from genbench.api import Estimate
+from genbench.api.errors import UsageError
 from genbench.metrics import distances
 from genbench.metrics.feature_likelihood import (
     FeatureLikelihoodDivergence,
@@ -18,7 +19,6 @@ from genbench.metrics.feature_likelihood import (
     feature_likelihood_divergence,
     fit_log_variances,
 )
-from genbench.types import Estimate
 
 
 def normal(count: int, dimension: int, seed: int) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 
-from genbench.errors import UsageError
+from genbench.api.errors import UsageError
 from genbench.metrics import frechet
 from genbench.metrics.frechet import FrechetDistance, frechet_distance
 

@@ -9,15 +9,15 @@ from scipy.linalg import sqrtm
 from scipy.stats import linregress
 from torch import Tensor
 
-from genbench.errors import UsageError
+from genbench.api import Estimate
+from genbench.api.errors import UsageError
+from genbench.api.seeding import generator
 from genbench.metrics.frechet import FrechetDistance
 from genbench.metrics.frechet_infinity import (
     FrechetDistanceInfinity,
     frechet_distance_infinity,
     subset_sizes,
 )
-from genbench.seeding import generator
-from genbench.types import Estimate
 
 
 def normal(count: int, dimension: int, seed: int) -> Tensor:

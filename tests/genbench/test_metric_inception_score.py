@@ -8,9 +8,9 @@ from scipy import stats
 from torch import Tensor
 from torch_fidelity.metric_isc import isc_features_to_metric
 
-from genbench.errors import UsageError
+from genbench.api.errors import UsageError
+from genbench.api.seeding import generator
 from genbench.metrics.inception_score import InceptionScore, inception_scores
-from genbench.seeding import generator
 
 
 def score(logits: Tensor, **options: int) -> float:

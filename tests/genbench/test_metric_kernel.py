@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch_fidelity.metric_kid import kernel_mmd, kid_features_to_metric
 
-from genbench.errors import UsageError
+from genbench.api.errors import UsageError
 from genbench.metrics import distances
 from genbench.metrics.kernel import Kernel, KernelDistance, polynomial_mmd2, squared_mmd
 from genbench.metrics.resampling import jackknife

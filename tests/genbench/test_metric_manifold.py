@@ -12,10 +12,10 @@ from prdc import compute_prdc
 from scipy import stats
 from torch import Tensor
 
-from genbench.errors import UsageError
+from genbench.api import Estimate
+from genbench.api.errors import UsageError
 from genbench.metrics import distances
 from genbench.metrics.manifold import Manifold, manifold_scores, neighbour_radii
-from genbench.types import Estimate
 
 
 def normal(count: int, seed: int, dimension: int = 6) -> Tensor:

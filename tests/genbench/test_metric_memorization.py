@@ -8,7 +8,7 @@ from scipy import stats
 from scipy.spatial import KDTree
 from torch import Tensor
 
-from genbench.errors import UsageError
+from genbench.api.errors import UsageError
 from genbench.metrics import distances, memorization
 from genbench.metrics.memorization import Memorization, memorized
 

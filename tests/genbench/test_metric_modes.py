@@ -9,7 +9,7 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from genbench.errors import UsageError
+from genbench.api.errors import UsageError
 from genbench.metrics.modes import Modes, fit_modes, mode_kl, mode_scores
 
 SIGMA = 0.02

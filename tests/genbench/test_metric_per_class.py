@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from genbench.errors import UsageError
+from genbench.api import Estimate
+from genbench.api.errors import UsageError
 from genbench.metrics.frechet import FrechetDistance
 from genbench.metrics.per_class import (
     ClassAccuracy,
     PerClassFrechetDistance,
     class_frechet_distances,
 )
-from genbench.types import Estimate
 
 of_class = torch.tensor([7, 2, 5]).repeat(30)
 

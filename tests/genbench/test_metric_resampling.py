@@ -10,9 +10,9 @@ import torch
 from scipy import stats
 from torch import Tensor
 
+from genbench.api import Estimate
 from genbench.metrics import resampling
 from genbench.metrics.resampling import groups, jackknife, mean, over_groups, share
-from genbench.types import Estimate
 
 DRAWS = 200
 

@@ -9,12 +9,12 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from scipy.stats import wasserstein_distance
 
+from genbench.api import Estimate
 from genbench.metrics.sliced_wasserstein import (
     SlicedWasserstein,
     random_directions,
     sliced_wasserstein,
 )
-from genbench.types import Estimate
 
 LINE = torch.ones(1, 1)
 

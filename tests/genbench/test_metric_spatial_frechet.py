@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from genbench.errors import UsageError
+from genbench.api.errors import UsageError
 from genbench.metrics.frechet import FrechetDistance
 from genbench.metrics.spatial_frechet import SpatialFrechetDistance
 

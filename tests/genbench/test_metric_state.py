@@ -11,6 +11,7 @@ import torch
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
+from genbench.api import Estimate, Features
 from genbench.metrics.authenticity import Authenticity
 from genbench.metrics.data_copying import DataCopying
 from genbench.metrics.energy_distance import EnergyDistance
@@ -28,7 +29,6 @@ from genbench.metrics.sliced_wasserstein import SlicedWasserstein
 from genbench.metrics.spatial_frechet import SpatialFrechetDistance
 from genbench.metrics.vendi import VendiScore
 from genbench.registry import check_options
-from genbench.types import Estimate, Features
 
 METRICS: list[Callable[..., Metric]] = [
     FrechetDistance,

@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 
 from genbench import registry
 from genbench.cli import main
-from genbench.results import Record, read_records
+from genbench.store.records import Record, read_records
 
 PLUGINS = Path(__file__).parents[1] / "plugins"
 PACKAGE = PLUGINS / "package"
@@ -38,7 +38,7 @@ py-modules = ["rival_{name}"]
 
 ADDS = """
 from genbench import registry
-from genbench.errors import UsageError
+from genbench.api.errors import UsageError
 
 def pictures(spec):
     raise UsageError(f"it draws pictures, not {spec.modality}")

@@ -10,7 +10,7 @@ import jsonschema
 import pandas as pd
 import pytest
 
-from genbench.results import json_schema
+from genbench.store.records import json_schema
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "results"

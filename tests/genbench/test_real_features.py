@@ -22,8 +22,8 @@ from torch_fidelity.metric_kid import kid_features_to_metric
 
 import genbench
 from genbench import Scores
+from genbench.api import Categorical, SampleSpec, TensorSamples
 from genbench.extractors.program import program
-from genbench.types import Categorical, SampleSpec, TensorSamples
 
 SPEC = SampleSpec("image", (3, 32, 32), condition={"label": Categorical(10)})
 TRAIN, TEST = (0, 1), 50

@@ -11,7 +11,7 @@ from typing import Literal
 import pytest
 
 from genbench import registry
-from genbench.errors import UnknownName, UsageError
+from genbench.api.errors import UnknownName, UsageError
 from genbench.registry import PluginError, Registry, check_options
 
 
@@ -142,7 +142,10 @@ def test_a_plugin_that_cannot_be_imported_is_named(models: Registry) -> None:
         ("import a_package_that_is_not_there", "ModuleNotFoundError: No module named 'a_package_"),
         ("import sys; sys.exit('needs a GPU')", "SystemExit: needs a GPU"),
         ("raise BaseException('stop')", "BaseException: stop"),
-        ("from genbench.errors import UsageError; raise UsageError('no')", "cannot be loaded: no;"),
+        (
+            "from genbench.api.errors import UsageError; raise UsageError('no')",
+            "cannot be loaded: no;",
+        ),
         ("x = 1", "AttributeError: module 'faulty_plugin' has no attribute 'build'"),
     ],
 )

@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.numpy import load_file, save
 
-from genbench.errors import DataError
+from genbench.analysis.comparison import comparison
+from genbench.api.errors import DataError
 from genbench.report import write_report
 from genbench.report.curves import windows
 from genbench.report.figures import look
 from genbench.report.planes import pareto_front
-from genbench.results import RECORDS, Record, read_records, write_records
-from genbench.storage import Damaged, write_artefact
-from genbench.tables import comparison
+from genbench.store import Damaged, write_artefact
+from genbench.store.records import RECORDS, Record, read_records, write_records
 
 HOSTILE = "<script>alert(1)</script> & $x_"
 VOID = {"meta", "img", "br", "hr", "link", "input"}

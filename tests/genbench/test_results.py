@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from genbench import results, storage
-from genbench.errors import DataError
-from genbench.results import RECORDS, Record
-from genbench.storage import Damaged
+from genbench import store
+from genbench.api.errors import DataError
+from genbench.store import Damaged, records
+from genbench.store.records import RECORDS, Record
 
 ROWS = [
     Record(
@@ -22,14 +22,14 @@ ROWS = [
 
 
 def test_records_come_back(tmp_path: Path) -> None:
-    results.write_records(tmp_path, ROWS)
-    back = results.read_records(tmp_path)
+    records.write_records(tmp_path, ROWS)
+    back = records.read_records(tmp_path)
     # As text: NaN is not equal to itself, and a list stands for a tuple.
     assert [json.dumps(asdict(row)) for row in back] == [json.dumps(asdict(row)) for row in ROWS]
 
 
 def test_a_flipped_bit_in_every_byte_is_found_and_its_line_named(tmp_path: Path) -> None:
-    results.write_records(tmp_path, ROWS)
+    records.write_records(tmp_path, ROWS)
     path = tmp_path / RECORDS
     whole = path.read_bytes()
     for index in range(len(whole)):
@@ -39,46 +39,46 @@ def test_a_flipped_bit_in_every_byte_is_found_and_its_line_named(tmp_path: Path)
         # What replaces the end of a line damages that line.
         line = whole.count(b"\n", 0, index) + 1
         with pytest.raises(Damaged) as caught:
-            results.read_records(tmp_path)
+            records.read_records(tmp_path)
         assert str(caught.value).startswith(f"{path}:{line} is damaged: ")
 
 
 def test_every_cut_is_found(tmp_path: Path) -> None:
     """Between two lines by the marker, which nothing but a whole folder has."""
-    results.write_records(tmp_path, ROWS)
-    results.seal(tmp_path, "s", [RECORDS])
+    records.write_records(tmp_path, ROWS)
+    records.seal(tmp_path, "s", [RECORDS])
     path = tmp_path / RECORDS
     whole = path.read_bytes()
     for length in range(len(whole)):
         path.write_bytes(whole[:length])
         with pytest.raises(Damaged, match=RECORDS):
-            results.read_records(tmp_path)
+            records.read_records(tmp_path)
 
 
 def test_sealed_files_are_those_that_were_sealed(tmp_path: Path) -> None:
     for name in "abc":
-        storage.write_text(tmp_path / name, name)
-    results.seal(tmp_path, "s", "abc")
-    assert results.sealed(tmp_path) == {"a": True, "b": True, "c": True}
-    storage.write_text(tmp_path / "b", "a")
+        store.write_text(tmp_path / name, name)
+    records.seal(tmp_path, "s", "abc")
+    assert records.sealed(tmp_path) == {"a": True, "b": True, "c": True}
+    store.write_text(tmp_path / "b", "a")
     (tmp_path / "c").unlink()
-    assert results.sealed(tmp_path) == {"a": True, "b": False, "c": False}
-    results.seal(tmp_path, "s")
-    assert results.sealed(tmp_path) == {}
+    assert records.sealed(tmp_path) == {"a": True, "b": False, "c": False}
+    records.seal(tmp_path, "s")
+    assert records.sealed(tmp_path) == {}
 
 
 def test_a_checksum_is_required(tmp_path: Path) -> None:
-    results.write_records(tmp_path, ROWS[:1])
+    records.write_records(tmp_path, ROWS[:1])
     row = json.loads((tmp_path / RECORDS).read_text(encoding="utf-8"))
     del row["checksum"]
     (tmp_path / RECORDS).write_text(json.dumps(row) + "\n", encoding="utf-8")
     with pytest.raises(Damaged, match=r":1 is damaged: not a record with its checksum"):
-        results.read_records(tmp_path)
+        records.read_records(tmp_path)
 
 
 def test_another_schema_is_told(tmp_path: Path) -> None:
     row = {"schema": 7, "novelty": 1}
-    line = json.dumps({**row, "checksum": storage.fingerprint(row)})
+    line = json.dumps({**row, "checksum": store.fingerprint(row)})
     (tmp_path / RECORDS).write_text(line + "\n", encoding="utf-8")
     with pytest.raises(DataError, match=r":1: schema 7; this genbench reads 1"):
-        results.read_records(tmp_path)
+        records.read_records(tmp_path)

@@ -10,12 +10,12 @@ import torch
 from safetensors.torch import load_file
 from scipy.spatial import KDTree
 
-from genbench import storage
+from genbench import store
+from genbench.api import Samples, TensorSamples
 from genbench.data import open_samples
+from genbench.devices.ranks import ALONE
 from genbench.evaluation import Scorer, scorer
-from genbench.ranks import ALONE
-from genbench.runner.neighbours import SHOWN, neighbours
-from genbench.types import Samples, TensorSamples
+from genbench.experiment.neighbours import SHOWN, neighbours
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def test_they_are_the_nearest_in_the_space_of_the_extractor(
     distance, number = KDTree(pictures.flatten(1).numpy()).query(shown.flatten(1).numpy())
     assert stored["neighbours"].equal(pictures[torch.from_numpy(number)])
     np.testing.assert_allclose(stored["distances"].numpy(), distance, rtol=1e-6)
-    card = storage.read_card(storage.card_path(path))
+    card = store.read_card(store.card_path(path))
     assert card is not None
     assert (card["modality"], card["levels"]) == ("image", 17)
 

@@ -8,8 +8,8 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from genbench import sampling
-from genbench.errors import NonFiniteSamples
-from genbench.types import Condition, SampleSpec
+from genbench.api import Condition, SampleSpec
+from genbench.api.errors import NonFiniteSamples
 
 SPEC = SampleSpec("image", (1, 2, 2), levels=17)
 

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 from scipy.stats import halfnorm, median_abs_deviation
 
-from genbench.metrics import stability
-from genbench.metrics.stability import (
+from genbench.training import stability
+from genbench.training.stability import (
     gradient_tail,
     images_to_threshold,
     last_over_best,

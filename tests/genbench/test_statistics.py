@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from genbench.statistics import collapsed, mean_interval, quantile, summarize
+from genbench.analysis.statistics import collapsed, mean_interval, quantile, summarize
 
 
 @pytest.mark.parametrize("n", [2, 3, 4, 5, 11])

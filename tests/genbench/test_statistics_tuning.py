@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from genbench.statistics import expected_best, intervals, near_best, setting_score
+from genbench.analysis.statistics import expected_best, intervals, near_best, setting_score
 
 SCORES = [0.31, 0.12, 0.94, 0.12, 0.55, 0.47]
 

@@ -12,21 +12,21 @@ from pathlib import Path
 import pytest
 import torch
 
-from genbench import storage
-from genbench.errors import UsageError
-from genbench.storage import CannotWrite, Damaged
+from genbench import store
+from genbench.api.errors import UsageError
+from genbench.store import CannotWrite, Damaged
 
 
 def test_cards_come_back(tmp_path: Path) -> None:
     content = {"name": "σ", "value": 0.1, "list": [1, None]}
-    storage.write_card(tmp_path / "deep" / "a.json", content)
-    assert storage.read_card(tmp_path / "deep" / "a.json") == content
-    assert storage.read_card(tmp_path / "none.json") is None
+    store.write_card(tmp_path / "deep" / "a.json", content)
+    assert store.read_card(tmp_path / "deep" / "a.json") == content
+    assert store.read_card(tmp_path / "none.json") is None
 
 
 def test_every_flipped_bit_and_every_cut_of_a_card_is_found(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
-    storage.write_card(path, {"name": "σ", "value": 1.5, "list": [1, None]})
+    store.write_card(path, {"name": "σ", "value": 1.5, "list": [1, None]})
     whole = path.read_bytes()
     altered = [whole[:length] for length in range(len(whole))]
     for bit in range(8 * len(whole)):
@@ -36,42 +36,42 @@ def test_every_flipped_bit_and_every_cut_of_a_card_is_found(tmp_path: Path) -> N
     for data in altered:
         path.write_bytes(data)
         with pytest.raises(Damaged, match=re.escape(str(path))):
-            storage.read_card(path)
+            store.read_card(path)
 
 
 def test_a_card_of_deep_nonsense_is_damaged(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_text("[" * 100_000, encoding="utf-8")
     with pytest.raises(Damaged, match="not a card"):
-        storage.read_card(path)
+        store.read_card(path)
 
 
 def test_truncated_artefacts_are_found(tmp_path: Path) -> None:
     path = tmp_path / "x.bin"
-    storage.write_artefact(path, b"0123456789", {"step": 3})
-    data, card = storage.read_artefact(path) or (b"", {})
+    store.write_artefact(path, b"0123456789", {"step": 3})
+    data, card = store.read_artefact(path) or (b"", {})
     assert (data, card["step"]) == (b"0123456789", 3)
     path.write_bytes(b"01234")
     with pytest.raises(Damaged, match="its checksum does not agree with its card"):
-        storage.read_artefact(path)
+        store.read_artefact(path)
 
 
 def test_an_artefact_without_its_card_was_never_finished(tmp_path: Path) -> None:
-    storage.write_bytes(tmp_path / "x.bin", b"01234")
-    assert storage.read_artefact(tmp_path / "x.bin") is None
+    store.write_bytes(tmp_path / "x.bin", b"01234")
+    assert store.read_artefact(tmp_path / "x.bin") is None
 
 
 def test_what_is_damaged_in_a_folder_is_listed(tmp_path: Path) -> None:
-    storage.write_artefact(tmp_path / "runs" / "whole.bin", b"0", {})
-    storage.write_card(tmp_path / "runs" / "whole.json", {})
-    storage.write_bytes(tmp_path / "runs" / "unfinished.bin", b"1")
-    assert list(storage.damaged(tmp_path)) == []
+    store.write_artefact(tmp_path / "runs" / "whole.bin", b"0", {})
+    store.write_card(tmp_path / "runs" / "whole.json", {})
+    store.write_bytes(tmp_path / "runs" / "unfinished.bin", b"1")
+    assert list(store.damaged(tmp_path)) == []
     for name in ("altered.bin", "gone.bin", "card.bin"):
-        storage.write_artefact(tmp_path / "runs" / name, b"2", {})
-    storage.write_bytes(tmp_path / "runs" / "altered.bin", b"3")
-    storage.remove(tmp_path / "runs" / "gone.bin")
-    storage.write_text(tmp_path / "runs" / "card.bin.json", "{}")
-    found = {path.name: str(error) for path, error in storage.damaged(tmp_path)}
+        store.write_artefact(tmp_path / "runs" / name, b"2", {})
+    store.write_bytes(tmp_path / "runs" / "altered.bin", b"3")
+    store.remove(tmp_path / "runs" / "gone.bin")
+    store.write_text(tmp_path / "runs" / "card.bin.json", "{}")
+    found = {path.name: str(error) for path, error in store.damaged(tmp_path)}
     assert found.keys() == {"altered.bin.json", "gone.bin.json", "card.bin.json"}
     assert f"{tmp_path / 'runs' / 'altered.bin'} is damaged" in found["altered.bin.json"]
     assert "No such file" in found["gone.bin.json"]
@@ -82,7 +82,7 @@ def test_a_failing_disk_leaves_the_old_file(
     tmp_path: Path, call: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "a.txt"
-    storage.write_text(path, "old")
+    store.write_text(path, "old")
 
     def fail(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
@@ -90,7 +90,7 @@ def test_a_failing_disk_leaves_the_old_file(
     with monkeypatch.context() as patch:
         patch.setattr(*((os, "fsync") if call == "fsync" else (Path, "open")), fail)
         with pytest.raises(CannotWrite) as caught:
-            storage.write_text(path, "new")
+            store.write_text(path, "new")
     assert str(caught.value) == f"cannot write {path}: No space left on device"
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
@@ -105,21 +105,21 @@ def test_an_interrupt_leaves_nothing_beside_the_old_file(
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            storage.write_text(tmp_path / "a.txt", "new")
+            store.write_text(tmp_path / "a.txt", "new")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_where_a_file_is_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("mine")
     for act in (
-        lambda: storage.write_text(tmp_path / "a" / "b" / "c.txt", ""),
-        lambda: storage.make_folder(tmp_path / "a"),
-        lambda: storage.lock(tmp_path / "a").__enter__(),
+        lambda: store.write_text(tmp_path / "a" / "b" / "c.txt", ""),
+        lambda: store.make_folder(tmp_path / "a"),
+        lambda: store.lock(tmp_path / "a").__enter__(),
     ):
         with pytest.raises(CannotWrite, match=rf"cannot write {re.escape(str(tmp_path / 'a'))}"):
             act()
     with pytest.raises(CannotWrite, match=r"Is a directory|not permitted"):
-        storage.remove(tmp_path)
+        store.remove(tmp_path)
 
 
 def test_every_new_name_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,7 +130,7 @@ def test_every_new_name_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         synced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
 
     monkeypatch.setattr(os, "fsync", note)
-    storage.write_text(tmp_path / "a" / "b" / "c.txt", "")
+    store.write_text(tmp_path / "a" / "b" / "c.txt", "")
     inner = str(tmp_path / "a" / "b")
     aside = f"{inner}/.c.txt.{os.getpid()}.tmp"
     assert synced == [str(tmp_path), str(tmp_path / "a"), aside, inner]
@@ -140,29 +140,29 @@ def test_the_lock_clears_what_killed_processes_left(tmp_path: Path) -> None:
     dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], stdout=-1)
     names = [f".a.json.{int(dead.stdout)}.tmp", f".a.json.{os.getpid()}.tmp", ".a.json.x.tmp"]
     for name in names:
-        storage.write_text(tmp_path / "runs" / name, "half")
-    with storage.lock(tmp_path):
+        store.write_text(tmp_path / "runs" / name, "half")
+    with store.lock(tmp_path):
         assert {path.name for path in (tmp_path / "runs").iterdir()} == {names[1]}
 
 
 def test_a_folder_is_ours_with_the_marker_or_what_a_kill_leaves_of_it(tmp_path: Path) -> None:
-    storage.require_own(tmp_path / "new", "run.json")
+    store.require_own(tmp_path / "new", "run.json")
     (tmp_path / ".lock").touch()
     (tmp_path / ".run.json.123.tmp").touch()
-    storage.require_own(tmp_path, "run.json")
+    store.require_own(tmp_path, "run.json")
     (tmp_path / "thesis.tex").touch()
     with pytest.raises(UsageError, match="belongs to something else"):
-        storage.require_own(tmp_path, "run.json")
+        store.require_own(tmp_path, "run.json")
     (tmp_path / "run.json").touch()
-    storage.require_own(tmp_path, "run.json")
+    store.require_own(tmp_path, "run.json")
 
 
 def test_tensors_and_states_come_back() -> None:
     tensors = {"a": torch.arange(6).view(2, 3), "b": torch.tensor(1.5)}
-    back = storage.unpack_tensors(storage.pack_tensors(tensors))
+    back = store.unpack_tensors(store.pack_tensors(tensors))
     assert all(torch.equal(back[name], tensors[name]) for name in tensors)
     state = {"step": 3, "rows": [{"loss": 0.1, "player": "a"}], "tensor": tensors["a"]}
-    again = storage.unpack_state(storage.pack_state(state))
+    again = store.unpack_state(store.pack_state(state))
     assert again["rows"] == state["rows"]
     assert torch.equal(again["tensor"], tensors["a"])
 
@@ -171,7 +171,7 @@ def test_tensors_that_share_memory_come_back_each_whole() -> None:
     tied = torch.nn.Linear(3, 3)
     module = torch.nn.Sequential(tied, tied)
     tensors = {**module.state_dict(), "row": tied.weight[1]}
-    back = storage.unpack_tensors(storage.pack_tensors(tensors))
+    back = store.unpack_tensors(store.pack_tensors(tensors))
     assert all(torch.equal(back[name], tensors[name]) for name in tensors)
     module.load_state_dict({name: value for name, value in back.items() if name != "row"})
 
@@ -184,13 +184,13 @@ class Canary:
 def test_state_constructs_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(pickle.UnpicklingError):
-        storage.unpack_state(storage.pack_state({"step": Canary()}))
+        store.unpack_state(store.pack_state({"step": Canary()}))
     assert not (tmp_path / "canary").exists()
 
 
 def test_hashes_see_dtype_shape_and_content() -> None:
     zeros = torch.zeros(2, 3)
     others = [torch.zeros(3, 2), torch.zeros(2, 3, dtype=torch.float64), zeros + 1]
-    hashes = {storage.hash_tensor(x) for x in (zeros, *others)}
+    hashes = {store.hash_tensor(x) for x in (zeros, *others)}
     assert len(hashes) == 4
-    assert storage.hash_tensor(zeros.clone()) in hashes
+    assert store.hash_tensor(zeros.clone()) in hashes

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from genbench import registry, suite
-from genbench.errors import GenbenchError, UsageError
+from genbench.api import Variant
+from genbench.api.errors import GenbenchError, UsageError
 from genbench.registry import PluginError
-from genbench.types import Variant
 
 TEXT = """
 title = "A suite"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from genbench import registry, suite
-from genbench.errors import UsageError
+from genbench.api.errors import UsageError
 from genbench.suite import crossed, parse_over
 
 TOY = Path(__file__).parents[1] / "plugins" / "toy.py"

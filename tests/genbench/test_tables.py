@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 
-from genbench.errors import UnknownName
-from genbench.results import Record
-from genbench.tables import FORMATS, Table, comparison, diagnostics, protocol_differences, render
+from genbench.analysis.comparison import Table, comparison
+from genbench.analysis.diagnostics import diagnostics
+from genbench.api.errors import UnknownName
+from genbench.rendering import FORMATS, render
+from genbench.store.protocol import protocol_differences
+from genbench.store.records import Record
 
 PROTOCOL: dict[str, Any] = {"extractor": "digits@1", "reference": "digits:test", "samples": 500}
 HOSTILE = "<script>alert(1)</script> & $x_"
@@ -331,7 +334,7 @@ def test_a_terminal_shows_whole_cells_at_any_width(
 ) -> None:
     from rich.console import Console
 
-    from genbench.tables import show
+    from genbench.rendering import show
 
     file = io.StringIO()
     show(example_records, Console(file=file, width=width, color_system=None))

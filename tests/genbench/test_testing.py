@@ -14,9 +14,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from genbench import registry, testing
+from genbench.api.errors import UnknownName, UsageError
 from genbench.cli import main
 from genbench.data import open_samples
-from genbench.errors import UnknownName, UsageError
 from genbench.testing import (
     Broken,
     Check,

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from genbench import verdict
+from genbench.analysis.changes import changes
+from genbench.analysis.claims import Claim, Claims, load, offered
+from genbench.analysis.verdict import Finding, judge
+from genbench.api.errors import DataError, UnknownName, UsageError
 from genbench.cli import main
-from genbench.errors import DataError, UnknownName, UsageError
-from genbench.results import Record, write_records
-from genbench.verdict import Claim, Claims, Finding, changes, judge
+from genbench.store.records import Record, write_records
 
 PROTOCOL: dict[str, Any] = {"extractor": "digits@1", "reference": "digits:test", "samples": 500}
 HOSTILE = "<script>alert(1)</script> | $x_"
@@ -37,7 +38,7 @@ is = "lower"
 def claims(text: str, tmp_path: Path) -> Claims:
     path = tmp_path / "claims.toml"
     path.write_text(text)
-    return verdict.load(str(path))
+    return load(str(path))
 
 
 def claim(quantity: str, direction: str) -> Claims:
@@ -307,13 +308,13 @@ def test_bad_claims_are_one_line(old: str, new: str, said: str, tmp_path: Path) 
 
 def test_unknown_claims() -> None:
     with pytest.raises(UnknownName, match="did you mean 'diffusion-vs-gan'"):
-        verdict.load("diffusion-vs-gans")
+        load("diffusion-vs-gans")
 
 
 def test_the_claims_that_packages_offer() -> None:
-    offered, faults = verdict.offered()
+    found, faults = offered()
     assert faults == []
-    assert [each.title for each in offered] == ["Diffusion models against GANs"]
+    assert [each.title for each in found] == ["Diffusion models against GANs"]
     done = CliRunner().invoke(main, ["list", "claims"])
     assert done.output == "diffusion-vs-gan  Diffusion models against GANs\n"
 

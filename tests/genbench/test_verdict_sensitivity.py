@@ -10,9 +10,10 @@ import pytest
 from rich.console import Console
 
 from genbench import suite
-from genbench.results import Record
+from genbench.analysis.sensitivity import Sensitivity, sensitivities
+from genbench.rendering import sensitivity
+from genbench.store.records import Record
 from genbench.suite import Grid, crossed
-from genbench.verdict import Sensitivity, sensitivities, sensitivity_text
 
 HOSTILE = "<script>alert(1)</script> | [red]"
 PROTOCOL = {"extractor": "identity@1", "reference": "points-ring:test", "samples": 128}
@@ -134,7 +135,7 @@ def test_higher_is_better() -> None:
 def shown(found: Sequence[Sensitivity], width: int = 160) -> str:
     console = Console(width=width, color_system=None)
     with console.capture() as capture:
-        sensitivity_text.show(found, console)
+        sensitivity.show(found, console)
     return capture.get()
 
 
@@ -156,12 +157,12 @@ def test_what_is_shown() -> None:
     assert "Lost: no setting has a score." in text
     assert HOSTILE in text
     assert "within 1.5× is undefined" in text
-    page = sensitivity_text.markdown(found)
+    page = sensitivity.markdown(found)
     assert "<script>" not in page
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines()]
     assert ["batch 64", "0.3", "1.5", "1 of 1", ""] in rows
     assert ["3", "0.225"] in rows
-    told = json.loads(sensitivity_text.json(found, {"VAE": "why"}))
+    told = json.loads(sensitivity.json(found, {"VAE": "why"}))
     assert [each["entry"] for each in told["entries"]] == ["GAN", HOSTILE, "Lost"]
     assert told["entries"][0]["best"]["settings"] == {"batch": 32}
     assert told["entries"][0]["protocol"] == PROTOCOL

@@ -14,10 +14,10 @@ from race import fastest
 from ratio import Ratio
 from torch import Tensor, nn
 
+from genbench.api import SampleSpec
 from genbench.extractors.inception import FidInception, build_network
 from genbench.extractors.resize import LEGACY
 from genbench.extractors.rgb import RgbExtractor
-from genbench.types import SampleSpec
 
 SPEC = SampleSpec("image", (3, 32, 32))
 

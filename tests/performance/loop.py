@@ -18,9 +18,9 @@ from torch.nn import functional as F
 from torch.nn.utils import clip_grad_norm_
 
 from baselines.ddpm import Ddpm, ddpm
+from genbench.api import Samples, SampleSpec
 from genbench.data.digits import digits
 from genbench.training import loop
-from genbench.types import Samples, SampleSpec
 
 BATCH = 64
 

@@ -25,7 +25,7 @@ from torch.optim import Optimizer
 from torch.utils.flop_counter import FlopCounterMode
 
 from baselines.ddpm import ddpm
-from genbench.types import Batch, Progress, SampleSpec
+from genbench.api import Batch, Progress, SampleSpec
 
 # Every contestant is compiled by itself: beyond the default of 8, those that follow would not be.
 torch._dynamo.config.recompile_limit = 64

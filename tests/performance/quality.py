@@ -29,9 +29,9 @@ from torch import Tensor
 import genbench
 from baselines.ddpm import Ddpm, ddpm
 from genbench import sampling
+from genbench.api import SampleSpec, TensorSamples
 from genbench.data.digits import digits
 from genbench.training import checkpoint, loop
-from genbench.types import SampleSpec, TensorSamples
 
 STEPS, LEVELS = 25, 17
 TARGET = 0.5

@@ -23,8 +23,8 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import ToTensor
 
 from genbench.data.folder import folder
-from genbench.data.pictures import read_ahead
 from genbench.evaluation.embedding import BATCH
+from genbench.io.pictures import read_ahead
 
 SIDE = 32
 

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from genbench import registry
+from genbench.api import Batch, Estimate, Features, Samples, SampleSpec, TensorSamples
 from genbench.data import open_samples
-from genbench.types import Batch, Estimate, Features, Samples, SampleSpec, TensorSamples
 
 
 def _digits(argument: str, **changes: Any) -> TensorSamples:

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from genbench import registry
-from genbench.errors import UsageError
-from genbench.types import Batch, Condition, Optimization, Progress, SampleSpec, Turn
+from genbench.api import Batch, Condition, Optimization, Progress, SampleSpec, Turn
+from genbench.api.errors import UsageError
 
 
 class Shift(nn.Module):

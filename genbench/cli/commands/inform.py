@@ -54,7 +54,7 @@ def check(
 @click.command()
 def schema() -> None:
     """Print the JSON Schema of a line of records.jsonl."""
-    from genbench.results import json_schema
+    from genbench.store.records import json_schema
 
     click.echo(json.dumps(json_schema(), ensure_ascii=False, indent=1))
 

@@ -23,7 +23,7 @@ from playwright.sync_api import (
 from genbench import registry
 from genbench.cli import main
 from genbench.report import write_report
-from genbench.results import Record, read_records, write_records
+from genbench.store.records import Record, read_records, write_records
 
 TOY = Path(__file__).parents[2] / "plugins" / "toy.py"
 

@@ -14,11 +14,11 @@ import pytest
 from markdown_it import MarkdownIt
 from playwright.sync_api import Locator, Page
 
+from genbench.analysis.comparison import Table, comparison
+from genbench.rendering.layout import Block, blocks
+from genbench.rendering.web import WIDTH
 from genbench.report import write_report
-from genbench.results import Record, write_records
-from genbench.tables import Table, comparison
-from genbench.tables.layout import Block, blocks
-from genbench.tables.web import WIDTH
+from genbench.store.records import Record, write_records
 
 Visit = Callable[..., Page]
 

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Page
 
 from genbench.report import write_report
-from genbench.results import Record, write_records
+from genbench.store.records import Record, write_records
 
 Visit = Callable[..., Page]
 

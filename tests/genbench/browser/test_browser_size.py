@@ -13,8 +13,8 @@ from playwright.sync_api import Page
 from safetensors.numpy import save
 
 from genbench.report import write_report
-from genbench.results import Record, write_records
-from genbench.storage import write_artefact
+from genbench.store import write_artefact
+from genbench.store.records import Record, write_records
 
 Visit = Callable[..., Page]
 

@@ -9,7 +9,7 @@ import torch
 from sklearn.datasets import make_moons
 
 from genbench import SampleSpec, TensorSamples
-from genbench.errors import UsageError, did_you_mean
+from genbench.api.errors import UsageError, did_you_mean
 
 SPLITS = {"train": 0, "test": 1}
 """By name: the seed."""

@@ -1,0 +1,1 @@
+"""Records → what they say: comparisons, verdicts, standings, as documents for any renderer."""

@@ -1,0 +1,76 @@
+"""Claims are data: a TOML file says which group of models has more or less of what than which."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from genbench import registry
+from genbench.api.errors import GenbenchError, UnknownName, UsageError
+from genbench.registry.texts import read_toml, titles
+from genbench.registry.validation import validated
+
+Name = Annotated[str, Field(min_length=1)]
+
+
+class Claim(BaseModel):
+    """Group ``group`` has a higher or lower ``quantity`` than group ``against``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Name
+    """``more faithful``, say."""
+    group: Name
+    against: Name
+    quantity: Name
+    """A column of the comparison table, by its key (``precision``, ``longest_fall.ema``,
+    ``training_flops``), or ``deviation.SCORE``: how far a run's score lies from the median of its
+    contestant's seeds, relative to that median."""
+    direction: Literal["higher", "lower"] = Field(alias="is")
+
+
+class Claims(BaseModel):
+    """A file of claims, which are decided together."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    title: Name
+    groups: dict[Name, Annotated[list[Name], Field(min_length=1)]]
+    """Name of a group → the models in it, as suites name them."""
+    claims: Annotated[list[Claim], Field(min_length=1)]
+
+
+def load(name: str) -> Claims:
+    """The claims of that name, or in that TOML file.
+
+    Raises ``UsageError`` for what is not TOML or not claims, naming the key; ``UnknownName``.
+    """
+    source, content = read_toml(registry.claims, name)
+    claims = validated(Claims, source, content)
+    for claim in claims.claims:
+        for group in (claim.group, claim.against):
+            if group not in claims.groups:
+                raise UsageError(f"{source}: {UnknownName('group', group, claims.groups)}")
+        if claim.group == claim.against:
+            raise UsageError(f"{source}: {claim.name!r} holds a group against itself")
+    models = [model for group in claims.groups.values() for model in group]
+    twice = next((model for model in models if models.count(model) > 1), None)
+    if twice is not None:
+        raise UsageError(f"{source}: model {twice!r} is in two groups, or in one twice")
+    names = [claim.name for claim in claims.claims]
+    repeated = next((name for name in names if names.count(name) > 1), None)
+    if repeated is not None:
+        raise UsageError(f"{source}: two claims are named {repeated!r}")
+    return claims
+
+
+def offered() -> tuple[list[Claims], list[str]]:
+    """The claims that packages offer, by name, and why others cannot be read."""
+    claims, faults = [], []
+    for name in titles(registry.claims):
+        try:
+            claims.append(load(name))
+        except GenbenchError as error:
+            faults.append(str(error))
+    return claims, faults

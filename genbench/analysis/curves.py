@@ -1,0 +1,153 @@
+"""Training curves from anywhere, as a CSV file → how stable each training was."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from genbench.api.errors import DataError, UnknownName, UsageError
+from genbench.training.stability import last_over_best, longest_fall, mean_distance
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = ("run", "step", "metric", "value")
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One metric of one training, by step."""
+
+    name: str
+    """The run, with whatever further columns say of the series."""
+    steps: tuple[float, ...]
+    """Ascending, each once."""
+    values: tuple[float, ...]
+    repeated: int
+    """Rows left out, since a later row has the same step."""
+
+
+@dataclass(frozen=True)
+class Course:
+    """What became of a metric along one training; ``None`` where that is no finite number.
+
+    Ratios are of worse over better, in [1, ∞), of values that are positive.
+    """
+
+    name: str
+    points: int
+    best: float | None
+    best_step: float | None
+    last: float | None
+    last_over_best: float | None
+    worst_after_best: float | None
+    """The worst value after the best one, over the best."""
+    longest_fall: float | None
+    """The largest relative worsening after a best so far: one less than a ratio."""
+    mean: float | None
+    """The area under the curve (trapezoids) over the range of its steps."""
+    unbounded: bool
+    """Whether some value is not finite: it fell without bound."""
+
+
+def read_curves(path: Path, metric: str | None = None) -> tuple[str, list[Curve]]:
+    """The curves of one metric in a CSV file with the columns ``run, step, metric, value``.
+
+    Further columns are part of a series' name. Of rows repeated for one step the last counts.
+    ``metric`` may be left out where there is one only. Returns its name and its curves, in the
+    order of the file. Raises ``DataError`` for a file that is not so, ``UnknownName``, and
+    ``UsageError`` where a metric must be named.
+    """
+    table = _table(path)
+    metrics = list(dict.fromkeys(table["metric"]))
+    if metric is None:
+        if len(metrics) > 1:
+            raise UsageError(f"{path} has the metrics {', '.join(metrics)}: name one with --metric")
+        metric = metrics[0]
+    if metric not in metrics:
+        raise UnknownName("metric", metric, metrics)
+    table = table[table["metric"] == metric]
+    others = [column for column in table.columns if column not in COLUMNS]
+    return metric, [
+        _curve(key, rows) for key, rows in table.groupby(["run", *others], sort=False, dropna=False)
+    ]
+
+
+def course(curve: Curve, higher_is_better: bool = False) -> Course:
+    """The numbers of one curve. A score of which higher is better is judged by its inverse."""
+    values = np.array(curve.values)
+    with np.errstate(divide="ignore"):
+        distances = 1 / values if higher_is_better else values
+    best = best_step = worst = None
+    if np.isfinite(values).any():
+        sign = -1 if higher_is_better else 1
+        index = int(np.where(np.isfinite(values), sign * values, np.inf).argmin())
+        best, best_step = curve.values[index], curve.steps[index]
+        if np.isfinite(values).all() and values.min() > 0:
+            worst = float(distances[index:].max() / distances[index])
+    positive = bool((values[np.isfinite(values)] > 0).all())
+    return Course(
+        name=curve.name,
+        points=len(values),
+        best=best,
+        best_step=best_step,
+        last=float(values[-1]) if np.isfinite(values[-1]) else None,
+        last_over_best=last_over_best(distances) if positive else None,
+        worst_after_best=worst,
+        longest_fall=longest_fall(distances) if positive else None,
+        mean=mean_distance(curve.steps, curve.values),
+        unbounded=not np.isfinite(values).all(),
+    )
+
+
+def exceeding(courses: Sequence[Course], field: str, limit: float) -> list[str]:
+    """The names of the runs whose ``last_over_best``, or other ratio, exceeds ``limit``, or that
+    fell without bound. A ratio of values that are not positive exceeds nothing."""
+    return [
+        course.name
+        for course in courses
+        if course.unbounded or (getattr(course, field) or 0.0) > limit
+    ]
+
+
+def _curve(key: tuple[object, ...], rows: pd.DataFrame) -> Curve:
+    kept = rows.drop_duplicates("step", keep="last").sort_values("step")
+    return Curve(
+        name=", ".join(str(part) for part in key),
+        steps=tuple(kept["step"]),
+        values=tuple(kept["value"]),
+        repeated=len(rows) - len(kept),
+    )
+
+
+def _table(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, compression=None)
+    except (OSError, UnicodeDecodeError, ValueError) as error:  # pandas' own are ValueErrors
+        raise DataError(f"cannot read {path}: {error}") from error
+    if not isinstance(table.index, pd.RangeIndex):  # how pandas reads fields without a heading
+        raise DataError(f"cannot read {path}: its rows have more fields than its head")
+    missing = [column for column in COLUMNS if column not in table]
+    if missing:
+        raise DataError(
+            f"{path} has no column {missing[0]!r}: its columns are {', '.join(map(str, table))}"
+        )
+    if table.empty:
+        raise DataError(f"{path} has no rows")
+    for column in ("step", "value"):
+        numbers = pd.to_numeric(table[column].str.strip(), errors="coerce")
+        said_nan = table[column].str.strip().str.lower().isin(["nan", "+nan", "-nan"])
+        # A value may be lost; a step is a number.
+        wrong = numbers.isna() & ~said_nan if column == "value" else ~np.isfinite(numbers)
+        if wrong.any():
+            row = int(wrong.to_numpy().argmax())
+            said = table[column].iloc[row]
+            raise DataError(f"{path}:{row + 2}: {column} {said!r} is not a number")
+        table[column] = numbers.astype(float)
+    return table

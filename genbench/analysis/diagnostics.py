@@ -1,0 +1,101 @@
+"""The curves of training in numbers: to be compared within one model, never across models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from genbench.analysis.cells import EMPTY, Cell, cell, column_decimals
+from genbench.analysis.columns import DIAGNOSTICS, Column
+from genbench.analysis.comparison import Row, Table
+from genbench.analysis.entrants import Entrant, entrants
+from genbench.analysis.notes import listed, trained_as
+from genbench.analysis.statistics import summarize
+from genbench.store.records import Record
+
+_FIRST = Column("first_nonfinite_step", "first non-finite step", DIAGNOSTICS)
+_SPIKES = Column("loss_spikes", "loss spikes", DIAGNOSTICS, unconditional=True)
+_TAIL = Column("gradient_tail", "gradient norm, p99 / median", DIAGNOSTICS, unconditional=True)
+
+
+@dataclass(frozen=True)
+class Training:
+    """One model trained with some seeds, whichever entries sample it."""
+
+    label: str
+    """The entry that it is named by."""
+    model: str
+    """The model that trained: what losses may be compared within."""
+    records: tuple[Record, ...]
+    """One for each seed."""
+
+
+def trainings(records: Sequence[Record]) -> list[Training]:
+    """What was trained, each once, those of one model together."""
+    rows = [row for row in entrants(records) if not row.real and row.runs]
+    found: dict[str, Training] = {}
+    for row in rows:
+        sharing = [other for other in rows if other.trainings & row.trainings] or [row]
+        owner = trained_as(sharing)
+        model = owner.records[0].trains or owner.records[0].model
+        found.setdefault(owner.label, Training(owner.label, model, _seeds(owner, sharing)))
+    models = list(dict.fromkeys(training.model for training in found.values()))
+    return sorted(found.values(), key=lambda training: models.index(training.model))
+
+
+def diagnostics(records: Sequence[Record]) -> Table | None:
+    """Loss spikes and gradient tails by player, one row for each player of each training.
+
+    ``None`` where no run recorded any. A diverged run counts with what it recorded until then.
+    """
+    rows = [(training, player) for training in trainings(records) for player in _players(training)]
+    if not rows:
+        return None
+    by_column = [[_first_nonfinite(training) for training, _ in rows]]
+    for column in (_SPIKES, _TAIL):
+        placed = [(training, _at(column, player)) for training, player in rows]
+        summaries = [summarize([c.read(r) for r in t.records]) for t, c in placed]
+        decimals = column_decimals(column, [s.median for s in summaries if s.median is not None])
+        by_column.append([cell(column, s, decimals) if s.k else EMPTY for s in summaries])
+    families: dict[str, list[str]] = {}
+    for training, _ in rows:
+        families.setdefault(training.model, []).append(training.label)
+    said = "; ".join(f"{model} ({listed(labels)})" for model, labels in families.items())
+    return Table(
+        title="Training diagnostics",
+        columns=(_FIRST, _SPIKES, _TAIL),
+        rows=tuple(
+            Row(f"{training.label} · {player}", tuple(cells))
+            for (training, player), cells in zip(rows, zip(*by_column, strict=True), strict=True)
+        ),
+        notes=(
+            f"To be compared within one model only, since losses differ in kind: {said}.",
+            "Counted until a run ended, diverged ones included.",
+        ),
+    )
+
+
+def _seeds(owner: Entrant, sharing: Sequence[Entrant]) -> tuple[Record, ...]:
+    runs = [*owner.runs, *(record for row in sharing for record in row.runs)]
+    by_seed: dict[int | None, Record] = {}
+    for record in sorted(runs, key=lambda record: record.status == "failed"):
+        by_seed.setdefault(record.seed, record)
+    return tuple(sorted(by_seed.values(), key=lambda record: record.seed or 0))
+
+
+def _players(training: Training) -> list[str]:
+    measured = [
+        r.stability.get(column.key) for r in training.records for column in (_SPIKES, _TAIL)
+    ]
+    return list(dict.fromkeys(player for players in measured for player in players or {}))
+
+
+def _at(column: Column, player: str) -> Column:
+    return replace(column, path=("stability", column.key, player))
+
+
+def _first_nonfinite(training: Training) -> Cell:
+    steps = [(r.stability.get(_FIRST.key), r.seed) for r in training.records]
+    known = [(step, seed) for step, seed in steps if step is not None]
+    said = [f"{step:,} (seed {seed})" for step, seed in known]
+    return Cell(", ".join(said) or "none", min((step for step, _ in known), default=None))

@@ -1,0 +1,123 @@
+"""Records → the rows of a table: which runs are seeds of one and the same thing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from genbench.analysis.columns import COVERAGE
+from genbench.analysis.statistics import collapsed
+from genbench.api import REAL
+from genbench.store import canonical
+from genbench.store.protocol import flat
+from genbench.store.records import Record
+
+# Facts that may differ between the seeds of one entry.
+_PER_RUN = ("snapshot", "platform")
+# Facts that are complete only once a run was scored.
+_OF_SCORED = ("sample", "weights")
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """One row: the runs of one entry that differ in nothing but the seed."""
+
+    label: str
+    """The entry's name, with what tells it from another of that name."""
+    records: tuple[Record, ...]
+
+    @property
+    def real(self) -> bool:
+        """Whether this is the floor."""
+        return self.records[0].entry == REAL
+
+    @property
+    def runs(self) -> list[Record]:
+        """The runs that were started: all but those that could not fit."""
+        return [record for record in self.records if record.status != "skipped"]
+
+    @property
+    def trainings(self) -> set[str]:
+        """The identities of the weights that its runs sample."""
+        return {r.identities["training"] for r in self.records if "training" in r.identities}
+
+
+@dataclass
+class _Group:
+    records: list[Record]
+    repeat: int
+    """Above 1: the same conditions and seeds came to something else there, from other code say."""
+
+
+def entrants(records: Sequence[Record]) -> list[Entrant]:
+    """The rows of a table in the order of the records, the real row first.
+
+    The same run given twice counts once. Runs of one entry under different conditions are different
+    rows, labelled by what differs.
+    """
+    groups: list[_Group] = []
+    # Those without scores last: they join the row of the seeds that were scored.
+    for record in sorted(records, key=lambda record: not record.scores):
+        _place(groups, record)
+    position = {id(record): index for index, record in enumerate(records)}
+    for group in groups:
+        group.records.sort(key=lambda record: (record.seed or 0, position[id(record)]))
+    groups.sort(key=lambda group: min(position[id(record)] for record in group.records))
+    groups.sort(key=lambda group: group.records[0].entry != REAL)
+    return [Entrant(_label(group, groups), tuple(group.records)) for group in groups]
+
+
+def floor_of(rows: Sequence[Entrant]) -> Record | None:
+    """The record of the real row, where there is one."""
+    return next((row.records[0] for row in rows if row.real), None)
+
+
+def is_collapsed(record: Record, real: Record | None) -> bool:
+    """Whether a finished run lost most of the data; ``False`` where coverage was not scored."""
+    if record.status != "done" or real is None:
+        return False
+    return collapsed(record.value(COVERAGE), real.value(COVERAGE)) is True
+
+
+def _place(groups: list[_Group], record: Record) -> None:
+    # What is complete only once a run was scored cannot tell an unscored one from it.
+    ignored = _PER_RUN if record.scores else (*_PER_RUN, *_OF_SCORED)
+    facts = _facts(record, ignored)
+    alike = [group for group in groups if _facts(group.records[0], ignored) == facts]
+    for group in alike:
+        same_seed = [other for other in group.records if other.seed == record.seed]
+        if any(_same_run(other, record) for other in same_seed):
+            return
+        if not same_seed:
+            group.records.append(record)
+            return
+    groups.append(_Group([record], len(alike) + 1))
+
+
+def _same_run(a: Record, b: Record) -> bool:
+    return (a.identities, a.status, a.reason) == (b.identities, b.status, b.reason)
+
+
+def _facts(record: Record, ignored: Sequence[str] = _PER_RUN) -> dict[str, Any]:
+    """What the seeds of one row have in common."""
+    conditions = {k: v for k, v in record.conditions.items() if k not in ignored}
+    common = {"entry": record.entry, **flat(conditions)}
+    # The floor is the same for every suite of one protocol.
+    if record.entry != REAL:
+        common |= {"suite": record.suite, "model": record.model}
+    return common
+
+
+def _label(group: _Group, groups: Sequence[_Group]) -> str:
+    entry = group.records[0].entry
+    own = _facts(group.records[0])
+    namesakes = [_facts(g.records[0]) for g in groups if g.records[0].entry == entry]
+    differing = [
+        f"{name} {value}"
+        for name, value in own.items()
+        if any(canonical(other.get(name)) != canonical(value) for other in namesakes)
+    ]
+    if group.repeat > 1:
+        differing.append(f"repeat {group.repeat}")
+    return f"{entry} ({', '.join(differing)})" if differing else entry

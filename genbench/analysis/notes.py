@@ -1,0 +1,197 @@
+"""What stands beneath a comparison: how to read it, what was shared, and what came to grief."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from genbench.analysis.columns import COVERAGE
+from genbench.analysis.entrants import Entrant, floor_of, is_collapsed
+from genbench.store import canonical
+from genbench.store.protocol import Protocol, describe
+from genbench.store.records import Record
+
+SEEDS_FOR_BOLD = 5
+"""Where an entry has fewer seeds, no value of the column is bold: the order may be luck."""
+
+# Run conditions by the words that say them; what is the same for all is said once.
+_CONDITIONS = {
+    "images": "images seen in training",
+    "batch": "batch",
+    "ema_halflife": "EMA half-life in images",
+    "augment": "augmentation",
+    "dequantize": "levels spread over their cells in training",
+    "weights": "weights",
+    "precision": "precision",
+    "device": "device",
+    "devices": "devices",
+    "threads": "threads",
+    "torch": "torch",
+    "genbench": "genbench",
+    "platform": "platform",
+}
+
+
+def comparison_notes(protocol: Protocol, rows: Sequence[Entrant]) -> list[str]:
+    """The notes of one table, the scoring protocol first."""
+    entries = [row for row in rows if not row.real]
+    notes = [describe(protocol), *_legend(rows)]
+    notes += shared_weights(entries)
+    notes += _given(entries)
+    notes += _conditions(entries)
+    notes += _unscored(rows)
+    return notes
+
+
+def comparison_details(rows: Sequence[Entrant]) -> dict[str, tuple[str, ...]]:
+    """What stands beneath the notes in lines of its own: how each entry was sampled."""
+    sampling = [_sampling(row) for row in rows if not row.real]
+    said = tuple(filter(None, sampling))
+    return {"Sampling options": said} if said else {}
+
+
+def shared_weights(entries: Sequence[Entrant]) -> list[str]:
+    """Which entries sample the very same weights, each set of them once."""
+    by_training: dict[str, list[Entrant]] = {}
+    for row in entries:
+        for training in sorted(row.trainings):
+            by_training.setdefault(training, []).append(row)
+    sharing = {tuple(r.label for r in rows): rows for rows in by_training.values() if len(rows) > 1}
+    return [_shared(rows) for rows in sharing.values()]
+
+
+def trained_as(rows: Sequence[Entrant]) -> Entrant:
+    """Of the rows that share a training, the one that it is named by: the model that trained."""
+    own = (row for row in rows if row.records[0].model == row.records[0].trains)
+    return next(own, rows[0])
+
+
+def outcomes(rows: Sequence[Entrant]) -> list[str]:
+    """What diverged, collapsed, failed or was skipped, seed by seed, with the reason."""
+    real = floor_of(rows)
+    seeds: dict[tuple[str, str], list[int | None]] = {}
+    for row in rows:
+        for record in row.records:
+            fate = _fate(record, real)
+            if fate is not None:
+                seeds.setdefault((row.label, fate), []).append(record.seed)
+    return [f"{label}{_seeds(numbers)} {fate}." for (label, fate), numbers in seeds.items()]
+
+
+def _fate(record: Record, real: Record | None) -> str | None:
+    if record.status != "done":
+        verb = "was skipped" if record.status == "skipped" else record.status
+        return f"{verb}: {record.reason.rstrip('.')}" if record.reason else verb
+    if real is None or not is_collapsed(record, real):
+        return None
+    mine, floor = record.value(COVERAGE), real.value(COVERAGE)
+    return f"collapsed: coverage {mine:.3f}, under a quarter of the real row's {floor:.3f}"
+
+
+def _seeds(numbers: Sequence[int | None]) -> str:
+    known = [str(number) for number in numbers if number is not None]
+    if not known:
+        return ""
+    return f", seed{'s' if len(known) > 1 else ''} {listed(known)}"
+
+
+def _legend(rows: Sequence[Entrant]) -> list[str]:
+    entries = [row for row in rows if not row.real]
+    runs = [record for row in entries for record in row.runs]
+    seeds = sorted({record.seed for record in runs if record.seed is not None})
+    lines = []
+    if seeds:
+        numbers = ", ".join(str(seed) for seed in seeds)
+        lines.append(f"Mean ± standard deviation over seeds {numbers}.")
+    if any(row.real and row.runs for row in rows):
+        lines.append(
+            "real: training samples scored as if generated, mean ± standard deviation over draws; "
+            "the floor of every column but memorization, whose floor is the reference half's."
+        )
+    thresholds = {r.stability["threshold"] for r in runs if "threshold" in r.stability}
+    lines += [f"Threshold along training: {threshold:g}." for threshold in sorted(thresholds)]
+    if any(record.status != "done" for record in runs):
+        lines.append(
+            "(k of n): k of n runs gave a number; the median stands, with the others ranked last, "
+            "and — where it falls on one of them."
+        )
+    if any(len(row.runs) > 1 for row in entries):
+        lines.append(
+            "Across seeds: spread is the interquartile range, worst half the mean of the worst "
+            "half of the runs (CVaR at 0.5)."
+        )
+    if any(0 < len(row.runs) < SEEDS_FOR_BOLD for row in entries):
+        lines.append(f"No value is bold below {SEEDS_FOR_BOLD} seeds.")
+    if not any(record.value(COVERAGE) is not None for record in runs):
+        lines.append("Collapse was not judged: coverage was not scored.")
+    elif runs:
+        lines.append("Collapsed: a final coverage under a quarter of the real row's.")
+    return lines
+
+
+def _shared(rows: Sequence[Entrant]) -> str:
+    owner = trained_as(rows)
+    others = [row.label for row in rows if row is not owner]
+    verb = "samples" if len(others) == 1 else "sample"
+    return f"Trained once: {listed(others)} {verb} the weights of {owner.label}."
+
+
+def _given(entries: Sequence[Entrant]) -> list[str]:
+    rows = [r.label for r in entries if any(x.conditions.get("pretrained") for x in r.runs)]
+    return [f"Nothing was trained for {listed(rows)}: the weights were given."] if rows else []
+
+
+def _conditions(entries: Sequence[Entrant]) -> list[str]:
+    common, varied = [], []
+    for name, words in _CONDITIONS.items():
+        values: dict[str, list[str]] = {}
+        for row in entries:
+            for record in row.runs:
+                if record.conditions.get(name) is not None:
+                    said = _said(record.conditions[name])
+                    values.setdefault(said, []).append(row.label)
+        if len(values) == 1:
+            common.append(f"{words} {next(iter(values))}")
+        elif values:
+            parts = [f"{said} ({listed(labels)})" for said, labels in values.items()]
+            varied.append(f"Conditions that differ, {words}: {'; '.join(parts)}.")
+    return ([f"Conditions: {'; '.join(common)}."] if common else []) + varied
+
+
+def _sampling(row: Entrant) -> str | None:
+    found = (r.conditions["sample"] for r in row.runs if r.scores and r.conditions.get("sample"))
+    options: Mapping[str, Any] = next(found, {})
+    given = {name: value for name, value in options.items() if value is not None}
+    said = ", ".join(f"{name} {_said(value)}" for name, value in given.items())
+    return f"{row.label}: {said}" if said else None
+
+
+def _unscored(rows: Sequence[Entrant]) -> list[str]:
+    by_reason: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        for record in row.records:
+            for output, reason in record.skipped_metrics.items():
+                by_reason.setdefault((output, reason), []).append(row.label)
+    scored = {row.label for row in rows if any(r.scores for r in row.records)}
+    return [
+        f"{output} was not scored{_of(labels, scored)}: {reason}."
+        for (output, reason), labels in by_reason.items()
+    ]
+
+
+def _of(labels: Iterable[str], everybody: set[str]) -> str:
+    return "" if set(labels) >= everybody else f" for {listed(labels)}"
+
+
+def listed(words: Iterable[str]) -> str:
+    """``A, B and C``, each once."""
+    unique = list(dict.fromkeys(words))
+    return " and ".join([", ".join(unique[:-1]), unique[-1]] if len(unique) > 1 else unique)
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(map(_said, value)) or "none"
+    if isinstance(value, bool) or value is None or not isinstance(value, (int, float, str)):
+        return canonical(value)
+    return f"{value:,}" if isinstance(value, int) and abs(value) >= 10_000 else str(value)

@@ -1,0 +1,125 @@
+"""Published scores are data: a TOML file says what was read, where, and under which protocol."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from genbench import registry
+from genbench.api.errors import UnknownName, UsageError
+from genbench.registry.texts import read_toml
+from genbench.registry.validation import validated
+
+Name = Annotated[str, Field(min_length=1)]
+Count = Annotated[int, Field(ge=1)]
+Score = Literal[
+    "frechet_distance",
+    "kernel_distance",
+    "inception_score",
+    "precision",
+    "recall",
+    "bits_per_dim",
+]
+HIGHER_IS_BETTER: dict[str, bool] = {
+    "frechet_distance": False,
+    "kernel_distance": False,
+    "inception_score": True,
+    "precision": True,
+    "recall": True,
+    "bits_per_dim": False,
+}
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Source(_Section):
+    """A document in which numbers were read."""
+
+    title: Name
+    address: Annotated[str, Field(pattern=r"^https://\S+$")]
+
+
+class Published(_Section):
+    """What one document says of one model, sampled one way."""
+
+    model: Name
+    """As the document calls it."""
+    settings: str = ""
+    """What tells it from others of that name."""
+    family: Literal["diffusion", "gan", "other"]
+    nfe: Annotated[float, Field(gt=0)] | None = None
+    """Network evaluations a sample."""
+    scores: Annotated[dict[Score, float], Field(min_length=1)]
+    deviation: Annotated[float, Field(ge=0)] | None = None
+    """What stands after ± behind the Fréchet distance; ``selected`` says over what."""
+    source: Name
+    """Key of the document in which the numbers were read."""
+    table: Name
+    """Or the section, in that document."""
+    quote: Name
+    """The line or cell as it stands there; every score is in it."""
+    quoted_from: str = ""
+    """Where the document quotes another: that one."""
+    count: Count | None = None
+    """Generated samples behind the Fréchet distance; ``None``: not stated."""
+    reference: Literal["train", "test", "train+test"] | None = None
+    """What they were compared with; ``None``: not stated."""
+    selected: str = ""
+    """How the reported weights or samples were chosen: ``minimum of three``, say; empty: not
+    stated."""
+    note: str = ""
+    """What else a reader must know."""
+    seen: bool
+    """Whether the numbers were read there. Others are kept to be looked up, and never shown."""
+
+
+class Board(_Section):
+    """A leaderboard: one data set, one ranking."""
+
+    title: Name
+    dataset: Name
+    """Runs on it are its measured rows."""
+    conditional: bool = False
+    """Whether its models are given labels."""
+    score: Name = "frechet_distance"
+    """Ranks the rows."""
+    extractor: Name = "inception"
+    """Of the published scores."""
+    resize: Name = "torch-fidelity bilinear (TF1)"
+    """How measured rows must have resized to stand beside them: as the published graph does."""
+    sources: dict[Name, Source] = {}
+    rows: tuple[Published, ...] = ()
+
+
+def load(name: str) -> Board:
+    """The leaderboard of that name, or in that TOML file.
+
+    Raises ``UsageError`` for what is not TOML or no leaderboard, naming the key; ``UnknownName``.
+    """
+    source, content = read_toml(registry.leaderboards, name)
+    board = validated(Board, source, content)
+    seen = set()
+    for number, row in enumerate(board.rows):
+        where = f"{source}: rows.{number} ({row.model})"
+        if row.source not in board.sources:
+            raise UsageError(f"{where}: {UnknownName('source', row.source, board.sources)}")
+        missing = next((v for v in row.scores.values() if v not in _numbers(row.quote)), None)
+        if missing is not None:
+            raise UsageError(f"{where}: {missing:g} is not in its quote")
+        key = (row.model, row.settings, row.source, row.table, tuple(row.scores))
+        if key in seen:
+            raise UsageError(f"{where}: stands there twice")
+        seen.add(key)
+    unused = next((key for key in board.sources if key not in {r.source for r in board.rows}), None)
+    if unused is not None:
+        raise UsageError(f"{source}: no row is from the source {unused!r}")
+    return board
+
+
+def _numbers(quote: str) -> set[float]:
+    """The decimal numbers in a text, thousands with or without commas."""
+    return {float(found) for found in re.findall(r"\d+(?:\.\d+)?|\.\d+", quote.replace(",", ""))}

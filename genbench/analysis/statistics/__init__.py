@@ -1,0 +1,57 @@
+"""Intervals and comparisons over seeds."""
+
+from __future__ import annotations
+
+from genbench.analysis.statistics.comparisons import (
+    Comparison,
+    Difference,
+    compare,
+    holm,
+    pooled_ranks,
+    welch,
+)
+from genbench.analysis.statistics.summaries import (
+    COLLAPSE_FRACTION,
+    LEAST_SEEDS,
+    LEVEL,
+    Summary,
+    collapsed,
+    interquartile_interval,
+    interquartile_mean,
+    mean_interval,
+    quantile,
+    ranked,
+    summarize,
+)
+from genbench.analysis.statistics.tuning import (
+    Intervals,
+    expected_best,
+    intervals,
+    near_best,
+    setting_score,
+)
+
+__all__ = [
+    "COLLAPSE_FRACTION",
+    "LEAST_SEEDS",
+    "LEVEL",
+    "Comparison",
+    "Difference",
+    "Intervals",
+    "Summary",
+    "collapsed",
+    "compare",
+    "expected_best",
+    "holm",
+    "interquartile_interval",
+    "interquartile_mean",
+    "intervals",
+    "mean_interval",
+    "near_best",
+    "pooled_ranks",
+    "quantile",
+    "ranked",
+    "setting_score",
+    "summarize",
+    "welch",
+]

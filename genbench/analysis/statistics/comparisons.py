@@ -1,0 +1,178 @@
+"""Is one group of contestants above another? Ranks over seeds, exact tests, corrected.
+
+A run without a value (diverged) ranks last. What one seed came to for all contestants of a group is
+one block: contestants that sample the same weights, or saw the same batches, are not independent,
+and only seeds are drawn at random here, not contestants. A comparison therefore speaks of these
+contestants, equally weighted, and of no others.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+from scipy.optimize import brentq
+from scipy.special import expit, logit
+
+from genbench.analysis.statistics.summaries import LEVEL
+
+Runs = Sequence[Sequence[float | None]]
+"""Of one group: by contestant, by seed, all of the same seeds; ``None`` for a run without value."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Of a group A with a group B in one quantity."""
+
+    probability: float
+    """That a run of A is above one of B, ties counting half, averaged over the pairs of their
+    contestants: in [0, 1] (*probability of improvement*, Agarwal et al. 2021, section 4.3)."""
+    low: float | None
+    high: float | None
+    """Ends of its 95 % interval; ``None`` with one seed on a side."""
+    p: float | None
+    """Two-sided, that blocks of seeds fall so far apart by chance; ``None`` likewise."""
+    seeds: tuple[int, int]
+    """Of A and of B."""
+
+
+def compare(a: Runs, b: Runs, *, last: Literal["lowest", "highest"]) -> Comparison:
+    """Group A against group B. ``last``: whether a run without a value ranks ``"lowest"`` or
+    ``"highest"``.
+
+    The p-value is that of the permutation test over blocks of seeds, on the difference of their
+    mean ranks; for one contestant a side it is the Wilcoxon–Mann–Whitney test. It is exact where
+    the groups are exchangeable, up to ten seeds a side, and drawn from 200,000 permutations beyond.
+    Give both sides as many seeds: without that it is sensitive to unequal variances.
+
+    The interval is Brunner & Munzel's (2000, "The Nonparametric Behrens–Fisher Problem"), over
+    blocks and on the scale of the logit: Welch's t on the placements, the mean of what each block
+    of one group wins against those of the other. Where one group wins all or nothing they have no
+    variance, and it is Newcombe's (2006, "Confidence intervals for an effect size measure based
+    on the Mann–Whitney statistic", part 2, method 5). In simulations at three, five and ten seeds,
+    with one contestant a side or several that share a seed's luck, it held the truth in 95 to 100 %
+    of cases, and the percentile bootstrap over seeds (Agarwal et al. 2021, section 4.1) in 20 to
+    94 %.
+    """
+    x, y = (_array(side, last) for side in (a, b))
+    above = x[:, None, :, None] > y[None, :, None, :]
+    equal = x[:, None, :, None] == y[None, :, None, :]
+    wins = (above + equal / 2).mean(axis=(0, 1))  # by seed of A, by seed of B
+    probability = float(wins.mean())
+    seeds = (x.shape[1], y.shape[1])
+    if min(seeds) < 2:
+        return Comparison(probability, None, None, None, seeds)
+    ranks_a, ranks_b = pooled_ranks(a, b, last=last)
+    p = _permutation(ranks_a.mean(axis=0), ranks_b.mean(axis=0))
+    return Comparison(probability, *_interval(wins), p, seeds)
+
+
+def pooled_ranks(a: Runs, b: Runs, *, last: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The rank of every run among those of both groups, ``(contestants, seeds)`` each: 1 is the
+    lowest; equal values, and all runs without one, share the mean of their ranks."""
+    x, y = (_array(side, last) for side in (a, b))
+    ranks = stats.rankdata(np.concatenate([x.ravel(), y.ravel()]))
+    return ranks[: x.size].reshape(x.shape), ranks[x.size :].reshape(y.shape)
+
+
+def _array(runs: Runs, last: str) -> NDArray[np.float64]:
+    worst = {"lowest": -math.inf, "highest": math.inf}[last]
+    return np.array(
+        [[v if v is not None and math.isfinite(v) else worst for v in row] for row in runs],
+        dtype=np.float64,
+    )
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """The p-values adjusted so that the risk of one false rejection among all of them is kept (Holm
+    1979): multiplied by m, m - 1, … from the least up, never falling, at most 1."""
+    order = np.argsort(p, kind="stable")
+    adjusted = [0.0] * len(p)
+    highest = 0.0
+    for rank, index in enumerate(order):
+        highest = max(highest, min(1.0, (len(p) - rank) * p[index]))
+        adjusted[index] = highest
+    return adjusted
+
+
+def _permutation(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    result = stats.permutation_test(
+        (a, b),
+        lambda x, y, axis: x.mean(axis=axis) - y.mean(axis=axis),
+        permutation_type="independent",
+        vectorized=True,
+        n_resamples=200_000,
+        batch=10_000,
+        rng=np.random.default_rng(0),
+    )
+    return float(result.pvalue)
+
+
+def _interval(wins: NDArray[np.float64]) -> tuple[float, float]:
+    probability, counts = float(wins.mean()), wins.shape
+    placements = wins.mean(axis=1), wins.mean(axis=0)
+    parts = [float(x.var(ddof=1)) / len(x) for x in placements]
+    squared_error = sum(parts)
+    if probability in (0, 1) or squared_error == 0:
+        return _newcombe(probability, *counts)
+    freedom = squared_error**2 / sum(
+        part**2 / (count - 1) for part, count in zip(parts, counts, strict=True)
+    )
+    slope = 1 / (probability * (1 - probability))  # of the logit
+    half = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * math.sqrt(squared_error) * slope
+    centre = float(logit(probability))
+    return float(expit(centre - half)), float(expit(centre + half))
+
+
+def _newcombe(probability: float, m: int, n: int) -> tuple[float, float]:
+    """Where (P - θ)² = z² V(θ), with the variance that exponential distributions would give."""
+    z = float(stats.norm.ppf((1 + LEVEL) / 2))
+    shared = (m + n) / 2 - 1
+
+    def beyond(theta: float) -> float:
+        variance = theta * (1 - theta) / (m * n)
+        variance *= 1 + shared * ((1 - theta) / (2 - theta) + theta / (1 + theta))
+        return (probability - theta) ** 2 - z**2 * variance
+
+    tiny = 1e-9
+    low = 0.0 if probability == 0 else float(brentq(beyond, tiny, probability - tiny))
+    high = 1.0 if probability == 1 else float(brentq(beyond, probability + tiny, 1 - tiny))
+    return low, high
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Between two means, by Welch's t (Welch 1947): variances need not be equal."""
+
+    value: float
+    low: float
+    high: float
+    """Ends of its 95 % interval."""
+    p: float
+    """Two-sided; 0 where neither side varies and the means differ."""
+
+
+def welch(a: Sequence[float], b: Sequence[float]) -> Difference:
+    """The mean of ``a`` less that of ``b``, of two values or more each.
+
+    For few seeds: where values are near normal it has power with two, where rank tests have none
+    and the bootstrap does not hold its level.
+    """
+    x, y = (np.asarray(side, dtype=np.float64) for side in (a, b))
+    value = float(x.mean() - y.mean())
+    parts = [float(side.var(ddof=1)) / len(side) for side in (x, y)]
+    squared_error = sum(parts)
+    if squared_error == 0:
+        return Difference(value, value, value, 1.0 if value == 0 else 0.0)
+    freedom = squared_error**2 / sum(
+        part**2 / (len(side) - 1) for part, side in zip(parts, (x, y), strict=True)
+    )
+    error = math.sqrt(squared_error)
+    half = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * error
+    p = 2 * float(stats.t.sf(abs(value) / error, freedom))
+    return Difference(value, value - half, value + half, p)

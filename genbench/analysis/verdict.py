@@ -1,0 +1,297 @@
+"""Records and claims → supported, contradicted or undecided, with what was compared."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
+
+from genbench.analysis.claims import Claim, Claims
+from genbench.analysis.columns import OVER_SEEDS, Column, comparison_columns
+from genbench.analysis.entrants import Entrant, entrants
+from genbench.analysis.protocols import by_protocol
+from genbench.analysis.statistics import (
+    LEAST_SEEDS,
+    LEVEL,
+    Comparison,
+    compare,
+    holm,
+    interquartile_interval,
+    interquartile_mean,
+    quantile,
+    ranked,
+)
+from genbench.store.protocol import Protocol
+from genbench.store.records import Record
+
+Outcome: TypeAlias = Literal["supported", "contradicted", "undecided"]
+
+DEVIATION = "deviation."
+DISTANCE = "frechet_distance"
+"""What the stability of a run is computed from."""
+OF_TRAINING = ("training_flops", "training_seconds")
+PER_ENTRY = ("seconds_per_sample",)
+"""Quantities measured for one seed, which stands for the others: no weights change them."""
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One contestant of a finding, with its runs."""
+
+    label: str
+    model: str
+    values: tuple[float | None, ...]
+    """By seed, of those that all contestants ran; ``None`` for a run that diverged."""
+    median: float | None
+    interquartile_mean: float | None
+    interval: tuple[float, float] | None
+    """Of the interquartile mean, by the bootstrap over seeds."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What became of a claim."""
+
+    claim: Claim
+    outcome: Outcome
+    reason: str
+    """Why, in one line."""
+    heading: str
+    """Of the quantity."""
+    comparison: Comparison | None
+    """Of the claim's group with the other: P(higher). ``None`` where nothing could be compared."""
+    adjusted_p: float | None
+    """By Holm over the claims of the verdict that could be tested."""
+    group: tuple[Contestant, ...]
+    against: tuple[Contestant, ...]
+    certain: bool = False
+    """Whether the quantity is a cost that no seed changes, so that nothing is left to chance."""
+
+    @property
+    def share(self) -> float | None:
+        """Of the pairs of runs, in how many the claim holds."""
+        if self.comparison is None:
+            return None
+        above = self.comparison.probability
+        return above if self.claim.direction == "higher" else 1 - above
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """All claims, on the records of one scoring protocol."""
+
+    title: str
+    suite: str
+    datasets: tuple[str, ...]
+    protocol: Protocol
+    findings: tuple[Finding, ...]
+
+
+class _Undecidable(Exception):
+    """The quantity cannot be compared: the reason."""
+
+
+def judge(records: Sequence[Record], claims: Claims) -> list[Verdict]:
+    """A verdict for each suite and scoring protocol, which are never mixed.
+
+    Of every claim: the runs of all contestants of its two groups are ranked together, diverged ones
+    last, over the seeds that all of them ran, and the groups compared over seeds
+    (``statistics.compare``). A claim is decided where its p-value, adjusted by Holm over
+    the claims that are tested, is under 1 - ``LEVEL`` and there are at least ``LEAST_SEEDS`` seeds.
+    The test of a deviation is approximate, since runs share the median they are measured from.
+
+    A quantity that no seed moves, as FLOPs, or that was measured once a contestant, is no draw:
+    such a claim is supported where it holds of all pairs of contestants, contradicted where of
+    none. Quantities of the training count each training once, however many contestants sample it.
+    """
+    return [
+        Verdict(
+            claims.title,
+            suite,
+            tuple(dict.fromkeys(record.dataset for record in of_one)),
+            protocol,
+            tuple(
+                _decided([_compared(claim, claims, of_one, protocol) for claim in claims.claims])
+            ),
+        )
+        for protocol, of_protocol in by_protocol(records)
+        for suite, of_one in _by_suite(of_protocol).items()
+    ]
+
+
+def _by_suite(records: Sequence[Record]) -> dict[str, list[Record]]:
+    suites: dict[str, list[Record]] = {}
+    for record in records:
+        suites.setdefault(record.suite, []).append(record)
+    return suites
+
+
+def applicable(records: Sequence[Record], claims: Sequence[Claims]) -> list[Verdict]:
+    """The verdicts on all ``claims`` in which something could be compared."""
+    verdicts = [verdict for each in claims for verdict in judge(records, each)]
+    return [v for v in verdicts if any(f.comparison is not None for f in v.findings)]
+
+
+def _compared(
+    claim: Claim, claims: Claims, records: Sequence[Record], protocol: Protocol
+) -> Finding:
+    columns = {
+        column.key: column
+        for column in comparison_columns(records, protocol)
+        if column.path and column.key not in OVER_SEEDS
+        if column.better is not None or column.path[0] == "cost"
+    }
+    key = claim.quantity.removeprefix(DEVIATION)
+    column = columns.get(key)
+    heading = column.heading if column else key.replace("_", " ")
+    if claim.quantity.startswith(DEVIATION):
+        heading = f"deviation of {heading} from its median"
+    finding = Finding(claim, "undecided", "", heading, None, None, (), ())
+    try:
+        if column is None:
+            raise _Undecidable(f"the records have no {claim.quantity}")
+        members = [
+            _members(group, claims.groups[group], column, records)
+            for group in (claim.group, claim.against)
+        ]
+        seeds = _common_seeds([*members[0], *members[1]])
+        sides = [[_contestant(m, seeds, claim, column) for m in side] for side in members]
+    except _Undecidable as undecidable:
+        return replace(finding, reason=str(undecidable))
+    higher = column.better is True and not claim.quantity.startswith(DEVIATION)
+    ours, theirs = ([contestant.values for contestant in side] for side in sides)
+    comparison = compare(ours, theirs, last="lowest" if higher else "highest")
+    described = [tuple(_described(c, higher) for c in side) for side in sides]
+    finding = replace(finding, comparison=comparison, group=described[0], against=described[1])
+    return replace(finding, certain=column.path[0] == "cost" and _constant(finding))
+
+
+def _members(
+    group: str, models: Sequence[str], column: Column, records: Sequence[Record]
+) -> list[Entrant]:
+    """The contestants of a group of which a run came to an end; of those that sample one training,
+    the first, where the quantity is of the training. Raises ``_Undecidable``."""
+    members = [
+        entrant
+        for entrant in entrants(records)
+        if entrant.records[0].model in models and _seeds(entrant)
+    ]
+    if column.path[0] == "stability" or column.key in OF_TRAINING:
+        members = list({frozenset(m.trainings): m for m in reversed(members)}.values())[::-1]
+    if not members:
+        raise _Undecidable(f"no contestant of the group {group!r} ran")
+    return members
+
+
+def _seeds(entrant: Entrant) -> set[int]:
+    """Those with which a run came to an end."""
+    ended = [run for run in entrant.records if run.status in ("done", "diverged")]
+    return {run.seed for run in ended if run.seed is not None}
+
+
+def _common_seeds(members: Sequence[Entrant]) -> list[int]:
+    seeds = sorted(set.intersection(*map(_seeds, members)))
+    if not seeds:
+        raise _Undecidable("its contestants have no seed in common")
+    return seeds
+
+
+def _contestant(entrant: Entrant, seeds: Sequence[int], claim: Claim, column: Column) -> Contestant:
+    runs = [record for record in entrant.records if record.seed in seeds]
+    known = [column.read(run) for run in runs]
+    if column.key in PER_ENTRY:
+        measured = next((value for value in known if value is not None), None)
+        known = [measured] * len(known)
+    values: list[float | None] = []
+    for run, value in zip(runs, known, strict=True):
+        # What a run cost until it diverged is known.
+        diverged = run.status == "diverged" and column.path[0] != "cost"
+        unbounded = column.path[0] == "stability" and value is None and _without_end(run, column)
+        if not diverged and not unbounded and value is None:
+            raise _Undecidable(f"{entrant.label}, seed {run.seed} has no {column.key}")
+        values.append(None if diverged or unbounded else value)
+    if claim.quantity.startswith(DEVIATION):
+        values = _deviations(values, entrant.label, column)
+    model = entrant.records[0].model
+    return Contestant(entrant.label, model, tuple(values), None, None, None)
+
+
+def _without_end(run: Record, column: Column) -> bool:
+    """Whether there is no number since it has no bound, which is a result, and the worst: a
+    distance along the training was not finite, or never came down to the threshold."""
+    if column.path[1] == "images_to_threshold":
+        return "threshold" in run.stability
+    distances = [snapshot["scores"].get(DISTANCE, 0.0) for snapshot in run.snapshots]
+    return any(distance is None for distance in distances)
+
+
+def _deviations(values: Sequence[float | None], label: str, column: Column) -> list[float | None]:
+    middle = quantile(sorted(value for value in values if value is not None), 0.5)
+    if middle is None:
+        return list(values)
+    if middle <= 0:
+        raise _Undecidable(
+            f"{label}: a median {column.key} of {middle:g} has no relative deviation"
+        )
+    return [None if value is None else abs(value - middle) / middle for value in values]
+
+
+def _described(contestant: Contestant, higher_is_better: bool) -> Contestant:
+    return replace(
+        contestant,
+        median=quantile(ranked(contestant.values, higher_is_better), 0.5),
+        interquartile_mean=interquartile_mean(contestant.values, higher_is_better),
+        interval=interquartile_interval(contestant.values, higher_is_better),
+    )
+
+
+def _decided(findings: Sequence[Finding]) -> list[Finding]:
+    """With Holm's correction over those that can be tested."""
+    tested = [finding for finding in findings if _p(finding) is not None]
+    adjusted = holm([p for finding in tested if (p := _p(finding)) is not None])
+    corrected = dict(zip(map(id, tested), adjusted, strict=True))
+    return [_outcome(finding, corrected.get(id(finding)), len(tested)) for finding in findings]
+
+
+def _p(finding: Finding) -> float | None:
+    return None if finding.comparison is None or finding.certain else finding.comparison.p
+
+
+def _constant(finding: Finding) -> bool:
+    """Whether every contestant has one finite value, whatever the seed, and more than one seed."""
+    sides = [*finding.group, *finding.against]
+    return all(
+        len(set(contestant.values)) == 1 < len(contestant.values) and None not in contestant.values
+        for contestant in sides
+    )
+
+
+def _outcome(finding: Finding, p: float | None, tested: int) -> Finding:
+    comparison = finding.comparison
+    if comparison is None:
+        return finding
+    if finding.certain:
+        return _certain(finding, comparison)
+    seeds = comparison.seeds[0]  # the same on both sides
+    told = "1 seed" if seeds == 1 else f"{seeds} seeds"
+    if p is None or seeds < LEAST_SEEDS:
+        reason = f"{told} a side; {LEAST_SEEDS} are the least that can decide"
+        return replace(finding, reason=reason, adjusted_p=p)
+    least = 2 * tested / math.comb(2 * seeds, seeds)
+    if least >= 1 - LEVEL:
+        reason = f"{told} a side cannot decide {tested} claims together: p is {least:.2g} at best"
+        return replace(finding, reason=reason, adjusted_p=p)
+    if p >= 1 - LEVEL:
+        return replace(finding, reason=f"p = {p:.2g} after correction", adjusted_p=p)
+    outcome: Outcome = "supported" if (finding.share or 0.0) > 0.5 else "contradicted"
+    return replace(finding, outcome=outcome, reason=f"p = {p:.2g} after correction", adjusted_p=p)
+
+
+def _certain(finding: Finding, comparison: Comparison) -> Finding:
+    outcome: Outcome = "undecided"
+    if finding.share in (0, 1):
+        outcome = "supported" if finding.share == 1 else "contradicted"
+    found = replace(comparison, low=None, high=None, p=None)
+    reason = "of pairs of contestants; no seed changes it"
+    return replace(finding, outcome=outcome, reason=reason, comparison=found)

@@ -1,0 +1,37 @@
+"""The words that every part of genbench shares, and all that a plugin imports.
+
+``genbench.api.errors`` has the errors, ``genbench.api.seeding`` the random streams. Importing this
+package does not import torch.
+"""
+
+from __future__ import annotations
+
+from genbench.api.conditions import Categorical, Condition, ConditionSpec
+from genbench.api.extractors import FeatureExtractor, Features
+from genbench.api.metrics import Estimate, Metric
+from genbench.api.models import GenerativeModel, Optimization, Progress, Turn, Variant
+from genbench.api.progress import ENDINGS, Event, Report
+from genbench.api.samples import REAL, Batch, Samples, SampleSpec, TensorSamples
+
+__all__ = [
+    "ENDINGS",
+    "REAL",
+    "Batch",
+    "Categorical",
+    "Condition",
+    "ConditionSpec",
+    "Estimate",
+    "Event",
+    "FeatureExtractor",
+    "Features",
+    "GenerativeModel",
+    "Metric",
+    "Optimization",
+    "Progress",
+    "Report",
+    "SampleSpec",
+    "Samples",
+    "TensorSamples",
+    "Turn",
+    "Variant",
+]

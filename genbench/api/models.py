@@ -1,0 +1,126 @@
+"""What a model offers to be trained and sampled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from genbench.api.samples import Batch
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a training stands, before the step in question."""
+
+    step: int
+    """Steps taken so far."""
+    images: int
+    """Samples seen so far, over all devices."""
+    budget: int
+    """Samples that the whole training will see."""
+
+    @property
+    def fraction(self) -> float:
+        """``images / budget``, in [0, 1]."""
+        return self.images / self.budget
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One player's move: the loss that its optimiser is to descend."""
+
+    player: str
+    loss: Tensor
+    """A scalar that requires grad."""
+    diagnostics: Mapping[str, float | Tensor] = field(default_factory=dict)
+    """Scalars for the history, such as a discriminator's accuracy."""
+
+
+@dataclass(frozen=True)
+class Optimization:
+    """How one player learns."""
+
+    optimizer: Callable[[Iterator[nn.Parameter]], torch.optim.Optimizer]
+    learning_rate: Callable[[Progress], float]
+    clip_norm: float | None = None
+    """Gradients are rescaled to this norm where they exceed it; ``None``: never."""
+
+
+class GenerativeModel(Protocol):
+    """An ``nn.Module`` that can be trained and sampled. Whatever must survive a resume is a
+    parameter or a buffer.
+
+    Beyond what stands below, any model may offer *capabilities*, which are asked for by name:
+
+    ``conditions: Set[str]``
+        The conditions of the samples that the model obeys, as ``{"label"}``. ``sample`` is then
+        given those of random training samples, and what it makes carries them.
+    ``trajectory(noise, condition, **options) -> Iterator[Tensor]``
+        What ``sample`` with the same options passes through, from the noise to the samples, which
+        come last: ``(B, *shape)`` each, in the model's view, at unit scale.
+    ``diffused(x_0, noise, fraction) -> Tensor``
+        ``x_0`` ``(B, *shape)`` after ``fraction``, in [0, 1], of the way to noise, at unit scale.
+    ``bits_per_dim(batch, **options) -> Tensor``
+        Of a batch in the *stored* view: negative log2-likelihood over its dimensions, ``(B,)``.
+    ``pretrained: bool``
+        The weights came whole from elsewhere: nothing is trained.
+    """
+
+    @property
+    def players(self) -> nn.ModuleDict:
+        """The networks in the game, one optimiser each: a denoiser; a discriminator and a
+        generator. ``losses`` must *call* them (not their submodules), as DDP requires."""
+        ...
+
+    @property
+    def noise_shape(self) -> tuple[int, ...]:
+        """Of one sample's noise: the sample's shape, or a latent's."""
+        ...
+
+    @property
+    def sample(self) -> Callable[..., Tensor]:
+        """``sample(noise, condition, *, …options) -> Tensor``: standard normal noise
+        ``(B, *noise_shape)`` in, the model's view ``(B, *shape)`` out. Its keyword-only parameters
+        are the schema of the sampling options. Further randomness comes from torch's global
+        generator."""
+        ...
+
+    def optimization(self, player: str) -> Optimization: ...
+
+    def losses(self, batch: Batch, progress: Progress) -> Iterator[Turn]:
+        """The turns of one step, on a batch in the model's view. The loop takes each turn's
+        optimiser step before it asks for the next; which players move depends on ``progress``
+        alone, never on the data."""
+        ...
+
+    # nn.Module's own, as far as the harness uses them.
+    @property
+    def state_dict(self) -> Callable[..., Any]: ...
+
+    @property
+    def load_state_dict(self) -> Callable[..., Any]: ...
+
+    @property
+    def to(self) -> Callable[..., Any]: ...
+
+    @property
+    def train(self) -> Callable[..., Any]: ...
+
+    @property
+    def parameters(self) -> Callable[..., Any]: ...
+
+    @property
+    def buffers(self) -> Callable[..., Any]: ...
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A registry value: another way to sample what ``trains`` trains, as DDIM is of DDPM."""
+
+    trains: str
+    sample: Mapping[str, Any]

@@ -1,0 +1,1 @@
+"""Hardware: chosen, shared by the ranks of a job, and how ranks are started."""

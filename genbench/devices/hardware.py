@@ -1,0 +1,97 @@
+"""On what runs compute."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from genbench.api.errors import UsageError
+from genbench.suite import Precision
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_true")
+"""Fabric's, as far as every rank holds whole weights: the average, the snapshots and the measured
+gradient norms need them. ``auto`` is ``ddp`` on several devices."""
+
+
+@dataclass(frozen=True)
+class Host:
+    """On what runs compute, and where data sets lie."""
+
+    data_dir: Path
+    device: str
+    """``cpu`` or ``cuda``."""
+    devices: int = 1
+    """Of each run, on each node."""
+    num_nodes: int = 1
+    strategy: str = "auto"
+    """One of ``STRATEGIES``."""
+
+    @property
+    def world(self) -> int:
+        """The processes of each run: one a device."""
+        return self.devices * self.num_nodes
+
+    @property
+    def device_name(self) -> str:
+        """The processor, as the records show it."""
+        if self.device == "cuda":
+            return str(torch.cuda.get_device_name())
+        return f"CPU ({platform.machine()})"
+
+    def fabric(self, precision: Precision) -> Fabric:
+        # Imported where something computes: a run that finds everything done is quick.
+        from lightning_fabric import Fabric
+
+        return Fabric(
+            accelerator=self.device,
+            devices=self.devices,
+            num_nodes=self.num_nodes,
+            strategy=self.strategy,
+            precision=precision,
+        )
+
+    def require_shares(self, batch: int) -> None:
+        """Raises ``UsageError`` where a batch cannot be shared evenly by the devices."""
+        if batch % self.world:
+            raise UsageError(f"a batch of {batch} cannot be shared evenly by {self.world} devices")
+
+    def alone(self) -> Host:
+        """The same with one device."""
+        return replace(self, devices=1, num_nodes=1, strategy="auto")
+
+    def identity(self) -> dict[str, Any]:
+        """The host's share of a training's identity."""
+        several = "ddp" if self.strategy == "auto" else self.strategy
+        return self.sampling_identity() | {
+            "world": self.world,
+            "strategy": several if self.world > 1 else "auto",
+        }
+
+    def sampling_identity(self) -> dict[str, Any]:
+        """The host's share of a sampling's: blocks are the same on any number of devices."""
+        return {"torch": version("torch"), "device": self.device}
+
+
+def choose_host(
+    data_dir: Path, wanted: str, devices: int = 1, num_nodes: int = 1, strategy: str = "auto"
+) -> Host:
+    """The host that the command line's options describe; ``auto`` is ``cuda`` where there is one.
+
+    Raises ``UsageError`` for a device that is not there.
+    """
+    device = wanted
+    if wanted == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    elif wanted == "cuda" and not torch.cuda.is_available():
+        raise UsageError("--device cuda: torch sees no CUDA device here; see genbench doctor")
+    if device == "cuda" and devices > torch.cuda.device_count():
+        raise UsageError(f"--devices {devices}: torch sees {torch.cuda.device_count()} here")
+    return Host(data_dir, device, devices, num_nodes, strategy)

@@ -1,0 +1,84 @@
+"""What all jobs of one call share: where things lie, how they are scored, on what they run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from genbench import evaluation, registry, store, suite
+from genbench.api import Samples
+from genbench.data import open_samples
+from genbench.devices.hardware import Host
+from genbench.devices.ranks import Ranks
+from genbench.evaluation import Scorer
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all jobs of one call share."""
+
+    name: str
+    """The suite's name, for the records."""
+    out: Path
+    host: Host
+    samples: int
+    score: suite.Score
+    loggers: tuple[str, ...] = ()
+    """What follows the trainings: names of ``genbench.loggers``. They are in no identity."""
+
+    def scorer(self, dataset: str, ranks: Ranks | None = None) -> Scorer:
+        """The suite's scoring protocol for models trained on ``dataset``, kept a process; on the
+        device of ``ranks``, where something is to be embedded."""
+        key = self.score.model_dump_json()
+        device = self.host.device if ranks is None else str(ranks.fabric.device)
+        return _scorer(key, dataset, self.host.data_dir, device)
+
+    def protocol(self, dataset: str) -> dict[str, Any]:
+        """What every row of the suite is scored under."""
+        said = self.scorer(dataset).protocol(self.samples)
+        if self.score.likelihood is not None:
+            said["likelihood_samples"] = self.score.likelihood.samples
+        return said
+
+    def key(self, dataset: str) -> str:
+        """Names all that decides a score but the samples, without loading a metric: a finished run
+        is found at once. A change of genbench's own source makes another key; the scores behind it
+        are then read from where each is stored under its exact protocol."""
+        plugins = {
+            f"{group.kind} {name}": group.code(name)
+            for group in (registry.metrics, registry.extractors)
+            for name in group.names()
+            if not group.is_ours(name)
+        }
+        return store.fingerprint(
+            {
+                "score": self.score.model_dump(mode="json"),
+                "samples": self.samples,
+                "train": open_cached(dataset, self.host.data_dir).id,
+                "reference": open_cached(self.score.reference, self.host.data_dir).id,
+                "genbench": registry.source_hash("genbench", "genbench"),
+                "plugins": plugins,
+            }
+        )
+
+
+@lru_cache(maxsize=8)
+def open_cached(reference: str, data_dir: Path) -> Samples:
+    """Data sets are read once a process."""
+    return open_samples(reference, data_dir)
+
+
+@lru_cache(maxsize=4)
+def _scorer(key: str, dataset: str, data_dir: Path, device: str) -> Scorer:
+    score = suite.Score.model_validate_json(key)
+    return evaluation.scorer(
+        reference=open_cached(score.reference, data_dir),
+        train=open_cached(dataset, data_dir),
+        extractor=score.extractor,
+        extractor_options=score.extractor_options,
+        outputs=score.metrics,
+        seed=score.seed,
+        device=device,
+    )

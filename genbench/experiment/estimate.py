@@ -1,0 +1,188 @@
+"""What a training and its samples will cost, from a few real steps on the device at hand."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from genbench.api import Batch, Condition, GenerativeModel, Progress
+from genbench.api.seeding import seed_all
+from genbench.devices.hardware import Host
+from genbench.experiment.context import open_cached
+from genbench.experiment.stages import sampling_options
+from genbench.experiment.trained import builder, is_pretrained
+from genbench.sampling import BLOCK
+from genbench.suite import Entry, Training
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+FEW = 2
+"""Samples of the steps whose FLOPs are counted: FLOPs go with the number of samples."""
+COUNTED_STEPS = 16
+"""As in the loop: enough for lazy penalties of interval 2, 4, 8 and 16."""
+PATIENCE = 6.0
+"""Seconds after which fewer steps than that are enough."""
+ENOUGH = 0.3
+"""Seconds of a step from which its rate is taken for that of a whole batch."""
+
+
+@dataclass(frozen=True)
+class TrainingCost:
+    """Of one training; its parts are zero where the weights are given."""
+
+    parameters: int
+    flops: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class SamplingCost:
+    """Of one sample."""
+
+    nfe: float
+    flops: float
+    seconds: float
+
+
+def training_cost(host: Host, training: Training) -> TrainingCost:
+    """From ``COUNTED_STEPS`` steps on few samples, and from one on as many as take a while, up to
+    the batch: forward and backward passes, with neither optimiser nor snapshots.
+
+    Raises as the factory and the data set do.
+    """
+    torch.set_num_threads(training.threads)
+    fabric = host.alone().fabric(training.precision)
+    seed_all(training.seed, "estimate")
+    model, data = _built(host, training)
+    parameters = sum(p.numel() for p in model.players.parameters())
+    if is_pretrained(model):
+        return TrainingCost(parameters, 0.0, 0.0)
+    model.to(fabric.device)
+    model.train(True)
+    for name, player in model.players.items():
+        model.players[name] = fabric.setup_module(player)
+    budget = training.steps * training.batch
+    few = _rows(data, FEW, fabric)
+    start, steps = time.perf_counter(), 0
+    counter = FlopCounterMode(display=False)
+    with counter:
+        while steps < COUNTED_STEPS and (steps == 0 or time.perf_counter() - start < PATIENCE):
+            _step(fabric, model, few, Progress(steps, 0, budget))
+            steps += 1
+    flops = counter.get_total_flops() / steps / FEW
+    return TrainingCost(
+        parameters, flops * budget, _seconds_a_sample(fabric, model, data, training) * budget
+    )
+
+
+def sampling_cost(host: Host, entry: Entry) -> SamplingCost:
+    """From one call of each network a shape: after it, the sampler is answered with zeros, since a
+    thousand true steps would take as long as what is being estimated. An adaptive solver would take
+    other steps."""
+    training = entry.training
+    torch.set_num_threads(training.threads)
+    fabric = host.alone().fabric(training.precision)
+    seed_all(training.seed, "estimate")
+    model, data = _built(host, training)
+    model.to(fabric.device)
+    model.train(False)
+    options = sampling_options(model, f"model {training.model!r}", entry.sample)
+    noise = torch.randn(BLOCK, *model.noise_shape).to(fabric.device)
+    obeyed = getattr(model, "conditions", ())
+    given = _rows(data, BLOCK, fabric).condition
+    condition: Condition = {name: given[name] for name in obeyed}
+    seen = _Seen()
+    for name, player in model.players.items():
+        model.players[name] = _Answered(player, seen)
+    with torch.no_grad(), fabric.autocast():
+        model.sample(noise, condition, **options)
+    return SamplingCost(seen.rows / BLOCK, seen.flops / BLOCK, seen.seconds / BLOCK)
+
+
+class _Seen:
+    """What the calls of the networks would have come to."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.flops = 0.0
+        self.seconds = 0.0
+
+
+class _Answered(nn.Module):
+    """A network that is called once for each shape, and then remembered."""
+
+    def __init__(self, network: nn.Module, seen: _Seen) -> None:
+        super().__init__()
+        self.network = network
+        self.seen = seen
+        self.known: dict[tuple[int, ...], tuple[Any, float, float]] = {}
+
+    def __call__(self, *inputs: Any, **named: Any) -> Any:
+        shape = tuple(next(iter((*inputs, *named.values()))).shape)
+        if shape not in self.known:
+            counter = FlopCounterMode(display=False)
+            with counter:
+                out = self.network(*inputs, **named)
+            start = time.perf_counter()
+            _wait(self.network(*inputs, **named))
+            seconds = time.perf_counter() - start
+            self.known[shape] = out, float(counter.get_total_flops()), seconds
+        out, flops, seconds = self.known[shape]
+        self.seen.rows += shape[0]
+        self.seen.flops += flops
+        self.seen.seconds += seconds
+        return torch.zeros_like(out) if isinstance(out, Tensor) else out
+
+    def forward(self, *inputs: Any, **named: Any) -> Any:
+        """What goes past a call, as a pass over noise that settles batch norms, is no sample's."""
+        return self.network.forward(*inputs, **named)
+
+
+def _built(host: Host, training: Training) -> tuple[GenerativeModel, Any]:
+    data = open_cached(training.dataset, host.data_dir)
+    return builder(training, data.spec)(), data
+
+
+def _rows(data: Any, count: int, fabric: Fabric) -> Batch:
+    batch = data.take(torch.arange(count) % len(data)).to(fabric.device)
+    return Batch(data.spec.encode(batch.data), batch.condition)
+
+
+def _step(fabric: Fabric, model: GenerativeModel, batch: Batch, progress: Progress) -> None:
+    """Forward and backward, as the loop goes through them."""
+    for player in model.players.values():
+        player.zero_grad(set_to_none=True)
+    for turn in model.losses(batch, progress):
+        fabric.backward(turn.loss)
+        _wait(turn.loss)
+
+
+def _seconds_a_sample(
+    fabric: Fabric, model: GenerativeModel, data: Any, training: Training
+) -> float:
+    """Of the mean over as many steps as a player may rest for, doubled in size until they take a
+    while."""
+    count = min(FEW, training.batch)
+    while True:
+        batch = _rows(data, count, fabric)
+        start = time.perf_counter()
+        steps = 0
+        while steps < COUNTED_STEPS and time.perf_counter() - start < ENOUGH:
+            _step(fabric, model, batch, Progress(steps, 0, training.steps * training.batch))
+            steps += 1
+        seconds = time.perf_counter() - start
+        if seconds / steps >= ENOUGH / 4 or count == training.batch:
+            return seconds / steps / count
+        count = min(2 * count, training.batch)
+
+
+def _wait(out: Any) -> None:
+    """For an accelerator's work."""
+    if isinstance(out, Tensor):
+        out.detach().sum().item()

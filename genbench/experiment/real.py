@@ -1,0 +1,149 @@
+"""The real row: the floor of every column."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import torch
+
+from genbench import evaluation, store
+from genbench.api import REAL, Event, Report, Samples, TensorSamples
+from genbench.api.errors import one_line
+from genbench.api.seeding import generator
+from genbench.devices.ranks import Ranks
+from genbench.evaluation import Scorer
+from genbench.experiment.context import Bench, open_cached
+from genbench.experiment.neighbours import neighbours
+from genbench.experiment.repair import card_if_whole, mend
+from genbench.experiment.stages import pack_samples, scored
+from genbench.store.records import Record, Score
+
+REAL_DRAWS = 20
+"""The real row is a mean over that many random draws."""
+
+SHOWN = 400
+"""Reference samples kept to be shown beside the generated ones."""
+
+
+def run_real(ranks: Ranks, bench: Bench, dataset: str, report: Report) -> list[Record]:
+    """The floor: pictures of the training set scored as if generated, at the entries' own count.
+
+    The mean over 20 random draws, with their standard deviation. Where a metric looks at the
+    training set (memorization), pictures of the reference stand in, since a training picture is
+    its own nearest neighbour.
+    """
+    scorer = bench.scorer(dataset, ranks)
+    assert scorer.train is not None
+    base = real_base(bench, dataset)
+    try:
+        return [_measured(ranks, bench, scorer, scorer.train, base, report)]
+    except store.CannotWrite:
+        raise
+    except Exception as error:
+        ranks.settle(error)
+        return [replace(base, status="failed", reason=one_line(error))]
+
+
+def real_base(bench: Bench, dataset: str) -> Record:
+    """The real row before it is scored."""
+    return Record(
+        suite=bench.name,
+        entry=REAL,
+        model=REAL,
+        trains=None,
+        dataset=dataset,
+        seed=None,
+        status="done",
+        protocol=bench.protocol(dataset),
+    )
+
+
+def _measured(
+    ranks: Ranks, bench: Bench, scorer: Scorer, train: Samples, base: Record, report: Report
+) -> Record:
+    outputs = bench.score.metrics
+    looks = {
+        output: "train" in metric.sides
+        for metric in evaluation.resolve(outputs, scorer.seed).values()
+        for output in metric.outputs
+    }
+    reference = open_cached(bench.score.reference, bench.host.data_dir)
+    smallest = min(len(train), len(reference))
+    if bench.samples > smallest:
+        reason = f"{bench.samples} samples are asked for; the data set has {smallest} a side"
+        return replace(base, status="skipped", reason=reason)
+    folder = _folder(bench)
+    draws: dict[str, list[float]] = {}
+    skipped: dict[str, str] = {}
+    faults: list[str] = []
+    better: dict[str, bool] = {}
+    for number in range(REAL_DRAWS):
+        report(Event("score", number, REAL_DRAWS))
+        for source, wanted in ((train, False), (reference, True)):
+            chosen = [output for output in outputs if looks[output] is wanted]
+            if not chosen:
+                continue
+            subset = _subset(source, bench.samples, number)
+            _, scores = scored(ranks, scorer, folder, subset, chosen)
+            for name, estimate in scores.values.items():
+                draws.setdefault(name, []).append(estimate.value)
+            skipped |= scores.skipped
+            faults += [name for name in scores.faults if name not in faults]
+            better |= scores.better
+    card = _real_path(bench, base.dataset)
+    path = folder / "samples" / f"{card.stem}.safetensors"
+    shown = reference.take(torch.arange(min(SHOWN, len(reference))))
+    picture = pack_samples(reference.spec, shown.data, {})
+    beside = neighbours(ranks, scorer, folder, card.stem, reference)
+    record = replace(
+        base,
+        scores={name: _spread(draws[name]) for name in outputs if name in draws},
+        better=better,
+        skipped_metrics=skipped,
+        faults=faults,
+        files={"samples": str(path.relative_to(bench.out))}
+        | ({} if beside is None else {"neighbours": str(beside.relative_to(bench.out))}),
+    )
+
+    def write() -> None:
+        store.write_artefact(path, picture, {})
+        if not faults:
+            store.write_card(card, asdict(record))
+
+    ranks.first(write)
+    return record
+
+
+def finished_real(bench: Bench, dataset: str) -> list[Record] | None:
+    """The real row, where it has been computed, or ``None``."""
+    card = card_if_whole(_real_path(bench, dataset))
+    return None if card is None else [replace(Record(**card), suite=bench.name)]
+
+
+def mend_real(bench: Bench, report: Report) -> None:
+    """``mend`` for the folder of the real row."""
+    mend(_folder(bench), None, report)
+
+
+def _real_path(bench: Bench, dataset: str) -> Path:
+    return _folder(bench) / "records" / f"{bench.key(dataset)}.json"
+
+
+def _folder(bench: Bench) -> Path:
+    return bench.out / "runs" / REAL
+
+
+def _subset(source: Samples, count: int, number: int) -> TensorSamples:
+    chosen = torch.randperm(len(source), generator=generator(0, "real", number))[:count]
+    batch = source.take(chosen)
+    return TensorSamples(
+        source.spec, f"{source.id}[{count} drawn, {number}]", batch.data, batch.condition
+    )
+
+
+def _spread(values: list[float]) -> Score:
+    return Score(
+        value=statistics.fmean(values), low=None, high=None, deviation=statistics.stdev(values)
+    )

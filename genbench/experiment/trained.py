@@ -1,0 +1,182 @@
+"""A training and the folder it lies in: trained, resumed, or found finished."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from genbench import registry, store, suite
+from genbench.api import Categorical, Event, GenerativeModel, Report, SampleSpec
+from genbench.api.errors import GenbenchError, UsageError, one_line
+from genbench.devices.hardware import Host
+from genbench.devices.ranks import Ranks
+from genbench.experiment.context import Bench, open_cached
+from genbench.experiment.repair import RUN, card_if_whole, mend
+from genbench.loggers import SILENT, Log
+from genbench.suite import Training
+from genbench.training import checkpoint, loop
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished training, and how to get at its weights."""
+
+    identity: str
+    folder: Path
+    outcome: loop.Outcome
+    training: Training
+    spec: SampleSpec
+    build: Callable[[], GenerativeModel]
+
+    @property
+    def last(self) -> int:
+        """The image count of the last good snapshot."""
+        return self.outcome.snapshots[-1]
+
+    def model(self, images: int, weights: str) -> GenerativeModel:
+        """Raises ``store.Damaged`` where the snapshot is, ``GenbenchError`` where it is another
+        model's."""
+        model = self.build()
+        tensors = checkpoint.load_snapshot(self.folder, images, weights)
+        try:
+            model.load_state_dict(tensors)
+        except RuntimeError as error:
+            path = checkpoint.snapshot_path(self.folder, images, weights)
+            what = one_line(error)[:200]
+            raise GenbenchError(f"{path} holds another model's weights ({what})") from error
+        return model
+
+
+def train(
+    ranks: Ranks,
+    host: Host,
+    training: Training,
+    folder: Path,
+    report: Report,
+    log: Log = SILENT,
+) -> Trained:
+    """Train, resume, or find finished in ``folder`` what ``training`` describes.
+
+    What is damaged there is named and made anew, from the seeds to the same bits. Raises
+    ``UsageError`` when ``folder`` holds another training, or the batch cannot be shared.
+    """
+    data = open_cached(training.dataset, host.data_dir)
+    identity = training_identity(host, training)
+    build = builder(training, data.spec)
+    pretrained = is_pretrained(build())  # what does not fit is told before anything is written
+    if pretrained:
+        said = f"{training.label}: its weights are given, nothing is trained"
+        report(Event("train", 0, 1, note=said))
+    if training.augment == "flip" and data.spec.modality != "image":
+        raise UsageError(f"augment = 'flip' is for images, not for {data.spec.modality}")
+    if training.dequantize and data.spec.levels is None:
+        raise UsageError(f"dequantize is for whole levels; {training.dataset} is real-valued")
+    host.require_shares(training.batch)
+    plan = loop.Plan(
+        steps=0 if pretrained else training.steps,
+        batch=training.batch,
+        ema_halflife=training.ema_halflife,
+        augment=training.augment,
+        snapshots=training.snapshots,
+        seed=training.seed,
+        dequantize=training.dequantize,
+    )
+    about = description(host, training)
+    with ExitStack() as held:
+
+        def claim() -> loop.Outcome | None:
+            store.require_own(folder, RUN)
+            said = f"waiting: another genbench is at {folder}"
+            waits = Event("waiting", 0, 1, note=said)
+            held.enter_context(store.lock(folder, busy=lambda: report(waits)))
+            card = card_if_whole(folder / RUN)
+            if card is not None and card["identity"] != identity:
+                raise UsageError(
+                    f"{folder} holds another training ({card['label']}), or one of another version "
+                    "of its code; name a new folder"
+                )
+            mend(folder, about, report)
+            if not (folder / RUN).exists():
+                store.write_card(folder / RUN, about)
+            return _whole(folder, report)
+
+        outcome = ranks.first(claim)
+        if outcome is None:
+            outcome = loop.train(ranks.fabric, build, data, plan, folder, report, log)
+    return Trained(identity, folder, outcome, training, data.spec, build)
+
+
+def is_pretrained(model: GenerativeModel) -> bool:
+    """Whether its weights came whole from elsewhere."""
+    return bool(getattr(model, "pretrained", False))
+
+
+def description(host: Host, training: Training) -> dict[str, Any]:
+    """What ``run.json`` says; the identity first, where a file cut off still has it."""
+    spec = open_cached(training.dataset, host.data_dir).spec
+    return {
+        "identity": training_identity(host, training),
+        "label": training.label,
+        "training": asdict(training),
+        "spec": asdict(spec),
+    }
+
+
+def _whole(folder: Path, report: Report) -> loop.Outcome | None:
+    """How the training ended; ``None`` while it has not, or where a part of it is gone."""
+    outcome = loop.outcome(folder)
+    for part in checkpoint.parts(folder, outcome.snapshots) if outcome else ():
+        if not store.card_path(part).exists():
+            report(Event("damaged", 0, 1, note=f"{part} is missing; its training starts anew"))
+            checkpoint.reopen(folder)
+            return None
+    if outcome is not None:
+        checkpoint.clear_state(folder)  # a kill may have left it
+    return outcome
+
+
+def open_trained(folder: Path) -> Trained:
+    """The finished training that ``folder`` holds. Raises ``UsageError`` when it holds none, or one
+    that this version cannot read; ``store.Damaged``."""
+    card = store.read_card(folder / RUN)
+    outcome = None if card is None else loop.outcome(folder)
+    if card is None or outcome is None:
+        raise UsageError(f"{folder} holds no finished training; see genbench train --help")
+    try:
+        training = Training(**card["training"])
+        spec = _spec(card["spec"])
+        identity = card["identity"]
+    except (AttributeError, KeyError, TypeError) as error:
+        raise UsageError(
+            f"{folder / RUN} is not of this version of genbench: {one_line(error)}"
+        ) from error
+    return Trained(identity, folder, outcome, training, spec, builder(training, spec))
+
+
+def run_folder(bench: Bench, training: Training) -> Path:
+    identity = training_identity(bench.host, training)
+    return bench.out / "runs" / f"{training.model}-seed{training.seed}-{identity[:8]}"
+
+
+def training_identity(host: Host, training: Training) -> str:
+    return suite.training_identity(
+        training,
+        dataset=open_cached(training.dataset, host.data_dir).id,
+        code=registry.models.code(training.model),
+        host=host.identity() | {"loop": loop.VERSION},
+    )
+
+
+def builder(training: Training, spec: SampleSpec) -> Callable[[], GenerativeModel]:
+    """What builds the model of a training. Raises as its factory does."""
+    factory = registry.models.get(training.model)
+    return partial(factory, spec, **training.options)
+
+
+def _spec(card: Mapping[str, Any]) -> SampleSpec:
+    condition = {name: Categorical(**value) for name, value in card["condition"].items()}
+    return SampleSpec(card["modality"], tuple(card["shape"]), card["levels"], condition)

@@ -1,0 +1,1 @@
+"""Readers and writers of arrays and pictures: strict, and without pickle."""

@@ -1,0 +1,97 @@
+"""Files that a user names: only regular ones are opened, and whatever is wrong is one line."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from io import BufferedReader
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+from genbench.api.errors import DataError
+
+T = TypeVar("T")
+
+SHOWN = 20
+"""What one message names of many."""
+
+
+def shown(name: str | Path) -> str:
+    """A name as text that every terminal and every file can hold: a newline, a byte that is not
+    UTF-8 and whatever else cannot be printed is escaped."""
+    text = str(name)
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def listed(names: Iterable[str]) -> str:
+    """The first ``SHOWN`` of them, and how many more there are."""
+    names = iter(names)
+    first = list(islice(names, SHOWN))
+    more = sum(1 for _ in names)
+    return ", ".join(first) + (f", and {more:,} more" if more else "")
+
+
+def cause(error: Exception) -> str:
+    """Why something failed, in one line."""
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(text.split())[:200] or type(error).__name__
+
+
+def contents(path: str) -> tuple[bytes, os.stat_result]:
+    """The bytes of a file, and its status before they were read.
+
+    Raises ``OSError``, also where there is neither a file nor a folder.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        status = os.fstat(descriptor)
+        _refuse_others(path, status)
+        parts = []
+        while part := os.read(descriptor, status.st_size + 1):
+            parts.append(part)
+        return b"".join(parts), status
+    finally:
+        os.close(descriptor)
+
+
+def load(path: Path, read: Callable[[str, BufferedReader], T]) -> T:
+    """What ``read`` makes of a file, given its name for messages and the file itself.
+
+    Raises ``DataError`` where the file cannot be opened, is empty, or ``read`` raises anything:
+    numpy, zipfile, zlib and torch do so on damaged files.
+    """
+    where = shown(path)
+    with fitting(where):
+        try:
+            _refuse_others(path, os.stat(path))
+            with open(path, "rb") as file:
+                if not file.peek(1):
+                    raise DataError(f"{where}: the file is empty")
+                return read(where, file)
+        except (DataError, MemoryError):
+            raise
+        except OSError as error:
+            raise DataError(f"{where}: {cause(error)}") from error
+        except Exception as error:
+            raise DataError(f"{where}: truncated or damaged ({cause(error)})") from error
+
+
+def _refuse_others(path: str | Path, status: os.stat_result) -> None:
+    """To read a named pipe would be to wait for ever."""
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+
+
+@contextmanager
+def fitting(where: str) -> Iterator[None]:
+    """Raises ``DataError`` where the memory is too small for what is done within."""
+    try:
+        yield
+    except MemoryError as error:
+        raise DataError(f"{where}: does not fit into memory ({cause(error)})") from error

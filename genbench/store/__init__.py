@@ -1,0 +1,60 @@
+"""Durable files, artefacts with their checksums, folders that one process holds; and records."""
+
+from __future__ import annotations
+
+from genbench.store.artefacts import (
+    Damaged,
+    canonical,
+    card_path,
+    damaged,
+    fingerprint,
+    read_artefact,
+    read_card,
+    require_artefact,
+    write_artefact,
+    write_card,
+)
+from genbench.store.files import (
+    CannotWrite,
+    cache_folder,
+    make_folder,
+    refused,
+    remove,
+    write_bytes,
+    write_text,
+)
+from genbench.store.locks import lock, require_own
+from genbench.store.tensors import (
+    hash_tensor,
+    pack_state,
+    pack_tensors,
+    unpack_state,
+    unpack_tensors,
+)
+
+__all__ = [
+    "CannotWrite",
+    "Damaged",
+    "cache_folder",
+    "canonical",
+    "card_path",
+    "damaged",
+    "fingerprint",
+    "hash_tensor",
+    "lock",
+    "make_folder",
+    "pack_state",
+    "pack_tensors",
+    "read_artefact",
+    "read_card",
+    "refused",
+    "remove",
+    "require_artefact",
+    "require_own",
+    "unpack_state",
+    "unpack_tensors",
+    "write_artefact",
+    "write_bytes",
+    "write_card",
+    "write_text",
+]

@@ -1,0 +1,75 @@
+"""The scoring protocol: what must be equal before two numbers may be compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+from genbench.store import canonical
+
+Protocol: TypeAlias = Mapping[str, Any]
+"""Part → what it was, as ``Scores.protocol`` and ``Record.protocol`` have it."""
+
+
+def protocol_differences(a: Protocol, b: Protocol) -> list[str]:
+    """What keeps two protocols apart, one line each: ``samples: 500 against 1000``. Empty where
+    they are equal and their numbers may share a column."""
+    flat_a, flat_b = flat(a), flat(b)
+    return [
+        f"{name}: {_said(flat_a, name)} against {_said(flat_b, name)}"
+        for name in dict.fromkeys([*flat_a, *flat_b])
+        if canonical(flat_a.get(name)) != canonical(flat_b.get(name))
+    ]
+
+
+def describe(protocol: Protocol) -> str:
+    """The protocol in one line, every part of it."""
+    if not protocol:
+        return "Protocol: none, nothing was scored."
+    said = [f"{name} {_said(protocol, name)}" for name in protocol if name != "metrics"]
+    if "metrics" in protocol:
+        said.append(f"metrics {_said(protocol, 'metrics')}")
+    return f"Protocol: {'; '.join(said)}."
+
+
+def brief(protocol: Protocol) -> str:
+    """What was compared with what, in a few words: ``500 samples against 899 of digits:test, in the
+    features of digits``. Contents that the ids name are left out: ``describe`` has them."""
+    if not protocol:
+        return "nothing was scored"
+    return (
+        f"{_said(protocol, 'samples')} samples against {_said(protocol, 'reference_count')} of "
+        f"{name_of(protocol, 'reference')}, in the features of {name_of(protocol, 'extractor')}"
+    )
+
+
+def name_of(protocol: Protocol, part: str) -> str:
+    """A data set or an extractor without the hash of its contents: ``digits:test``."""
+    return _said(protocol, part).partition("@")[0]
+
+
+def lines(protocol: Protocol) -> list[str]:
+    """Every part of the protocol, a line each."""
+    return [f"{name}: {_said(protocol, name)}" for name in protocol]
+
+
+def flat(mapping: Mapping[str, Any]) -> dict[str, Any]:
+    """With the entries of inner mappings named ``outer.inner``."""
+    entries: dict[str, Any] = {}
+    for name, value in mapping.items():
+        if isinstance(value, Mapping):
+            entries |= {f"{name}.{inner}": part for inner, part in value.items()}
+        else:
+            entries[name] = value
+    return entries
+
+
+def _said(protocol: Protocol, name: str) -> str:
+    value = protocol.get(name)
+    if value is None:
+        return "none"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{metric} v{version}" for metric, version in value.items())
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return "×".join(str(part) for part in value)
+    return str(value)

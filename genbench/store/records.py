@@ -1,0 +1,219 @@
+"""Record: one tidy row for one entry and seed; and the output folder that keeps them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, NotRequired
+
+from typing_extensions import TypedDict  # typing's has no docstrings for pydantic before 3.12
+
+from genbench.api.errors import DataError
+from genbench.store import Damaged, fingerprint, read_card, write_card, write_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA = 1
+DESCRIBED = {"use_attribute_docstrings": True}
+"""For pydantic: what a schema says of a field is what stands beneath it here."""
+
+RECORDS = "records.jsonl"
+MARKER = "genbench.json"
+"""Says whose an output folder is and, once they are written, the checksums of its files."""
+
+
+OTHER_JOBS = ("sensitivity ", "reproduce ")
+"""How the names of suites begin that other commands than ``run`` have made."""
+
+
+class Score(TypedDict):
+    """One score of one run."""
+
+    value: float | None
+    low: float | None
+    """Ends of its 95 % interval over draws of the samples; ``null`` where it has none."""
+    high: float | None
+    deviation: NotRequired[float | None]
+    """Of the real row: over its draws."""
+    note: NotRequired[str | None]
+    """What a reader of this number must know."""
+
+
+Score.__pydantic_config__ = DESCRIBED  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True)
+class Record:
+    """What one entry with one seed came to. JSON-like throughout; missing knowledge is ``None``."""
+
+    __pydantic_config__: ClassVar = DESCRIBED
+
+    suite: str
+    """Its name, or ``sensitivity SUITE``, ``reproduce DIR:ROW``."""
+    entry: str
+    model: str
+    """As the suite names it, ``ddim`` say."""
+    trains: str | None
+    """The model that was trained for it, ``ddpm`` say; ``None`` for the real row."""
+    dataset: str
+    seed: int | None
+    """``None`` for the real row."""
+    status: str
+    """``done``, ``diverged`` (a result, scored at its last good snapshot), ``failed`` (a fault),
+    ``skipped`` (cannot fit)."""
+    reason: str | None = None
+    """Why, where the status is not ``done``."""
+    scores: Mapping[str, Score] = field(default_factory=dict)
+    """By output name."""
+    better: Mapping[str, bool] = field(default_factory=dict)
+    """By output name: whether higher is better."""
+    skipped_metrics: Mapping[str, str] = field(default_factory=dict)
+    """By output name: why there is no score."""
+    faults: Sequence[str] = ()
+    """Output names, final or along training, that a fault of their metric has cost."""
+    protocol: Mapping[str, Any] = field(default_factory=dict)
+    """The scoring protocol: ``extractor``, ``reference``, ``train``, ``samples``, ``shape``,
+    ``levels``, ``resize``, ``metrics`` (name → version). Equal protocols may share a column."""
+    conditions: Mapping[str, Any] = field(default_factory=dict)
+    """The run conditions: ``options``, ``sample`` (sampling options), ``weights`` (``ema`` or
+    ``raw``), ``snapshot`` (images seen by the scored weights), ``images`` (the budget), ``batch``,
+    ``ema_halflife``, ``precision``, ``device``, ``threads``, ``torch``, ``genbench``,
+    ``platform``."""
+    cost: Mapping[str, float | None] = field(default_factory=dict)
+    """``parameters`` (of all players), ``sampling_parameters`` (of those called in sampling),
+    ``training_flops``, ``training_seconds``, ``nfe``, ``sampling_flops`` (a sample),
+    ``seconds_per_sample`` (the short stage that runs alone)."""
+    stability: Mapping[str, Any] = field(default_factory=dict)
+    """What ``genbench.training.stability`` returns: ``first_nonfinite_step``; by player
+    ``loss_spikes``, ``gradient_tail``; by weights (``ema``, ``raw``) ``last_over_best``,
+    ``longest_fall``, ``mean_distance``, ``images_to_threshold``."""
+    snapshots: Sequence[Mapping[str, Any]] = ()
+    """Scores along training: ``{"images", "weights", "scores": {name: value}}``."""
+    identities: Mapping[str, str] = field(default_factory=dict)
+    """``training``, ``sampling``, ``scoring``."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Relative to the output folder: ``history`` (CSV), ``samples``, ``neighbours`` (samples and
+    their nearest training samples), ``forward`` and ``reverse`` (passages; safetensors)."""
+    schema: int = SCHEMA
+
+    @property
+    def command(self) -> str:
+        """What ran it, without its options."""
+        return (
+            f"genbench {self.suite if self.suite.startswith(OTHER_JOBS) else f'run {self.suite}'}"
+        )
+
+    def value(self, output: str) -> float | None:
+        """The score of that name, where there is one."""
+        score = self.scores.get(output)
+        return None if score is None else score["value"]
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of a line of ``records.jsonl``.
+
+    Its version is the field ``schema``, raised where a field changes its meaning or
+    goes; a later genbench may add fields.
+    """
+    from pydantic import TypeAdapter
+
+    schema = TypeAdapter(Record).json_schema()
+    schema["properties"]["schema"]["const"] = SCHEMA
+    checksum = {"type": "string", "description": "Of the rest of the line."}
+    schema["properties"]["checksum"] = checksum
+    schema["required"].append("checksum")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def write_records(folder: Path, records: Iterable[Record]) -> None:
+    """Replace ``records.jsonl`` in ``folder``: a JSON object a line, with its own checksum."""
+    write_text(folder / RECORDS, "".join(_line(asdict(record)) + "\n" for record in records))
+
+
+def read_records(folder: Path) -> list[Record]:
+    """The records of an output folder.
+
+    Raises ``DataError`` where it holds none, or those of another schema; ``Damaged``, naming the
+    line, where they are not as they were written.
+    """
+    path = folder / RECORDS
+    try:
+        data = path.read_bytes()
+        # Not splitlines, for which a reason may hold further ends of lines.
+        *lines, rest = data.decode().split("\n")
+    except FileNotFoundError:
+        raise DataError(f"{folder} holds no {RECORDS}: not a finished genbench run") from None
+    except OSError as error:
+        raise Damaged(f"cannot read {path}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        number = data.count(b"\n", 0, error.start) + 1
+        raise Damaged(f"{path}:{number} is damaged: not UTF-8") from error
+    records = [_parse(f"{path}:{number}", line) for number, line in enumerate(lines, start=1)]
+    if rest:
+        raise Damaged(f"{path}:{len(lines) + 1} is damaged: cut off")
+    # A file cut off between two lines shows only here.
+    if not sealed(folder).get(RECORDS, True):
+        raise Damaged(f"{path} is damaged: its checksum is not the one in {MARKER}")
+    return records
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    return json.dumps({**row, "checksum": fingerprint(row)}, ensure_ascii=False)
+
+
+def _parse(where: str, line: str) -> Record:
+    try:
+        row = json.loads(line)
+        schema = row["schema"]
+        del row["checksum"]
+        whole = line == _line(row)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise Damaged(f"{where} is damaged: not a record with its checksum") from error
+    if not whole:
+        raise Damaged(f"{where} is damaged: its checksum does not agree")
+    if schema != SCHEMA:
+        raise DataError(f"{where}: schema {schema}; this genbench reads {SCHEMA}")
+    try:
+        return Record(**row)
+    except TypeError as error:
+        raise DataError(f"{where}: not a record ({error})") from error
+
+
+def seal(folder: Path, suite: str, names: Iterable[str] = ()) -> None:
+    """Mark ``folder`` as that suite's, and keep there the checksums of the files ``names``."""
+    files = {name: _sha256(folder / name) for name in names}
+    write_card(folder / MARKER, {"suite": suite, "files": files})
+
+
+def sealed(folder: Path) -> dict[str, bool]:
+    """By name: whether a sealed file is there as it was written. Empty before they all were.
+
+    Raises ``Damaged`` where the marker itself is.
+    """
+    marker = read_card(folder / MARKER) or {}
+    files = marker.get("files", {})
+    return {name: _sha256(folder / name) == sha256 for name, sha256 in files.items()}
+
+
+def _sha256(path: Path) -> str | None:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return None
+
+
+def to_frame(records: Iterable[Record]) -> pd.DataFrame:
+    """One row a measurement: the record's provenance, ``metric``, ``value``, ``low``, ``high``."""
+    import pandas as pd
+
+    provenance = ("suite", "entry", "model", "trains", "dataset", "seed", "status")
+    rows = [
+        {name: getattr(record, name) for name in provenance} | {"metric": metric, **score}
+        for record in records
+        for metric, score in record.scores.items()
+    ]
+    return pd.DataFrame(rows, columns=[*provenance, "metric", "value", "low", "high"])
