@@ -53,16 +53,16 @@ class AdaptiveProbability(nn.Module):
 
     The heuristic is r_t = E[sign(D(real))] over the last four steps: 0 where the discriminator is
     at a loss, 1 where it recognises every real sample (eq. 1). Where it is above ``target``, p
-    grows by as much as takes it from 0 to 1 in ``images`` images; elsewhere it falls, not below 0.
+    grows by as much as takes it from 0 to 1 in ``examples``; elsewhere it falls, not below 0.
     """
 
     p: Tensor
     signs: Tensor
 
-    def __init__(self, *, target: float, images: int) -> None:
+    def __init__(self, *, target: float, examples: int) -> None:
         super().__init__()
         self.target = target
-        self.images = images
+        self.examples = examples
         self.register_buffer("p", torch.zeros(()))
         self.register_buffer("signs", torch.zeros(()))
 
@@ -72,7 +72,7 @@ class AdaptiveProbability(nn.Module):
         self.signs += over_ranks(logits.float().sign().mean()) / INTERVAL
         if (step + 1) % INTERVAL == 0:
             batch = len(logits) * ranks()
-            self.p += (self.signs - self.target).sign() * (INTERVAL * batch / self.images)
+            self.p += (self.signs - self.target).sign() * (INTERVAL * batch / self.examples)
             self.p.clamp_(min=0)
             self.signs.zero_()
 

@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from baselines.denoisers import NetworkDenoiser
 from baselines.diffusion import Noised, State, diffuse, last_of
 from baselines.labels import Labels, class_count
-from baselines.learning import Beta2, Decay, Learning
 from baselines.networks import Attention, Dropout, Multipliers, NetworkName, denoising_network
+from baselines.optimizers import Beta2, Decay, OptimizerConfig
 from baselines.predictions import edm
 from baselines.schedules import NoiseLevels, on, spread
-from genbench.api import Batch, Condition, Progress, SampleSpec, Turn
+from genbench.api import Batch, Condition, PlayerStep, Progress, SampleSpec
 from genbench.api.errors import UsageError
 
 HUBER = 0.00054
@@ -76,7 +76,7 @@ def consistency(
             dropout=dropout,
             classes=classes,
         ),
-        Learning(learning_rate, decay, warmup, beta2),
+        OptimizerConfig(learning_rate, decay, warmup, beta2),
         Labels(classes, dropout=0.0),
         sigma_data=sigma_data,
         intervals=intervals,
@@ -92,7 +92,7 @@ class Consistency(Noised):
         self,
         spec: SampleSpec,
         network: nn.Module,
-        learning: Learning,
+        learning: OptimizerConfig,
         labels: Labels,
         *,
         sigma_data: float,
@@ -116,7 +116,7 @@ class Consistency(Noised):
         c_out = self.sigma_data * above / (t**2 + self.sigma_data**2).sqrt()
         return on(x_t, c_skip) * x_t + on(x_t, c_out) * network.predict(x_t, t)
 
-    def losses(self, batch: Batch, progress: Progress) -> Iterator[Turn]:
+    def losses(self, batch: Batch, progress: Progress) -> Iterator[PlayerStep]:
         """The distance of f at two neighbouring levels, over the levels' distance.
 
         The teacher is f at the lower level, held still (Song & Dhariwal 2024, section 3.2), with
@@ -132,7 +132,7 @@ class Consistency(Noised):
         x_t = diffuse(self.schedule, x_0, above, noise)
         student = self.function(x_t, above, batch.condition)
         distance = pseudo_huber(student, teacher)
-        yield Turn("denoiser", (distance / on(distance, above - below)).mean())
+        yield PlayerStep("denoiser", (distance / on(distance, above - below)).mean())
 
     def draw(self, count: int, progress: Progress) -> tuple[Tensor, Tensor]:
         """Neighbouring noise levels, ``(count,)`` each, of the grid at this point of the training.

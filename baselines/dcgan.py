@@ -9,12 +9,12 @@ import torch
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from baselines.games import LOSSES, accuracies, frozen, latent_size
+from baselines.adversarial import LOSSES, accuracies, frozen, latent_size
 from baselines.labels import class_count, conditions_of, labels_of
-from baselines.learning import Decay, decayed
 from baselines.networks.batch_norm import Standing
 from baselines.networks.dcgan import discriminator, generator
-from genbench.api import Batch, Condition, Optimization, Progress, SampleSpec, Turn
+from baselines.optimizers import Decay, decayed
+from genbench.api import Batch, Condition, Optimization, PlayerStep, Progress, SampleSpec
 
 
 def dcgan(
@@ -82,7 +82,7 @@ class Dcgan(nn.Module):
             decayed(self.learning_rate, self.decay),
         )
 
-    def losses(self, batch: Batch, progress: Progress) -> Iterator[Turn]:
+    def losses(self, batch: Batch, progress: Progress) -> Iterator[PlayerStep]:
         """The non-saturating game: the discriminator's turn, then the generator's, on the same
         generated samples, of the labels of the real ones.
 
@@ -95,7 +95,7 @@ class Dcgan(nn.Module):
         fake = generator(torch.randn(len(real), *self.noise_shape, device=real.device), labels)
 
         logits_real, logits_fake = discriminator(real, fake.detach(), labels=labels)
-        yield Turn(
+        yield PlayerStep(
             "discriminator",
             loss.discriminator(logits_real, logits_fake),
             accuracies(logits_real, logits_fake),
@@ -103,7 +103,7 @@ class Dcgan(nn.Module):
 
         with frozen(discriminator):
             (logits_fake,) = discriminator(fake, labels=labels)
-        yield Turn("generator", loss.generator(logits_fake))
+        yield PlayerStep("generator", loss.generator(logits_fake))
 
     def sample(self, noise: Tensor, condition: Condition) -> Tensor:
         """Standard normal ``(B, latent)`` to samples ``(B, *shape)``, of the condition's labels

@@ -14,9 +14,9 @@ from torch import Tensor
 from baselines.denoisers import NetworkDenoiser
 from baselines.diffusion import Diffusion, State, last_of, require_sampler, states
 from baselines.labels import Guidance, LabelDropout, Labels, class_count
-from baselines.learning import Beta2, Decay, Learning
 from baselines.networks import Attention, Dropout, Multipliers, NetworkName, denoising_network
 from baselines.networks.pretrained import Pretrained, load_pretrained, require_untouched
+from baselines.optimizers import Beta2, Decay, OptimizerConfig
 from baselines.predictions import CLEAN, EPSILON, Prediction, V, Weighting, min_snr
 from baselines.samplers import (
     DDIM,
@@ -81,7 +81,7 @@ def ddpm(
         dropout: Inside the residual blocks.
         learning_rate: Of Adam at its peak.
         decay: To 0 along half a cosine, or none.
-        warmup: Images over which the learning rate rises; 2 % of the training by default.
+        warmup: Examples over which the learning rate rises; 2 % of the training by default.
         beta2: Of Adam.
 
     Raises:
@@ -113,7 +113,7 @@ def ddpm(
         spec,
         LinearBetas(timesteps) if schedule == "linear" else CosineBetas(timesteps),
         net,
-        Learning(learning_rate, decay, warmup, beta2),
+        OptimizerConfig(learning_rate, decay, warmup, beta2),
         Labels(classes, label_dropout),
         prediction=PREDICTIONS[prediction],
         weighting=WEIGHTINGS[weighting],

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from baselines.denoisers import NetworkDenoiser
 from baselines.labels import UNLABELLED, Labels
-from baselines.learning import Learning
 from baselines.likelihood import Trace, bits_per_dim
+from baselines.optimizers import OptimizerConfig
 from baselines.predictions import EPSILON, Prediction, Weighting
 from baselines.samplers import Sampler, Solver, path
 from baselines.schedules import Schedule, on
-from genbench.api import Batch, Condition, Optimization, Progress, SampleSpec, Turn
+from genbench.api import Batch, Condition, Optimization, PlayerStep, Progress, SampleSpec
 from genbench.api.errors import UsageError
 
 State: TypeAlias = tuple[Tensor, Tensor | None]
@@ -42,7 +42,7 @@ class Noised(nn.Module):
         spec: SampleSpec,
         schedule: Schedule,
         network: nn.Module,
-        learning: Learning,
+        learning: OptimizerConfig,
         labels: Labels = UNLABELLED,
     ) -> None:
         super().__init__()
@@ -89,7 +89,7 @@ class Diffusion(Noised):
         spec: SampleSpec,
         schedule: Schedule,
         network: nn.Module,
-        learning: Learning,
+        learning: OptimizerConfig,
         labels: Labels = UNLABELLED,
         *,
         prediction: Prediction = EPSILON,
@@ -120,14 +120,14 @@ class Diffusion(Noised):
             clip=clip,
         )
 
-    def losses(self, batch: Batch, progress: Progress) -> Iterator[Turn]:
+    def losses(self, batch: Batch, progress: Progress) -> Iterator[PlayerStep]:
         """One turn: ``loss`` at random times, with some of the labels dropped."""
         x_0 = batch.data
         t = self.schedule.draw(len(x_0))
         noise = torch.randn_like(x_0)
         x_t = diffuse(self.schedule, x_0, t, noise)
         output = self.denoiser(self.labels.dropped(batch.condition)).predict(x_t, t)
-        yield Turn("denoiser", self.loss(output, x_0, x_t, noise, t))
+        yield PlayerStep("denoiser", self.loss(output, x_0, x_t, noise, t))
 
     def loss(self, output: Tensor, x_0: Tensor, x_t: Tensor, noise: Tensor, t: Tensor) -> Tensor:
         """Mean of w(t) (F* - F)² over samples and their numbers; w = 1 without a weighting.

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from baselines.diffusion import ContinuousDiffusion, State, last_of, require_sampler, states
 from baselines.labels import Guidance, LabelDropout, Labels, class_count
-from baselines.learning import Beta2, Decay, Learning
 from baselines.networks import Attention, Dropout, Multipliers, NetworkName, denoising_network
 from baselines.networks.pretrained import Pretrained, load_pretrained, require_untouched
+from baselines.optimizers import Beta2, Decay, OptimizerConfig
 from baselines.predictions import edm as edm_prediction
 from baselines.samplers import DPMSolver2M, Sampler, Solver, StochasticHeun
 from baselines.schedules import NoiseLevels
@@ -79,7 +79,7 @@ def edm(
         spec,
         NoiseLevels(),
         net,
-        Learning(learning_rate, decay, warmup, beta2),
+        OptimizerConfig(learning_rate, decay, warmup, beta2),
         Labels(classes, label_dropout),
         prediction=edm_prediction(sigma_data),
         pretrained=pretrained is not None,

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from baselines.diffusion import ContinuousDiffusion, State, last_of, require_sampler, states
 from baselines.labels import Guidance, LabelDropout, Labels, class_count
-from baselines.learning import Beta2, Decay, Learning
 from baselines.networks import Attention, Dropout, Multipliers, NetworkName, denoising_network
+from baselines.optimizers import Beta2, Decay, OptimizerConfig
 from baselines.predictions import velocity
 from baselines.samplers import DormandPrince, DPMSolver2M, RungeKutta, Sampler, Solver
 from baselines.schedules import OptimalTransport
@@ -63,7 +63,7 @@ def flow_matching(
             dropout=dropout,
             classes=classes,
         ),
-        Learning(learning_rate, decay, warmup, beta2),
+        OptimizerConfig(learning_rate, decay, warmup, beta2),
         Labels(classes, label_dropout),
         prediction=velocity(schedule.sigma_min),
     )

@@ -10,11 +10,11 @@ import torch
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from baselines.games import LOSSES, Loss, accuracies, frozen
+from baselines.adversarial import LOSSES, Loss, accuracies, frozen
 from baselines.labels import class_count, conditions_of, labels_of
-from baselines.learning import decayed
 from baselines.networks.gan import discriminator, generator
-from genbench.api import Batch, Condition, Optimization, Progress, SampleSpec, Turn
+from baselines.optimizers import decayed
+from genbench.api import Batch, Condition, Optimization, PlayerStep, Progress, SampleSpec
 from genbench.api.errors import UsageError
 
 
@@ -96,7 +96,7 @@ class Gan(nn.Module):
             decayed(self.learning_rate, "cosine"),
         )
 
-    def losses(self, batch: Batch, progress: Progress) -> Iterator[Turn]:
+    def losses(self, batch: Batch, progress: Progress) -> Iterator[PlayerStep]:
         """The discriminator's turn, then the generator's, on the same generated samples.
 
         Diagnostics: ``accuracy_real`` and ``accuracy_fake``, the share of samples that the
@@ -119,11 +119,11 @@ class Gan(nn.Module):
             # Part of the same step, so that Adam's constants need no correction for the interval.
             loss = loss + self.r1_interval * r1
             diagnostics["r1"] = r1.detach()
-        yield Turn("discriminator", loss, diagnostics)
+        yield PlayerStep("discriminator", loss, diagnostics)
 
         with frozen(discriminator):
             (logits_fake,), _ = discriminator(fake, labels=labels)
-        yield Turn("generator", self.loss.generator(logits_fake))
+        yield PlayerStep("generator", self.loss.generator(logits_fake))
 
     def sample(self, noise: Tensor, condition: Condition) -> Tensor:
         """Standard normal ``(B, latent)`` to samples ``(B, *shape)``, of the condition's labels

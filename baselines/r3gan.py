@@ -18,13 +18,13 @@ import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
+from baselines.adversarial import frozen, relativistic
 from baselines.augmentation import augment
-from baselines.games import frozen, relativistic
 from baselines.labels import class_count, conditions_of, labels_of
 from baselines.networks.pyramid import sizes, widths
 from baselines.networks.r3gan import Discriminator, Generator
 from baselines.networks.stylegan2 import Augment
-from genbench.api import Batch, Condition, Optimization, Progress, SampleSpec, Turn
+from genbench.api import Batch, Condition, Optimization, PlayerStep, Progress, SampleSpec
 
 COLOUR = 0.5
 """Of the probability of augmentations, that of those of colour (appendix D)."""
@@ -69,7 +69,7 @@ def r3gan(
         beta2: Of Adam at the start.
         final_beta2: After the burn-in.
         augment_probability: Of each augmentation after the burn-in; 0 at the start.
-        burn_in: Images in which these go from the start to the end, along half a cosine; half of
+        burn_in: Examples in which these go from the start to the end, along half a cosine; half of
             the training unless given.
 
     Raises:
@@ -129,7 +129,7 @@ class R3Gan(nn.Module):
             lambda progress: self._scheduled(self.learning_rate, progress),
         )
 
-    def losses(self, batch: Batch, progress: Progress) -> Iterator[Turn]:
+    def losses(self, batch: Batch, progress: Progress) -> Iterator[PlayerStep]:
         """The discriminator's turn, then the generator's, on the same samples (eq. 2).
 
         Diagnostics: ``accuracy``, the share of pairs in which the discriminator tells the real
@@ -148,7 +148,7 @@ class R3Gan(nn.Module):
         r1, r2 = self._scheduled(self.gamma, progress) / 2 * squared_norms.mean(1)
         loss = relativistic(logits_real, logits_fake) + r1 + r2
         accuracy = (logits_real > logits_fake).float().mean()
-        yield Turn(
+        yield PlayerStep(
             "discriminator", loss, {"accuracy": accuracy, "r1": r1.detach(), "r2": r2.detach()}
         )
 
@@ -156,7 +156,7 @@ class R3Gan(nn.Module):
             (logits_real, logits_fake), _ = discriminator(
                 real, fake, labels=labels, augment=transform
             )
-        yield Turn("generator", relativistic(logits_fake, logits_real))
+        yield PlayerStep("generator", relativistic(logits_fake, logits_real))
 
     def sample(self, noise: Tensor, condition: Condition) -> Tensor:
         """Standard normal ``(B, latent)`` to samples ``(B, *shape)``."""
@@ -174,7 +174,7 @@ class R3Gan(nn.Module):
         """From the start to the end of the burn-in, and from there on (appendix D)."""
         burn_in = self.burn_in or progress.budget / 2
         start, end = ends
-        gone = min(progress.images / burn_in, 1.0)
+        gone = min(progress.examples / burn_in, 1.0)
         return end + (start - end) * (1 + math.cos(math.pi * gone)) / 2
 
 

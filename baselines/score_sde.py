@@ -14,8 +14,8 @@ from torch import Tensor
 from baselines.denoisers import Denoiser
 from baselines.diffusion import ContinuousDiffusion, State, last_of, require_sampler, states
 from baselines.labels import Guidance, LabelDropout, Labels, class_count
-from baselines.learning import Beta2, Decay, Learning
 from baselines.networks import Attention, Dropout, Multipliers, NetworkName, denoising_network
+from baselines.optimizers import Beta2, Decay, OptimizerConfig
 from baselines.samplers import (
     Ancestral,
     DormandPrince,
@@ -93,7 +93,7 @@ def score_sde(
             dropout=dropout,
             classes=classes,
         ),
-        Learning(learning_rate, decay, warmup, beta2),
+        OptimizerConfig(learning_rate, decay, warmup, beta2),
         Labels(classes, label_dropout),
     )
 

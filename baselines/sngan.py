@@ -10,13 +10,13 @@ import torch
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from baselines.games import LOSSES, accuracies, frozen, generator_moves, latent_size
+from baselines.adversarial import LOSSES, accuracies, frozen, generator_moves, latent_size
 from baselines.labels import class_count, conditions_of, labels_of
-from baselines.learning import Decay, decayed
 from baselines.networks.batch_norm import Standing
 from baselines.networks.resnet_gan import discriminator, generator
 from baselines.networks.spectral_norm import normalise_spectra
-from genbench.api import Batch, Condition, Optimization, Progress, SampleSpec, Turn
+from baselines.optimizers import Decay, decayed
+from genbench.api import Batch, Condition, Optimization, PlayerStep, Progress, SampleSpec
 
 
 def sngan(
@@ -106,7 +106,7 @@ class Sngan(nn.Module):
             decayed(self.learning_rate, self.decay),
         )
 
-    def losses(self, batch: Batch, progress: Progress) -> Iterator[Turn]:
+    def losses(self, batch: Batch, progress: Progress) -> Iterator[PlayerStep]:
         """By the hinge loss, the discriminator's turn and, where it is due, the generator's, on
         samples of its own. Generated samples have the labels of the real ones.
 
@@ -120,7 +120,7 @@ class Sngan(nn.Module):
         with torch.no_grad():
             fake = generator(torch.randn(len(real), *self.noise_shape, device=real.device), labels)
         (logits_real, logits_fake), _ = discriminator(real, fake, labels=labels)
-        yield Turn(
+        yield PlayerStep(
             "discriminator",
             loss.discriminator(logits_real, logits_fake),
             accuracies(logits_real, logits_fake),
@@ -133,7 +133,7 @@ class Sngan(nn.Module):
             fake = generator(torch.randn(rows, *self.noise_shape, device=real.device), labels)
             with frozen(discriminator):
                 (logits_fake,), _ = discriminator(fake, labels=labels)
-            yield Turn("generator", loss.generator(logits_fake))
+            yield PlayerStep("generator", loss.generator(logits_fake))
 
     def sample(self, noise: Tensor, condition: Condition) -> Tensor:
         """Standard normal ``(B, latent)`` to samples ``(B, *shape)``, of the condition's labels

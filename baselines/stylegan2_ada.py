@@ -17,13 +17,13 @@ import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
+from baselines.adversarial import LOSSES, accuracies, frozen
 from baselines.augmentation import AdaptiveProbability, augment, over_ranks
-from baselines.games import LOSSES, accuracies, frozen
 from baselines.labels import class_count, conditions_of, labels_of
-from baselines.learning import Decay, decayed
 from baselines.networks.pyramid import sizes, widths
 from baselines.networks.stylegan2 import Augment, Discriminator, Generator
-from genbench.api import Batch, Condition, Optimization, Progress, SampleSpec, Turn
+from baselines.optimizers import Decay, decayed
+from genbench.api import Batch, Condition, Optimization, PlayerStep, Progress, SampleSpec
 from genbench.api.errors import UsageError
 
 R1_INTERVAL = 16
@@ -52,7 +52,7 @@ def stylegan2_ada(
     mixing: Share = 0.0,
     augment: Literal["ada", "none"] = "ada",
     ada_target: Share = 0.6,
-    ada_images: PositiveInt = 500_000,
+    ada_examples: PositiveInt = 500_000,
     learning_rate: PositiveFloat = 2.5e-3,
     decay: Decay = "none",
 ) -> StyleGan2Ada:
@@ -75,7 +75,7 @@ def stylegan2_ada(
         augment: ``ada`` or ``none``.
         ada_target: The share of real samples recognised at which p stands still, less that of those
             taken for generated.
-        ada_images: Images in which p can rise by 1.
+        ada_examples: Examples in which p can rise by 1.
         learning_rate: Of both players, before the correction for lazy regularisation.
         decay: How it falls; the published one does not.
 
@@ -105,7 +105,9 @@ def stylegan2_ada(
         r1=r1,
         path_length=path_length,
         mixing=mixing,
-        ada=AdaptiveProbability(target=ada_target, images=ada_images) if augment == "ada" else None,
+        ada=AdaptiveProbability(target=ada_target, examples=ada_examples)
+        if augment == "ada"
+        else None,
         learning_rate=learning_rate,
         decay=decay,
     )
@@ -154,7 +156,7 @@ class StyleGan2Ada(nn.Module):
             partial(torch.optim.Adam, lr=rate, betas=betas, fused=True), decayed(rate, self.decay)
         )
 
-    def losses(self, batch: Batch, progress: Progress) -> Iterator[Turn]:
+    def losses(self, batch: Batch, progress: Progress) -> Iterator[PlayerStep]:
         """The discriminator's turns, then the generator's, on the same generated samples.
 
         Diagnostics: ``accuracy_real`` and ``accuracy_fake``; ``augmentation``, p; ``r1`` and
@@ -173,13 +175,13 @@ class StyleGan2Ada(nn.Module):
         if self.ada is not None:
             diagnostics["augmentation"] = self.ada.p.clone()
         loss = LOSSES["non-saturating"]
-        yield Turn("discriminator", loss.discriminator(logits_real, logits_fake), diagnostics)
+        yield PlayerStep("discriminator", loss.discriminator(logits_real, logits_fake), diagnostics)
         if self.r1 > 0 and progress.step % R1_INTERVAL == 0:
             yield self._r1_turn(real, labels, augment)
 
         with frozen(discriminator):
             (logits_fake,), _ = discriminator(fake, labels=labels, augment=augment)
-        yield Turn("generator", loss.generator(logits_fake))
+        yield PlayerStep("generator", loss.generator(logits_fake))
         if self.path_length > 0 and progress.step % PATH_INTERVAL == 0:
             yield self._path_turn(real, labels)
 
@@ -197,15 +199,15 @@ class StyleGan2Ada(nn.Module):
         )
         return samples
 
-    def _r1_turn(self, real: Tensor, labels: Tensor | None, augment: Augment | None) -> Turn:
+    def _r1_turn(self, real: Tensor, labels: Tensor | None, augment: Augment | None) -> PlayerStep:
         """The gradient with respect to the samples before their augmentation, as in the code."""
         logits, squared_norm = self.players["discriminator"](
             real, labels=labels, augment=augment, penalty=True
         )
         r1 = self.r1 / 2 * squared_norm.mean()
-        return Turn("discriminator", R1_INTERVAL * r1 + _nothing(logits), {"r1": r1.detach()})
+        return PlayerStep("discriminator", R1_INTERVAL * r1 + _nothing(logits), {"r1": r1.detach()})
 
-    def _path_turn(self, real: Tensor, labels: Tensor | None) -> Turn:
+    def _path_turn(self, real: Tensor, labels: Tensor | None) -> PlayerStep:
         """(‖J_wᵀ y‖ - a)², where a is its running mean, for half a minibatch (appendix B)."""
         count = max(len(real) // 2, 1)
         samples, lengths = self.players["generator"](
@@ -217,7 +219,7 @@ class StyleGan2Ada(nn.Module):
         self.path_mean.lerp_(over_ranks(lengths.detach().mean()).to(self.path_mean), PATH_DECAY)
         penalty = self.path_length * (lengths - self.path_mean).square().mean()
         loss = PATH_INTERVAL * penalty + _nothing(samples)
-        return Turn("generator", loss, {"path_length": penalty.detach()})
+        return PlayerStep("generator", loss, {"path_length": penalty.detach()})
 
     def _noise(self, samples: Tensor) -> Tensor:
         return torch.randn(len(samples), *self.noise_shape, device=samples.device)

@@ -11,11 +11,11 @@ import torch
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from baselines.games import latent_size
+from baselines.adversarial import latent_size
 from baselines.labels import class_count, conditions_of, labels_of
-from baselines.learning import Decay, decayed
 from baselines.networks.vae import autoencoder
-from genbench.api import Batch, Condition, Optimization, Progress, SampleSpec, Turn
+from baselines.optimizers import Decay, decayed
+from genbench.api import Batch, Condition, Optimization, PlayerStep, Progress, SampleSpec
 from genbench.api.errors import UsageError
 
 WARM_UP = 0.5
@@ -104,7 +104,7 @@ class Vae(nn.Module):
             clip_norm=1.0,
         )
 
-    def losses(self, batch: Batch, progress: Progress) -> Iterator[Turn]:
+    def losses(self, batch: Batch, progress: Progress) -> Iterator[PlayerStep]:
         """The negative evidence lower bound in nats a dimension (Kingma & Welling 2014, eq. 10).
 
         σ² is what makes the batch likeliest, the mean squared error (Rybkin et al. 2021, section
@@ -125,7 +125,7 @@ class Vae(nn.Module):
         loss = loss + beta * divergence / x[0].numel()
         # The plain mean at first, then a moving one.
         self.error.lerp_(squared_error.detach(), max(1 - MEMORY, 1 / (progress.step + 1)))
-        yield Turn(
+        yield PlayerStep(
             "autoencoder",
             loss,
             {"squared_error": squared_error.detach(), "divergence": divergence.detach()},

@@ -9,12 +9,12 @@ import torch
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from baselines.games import LOSSES, frozen, generator_moves, latent_size
+from baselines.adversarial import LOSSES, frozen, generator_moves, latent_size
 from baselines.labels import class_count, conditions_of, labels_of
-from baselines.learning import Decay, decayed
 from baselines.networks.batch_norm import Standing
 from baselines.networks.resnet_gan import discriminator, generator
-from genbench.api import Batch, Condition, Optimization, Progress, SampleSpec, Turn
+from baselines.optimizers import Decay, decayed
+from genbench.api import Batch, Condition, Optimization, PlayerStep, Progress, SampleSpec
 
 
 def wgan_gp(
@@ -102,7 +102,7 @@ class WganGp(nn.Module):
             decayed(self.learning_rate, self.decay),
         )
 
-    def losses(self, batch: Batch, progress: Progress) -> Iterator[Turn]:
+    def losses(self, batch: Batch, progress: Progress) -> Iterator[PlayerStep]:
         """The critic's turn and, where it is due, the generator's, on samples of its own (algorithm
         1). Generated samples have the labels of the real ones.
 
@@ -121,7 +121,7 @@ class WganGp(nn.Module):
         distance = loss.discriminator(logits_real, logits_fake)
         penalty = self.penalty * (slopes - 1).square().sum() / len(real)
         diagnostics = {"distance": -distance.detach(), "penalty": penalty.detach()}
-        yield Turn("critic", distance + penalty, diagnostics)
+        yield PlayerStep("critic", distance + penalty, diagnostics)
 
         if generator_moves(progress, self.n_critic):
             if labels is not None:
@@ -130,7 +130,7 @@ class WganGp(nn.Module):
             fake = generator(torch.randn(rows, *self.noise_shape, device=real.device), labels)
             with frozen(critic):
                 (logits_fake,), _ = critic(fake, labels=labels)
-            yield Turn("generator", loss.generator(logits_fake))
+            yield PlayerStep("generator", loss.generator(logits_fake))
 
     def sample(self, noise: Tensor, condition: Condition) -> Tensor:
         """Standard normal ``(B, latent)`` to samples ``(B, *shape)``, of the condition's labels

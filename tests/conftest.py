@@ -10,7 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+from example import example_folder, example_records
+
 from genbench import registry
+
+__all__ = ["example_folder", "example_records"]
 
 torch.set_num_threads(1)
 

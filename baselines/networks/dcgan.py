@@ -13,7 +13,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from baselines.games import append_labels
+from baselines.adversarial import append_labels
 from baselines.networks import gan
 from baselines.networks.batch_norm import BatchNorm
 from baselines.networks.gan import CONV, SLOPE, WEIGHTED, Generator, dense_layers

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, leaky_relu
 
-from baselines.games import append_labels, input_gradient, squared_norms
+from baselines.adversarial import append_labels, input_gradient, squared_norms
 from baselines.networks.spectral_norm import normalise_spectra
 
 CONV: dict[int, type[nn.Conv1d | nn.Conv2d | nn.Conv3d]] = {

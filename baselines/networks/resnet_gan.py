@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, relu
 
-from baselines.games import input_gradient
+from baselines.adversarial import input_gradient
 from baselines.networks import gan
 from baselines.networks.batch_norm import BatchNorm
 from baselines.networks.dcgan import halved

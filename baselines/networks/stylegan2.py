@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, linear, one_hot
 
-from baselines.games import input_gradient, squared_norms
+from baselines.adversarial import input_gradient, squared_norms
 from baselines.networks.pyramid import CONVOLVE, SPREAD, Filter
 
 Augment: TypeAlias = Callable[[Tensor], Tensor]

@@ -8,7 +8,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from baselines.games import append_labels
+from baselines.adversarial import append_labels
 from baselines.networks.gan import (
     CONV,
     SLOPE,

@@ -20,9 +20,9 @@ GROUPS = (FIDELITY, DIVERSITY, MEMORIZATION, OTHER, STABILITY, COST)
 # The columns over seeds: they are no mean of anything that one run has.
 DIVERGED = "diverged"
 COLLAPSED = "collapsed"
-SPREAD = "spread"
-RISK = "risk"
-OVER_SEEDS = (DIVERGED, COLLAPSED, SPREAD, RISK)
+IQR = "iqr"
+CVAR = "cvar"
+OVER_SEEDS = (DIVERGED, COLLAPSED, IQR, CVAR)
 
 DISTANCE = "frechet_distance"
 COVERAGE = "coverage"
@@ -105,14 +105,14 @@ _OVER_INCEPTION = {
 }
 
 _STABILITY = (
-    Column("mean_distance.ema", "mean along training, EMA", STABILITY),
-    Column("mean_distance.raw", "mean along training, raw", STABILITY),
-    Column("images_to_threshold.ema", "images to threshold, EMA", STABILITY, unit="count"),
-    Column("images_to_threshold.raw", "images to threshold, raw", STABILITY, unit="count"),
+    Column("mean_along_training.ema", "mean along training, EMA", STABILITY),
+    Column("mean_along_training.raw", "mean along training, raw", STABILITY),
+    Column("examples_to_threshold.ema", "examples to threshold, EMA", STABILITY, unit="count"),
+    Column("examples_to_threshold.raw", "examples to threshold, raw", STABILITY, unit="count"),
     Column("last_over_best.ema", "last / best, EMA", STABILITY, decimals=2),
     Column("last_over_best.raw", "last / best, raw", STABILITY, decimals=2),
-    Column("longest_fall.ema", "longest fall, EMA", STABILITY, decimals=2),
-    Column("longest_fall.raw", "longest fall, raw", STABILITY, decimals=2),
+    Column("max_drawdown.ema", "max drawdown, EMA", STABILITY, decimals=2),
+    Column("max_drawdown.raw", "max drawdown, raw", STABILITY, decimals=2),
 )
 
 _COST = (
@@ -155,8 +155,8 @@ def comparison_columns(records: Sequence[Record], protocol: Mapping[str, Any]) -
     ]
     if DISTANCE in outputs:
         name, path = score_heading(DISTANCE, protocol), ("scores", DISTANCE, "value")
-        columns.append(Column(SPREAD, f"spread of {name}", STABILITY, path, False))
-        columns.append(Column(RISK, f"{name}, worst half", STABILITY, path, False))
+        columns.append(Column(IQR, f"IQR of {name}", STABILITY, path, False))
+        columns.append(Column(CVAR, f"{name}, worst half", STABILITY, path, False))
     columns += [replace(column, path=("cost", column.key)) for column in _COST]
     present = [
         column

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field, replace
 from genbench.analysis.cells import EMPTY, MISSING, Cell, cell, column_decimals, quantity
 from genbench.analysis.columns import (
     COLLAPSED,
+    CVAR,
     DIVERGED,
+    IQR,
     OVER_SEEDS,
-    RISK,
-    SPREAD,
     Column,
     comparison_columns,
 )
-from genbench.analysis.entrants import Entrant, entrants, floor_of, is_collapsed
+from genbench.analysis.entrants import Entrant, entrants, is_collapsed, real_baseline
 from genbench.analysis.notes import SEEDS_FOR_BOLD, comparison_details, comparison_notes, outcomes
 from genbench.analysis.protocols import by_protocol
 from genbench.analysis.rankings import extractor_notes
@@ -104,7 +104,7 @@ def _table(protocol: Protocol, records: Sequence[Record]) -> Table:
 
 def _column_cells(column: Column, rows: Sequence[Entrant]) -> list[Cell]:
     if column.key in (DIVERGED, COLLAPSED):
-        return [_lost(column, row, floor_of(rows)) for row in rows]
+        return [_lost(column, row, real_baseline(rows)) for row in rows]
     summaries = [_summary(column, row) for row in rows]
     shown = [_shown(column, summary) for summary in summaries]
     decimals = column_decimals(column, [value for value in shown if value is not None])
@@ -124,7 +124,7 @@ def _summary(column: Column, row: Entrant) -> Summary:
 
 
 def _shown(column: Column, summary: Summary) -> float | None:
-    return {SPREAD: summary.spread, RISK: summary.risk}.get(column.key, summary.median)
+    return {IQR: summary.iqr, CVAR: summary.cvar}.get(column.key, summary.median)
 
 
 def _best(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from genbench.api.errors import DataError, UnknownName, UsageError
-from genbench.training.stability import last_over_best, longest_fall, mean_distance
+from genbench.training.stability import last_over_best, max_drawdown, mean_along_training
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,7 +46,7 @@ class Course:
     last_over_best: float | None
     worst_after_best: float | None
     """The worst value after the best one, over the best."""
-    longest_fall: float | None
+    max_drawdown: float | None
     """The largest relative worsening after a best so far: one less than a ratio."""
     mean: float | None
     """The area under the curve (trapezoids) over the range of its steps."""
@@ -98,8 +98,8 @@ def course(curve: Curve, higher_is_better: bool = False) -> Course:
         last=float(values[-1]) if np.isfinite(values[-1]) else None,
         last_over_best=last_over_best(distances) if positive else None,
         worst_after_best=worst,
-        longest_fall=longest_fall(distances) if positive else None,
-        mean=mean_distance(curve.steps, curve.values),
+        max_drawdown=max_drawdown(distances) if positive else None,
+        mean=mean_along_training(curve.steps, curve.values),
         unbounded=not np.isfinite(values).all(),
     )
 

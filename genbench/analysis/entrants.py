@@ -68,7 +68,7 @@ def entrants(records: Sequence[Record]) -> list[Entrant]:
     return [Entrant(_label(group, groups), tuple(group.records)) for group in groups]
 
 
-def floor_of(rows: Sequence[Entrant]) -> Record | None:
+def real_baseline(rows: Sequence[Entrant]) -> Record | None:
     """The record of the real row, where there is one."""
     return next((row.records[0] for row in rows if row.real), None)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from genbench.analysis.columns import COVERAGE
-from genbench.analysis.entrants import Entrant, floor_of, is_collapsed
+from genbench.analysis.entrants import Entrant, is_collapsed, real_baseline
 from genbench.store import canonical
 from genbench.store.protocol import Protocol, describe
 from genbench.store.records import Record
@@ -16,9 +16,9 @@ SEEDS_FOR_BOLD = 5
 
 # Run conditions by the words that say them; what is the same for all is said once.
 _CONDITIONS = {
-    "images": "images seen in training",
+    "examples": "examples seen in training",
     "batch": "batch",
-    "ema_halflife": "EMA half-life in images",
+    "ema_halflife": "EMA half-life in examples",
     "augment": "augmentation",
     "dequantize": "levels spread over their cells in training",
     "weights": "weights",
@@ -68,7 +68,7 @@ def trained_as(rows: Sequence[Entrant]) -> Entrant:
 
 def outcomes(rows: Sequence[Entrant]) -> list[str]:
     """What diverged, collapsed, failed or was skipped, seed by seed, with the reason."""
-    real = floor_of(rows)
+    real = real_baseline(rows)
     seeds: dict[tuple[str, str], list[int | None]] = {}
     for row in rows:
         for record in row.records:
@@ -117,7 +117,7 @@ def _legend(rows: Sequence[Entrant]) -> list[str]:
         )
     if any(len(row.runs) > 1 for row in entries):
         lines.append(
-            "Across seeds: spread is the interquartile range, worst half the mean of the worst "
+            "Across seeds: IQR is the interquartile range, worst half the mean of the worst "
             "half of the runs (CVaR at 0.5)."
         )
     if any(0 < len(row.runs) < SEEDS_FOR_BOLD for row in entries):

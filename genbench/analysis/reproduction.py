@@ -56,7 +56,7 @@ def recipe(runs: Sequence[Record]) -> dict[str, Any]:
     first = runs[0]
     protocol, conditions = first.protocol, first.conditions
     options, sample = dict(conditions["options"]), dict(conditions["sample"])
-    points = {snapshot["images"] for run in runs for snapshot in run.snapshots}
+    points = {snapshot["examples"] for run in runs for snapshot in run.snapshots}
     score = {
         "extractor": protocol["extractor"].partition("@")[0],
         "reference": protocol["reference"].partition("@")[0],
@@ -71,7 +71,7 @@ def recipe(runs: Sequence[Record]) -> dict[str, Any]:
         "title": f"{first.entry} of {first.suite}, again",
         "dataset": first.dataset,
         "seeds": [run.seed for run in runs],
-        "images": max(1, conditions["images"]),  # none where the weights were given
+        "examples": max(1, conditions["examples"]),  # none where the weights were given
         "samples": protocol["samples"],
         "score": score,
         "train": {name: conditions[name] for name in train if name in conditions},

@@ -168,8 +168,8 @@ def _command(folder: str, label: str) -> str:
 
 
 def _budget(record: Record) -> str:
-    images = record.conditions.get("images")
-    return "no training" if not images else f"{images:,} images"
+    examples = record.conditions.get("examples")
+    return "no training" if not examples else f"{examples:,} examples"
 
 
 def _seeds(count: int) -> str:

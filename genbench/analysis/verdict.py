@@ -220,7 +220,7 @@ def _contestant(entrant: Entrant, seeds: Sequence[int], claim: Claim, column: Co
 def _without_end(run: Record, column: Column) -> bool:
     """Whether there is no number since it has no bound, which is a result, and the worst: a
     distance along the training was not finite, or never came down to the threshold."""
-    if column.path[1] == "images_to_threshold":
+    if column.path[1] == "examples_to_threshold":
         return "threshold" in run.stability
     distances = [snapshot["scores"].get(DISTANCE, 0.0) for snapshot in run.snapshots]
     return any(distance is None for distance in distances)

@@ -9,8 +9,8 @@ from __future__ import annotations
 from genbench.api.conditions import Categorical, Condition, ConditionSpec
 from genbench.api.extractors import FeatureExtractor, Features
 from genbench.api.metrics import Estimate, Metric
-from genbench.api.models import GenerativeModel, Optimization, Progress, Turn, Variant
-from genbench.api.progress import ENDINGS, Event, Report
+from genbench.api.models import GenerativeModel, Optimization, PlayerStep, Progress, Variant
+from genbench.api.progress import ENDINGS, ProgressCallback, ProgressEvent
 from genbench.api.samples import REAL, Batch, Samples, SampleSpec, TensorSamples
 
 __all__ = [
@@ -21,17 +21,17 @@ __all__ = [
     "Condition",
     "ConditionSpec",
     "Estimate",
-    "Event",
     "FeatureExtractor",
     "Features",
     "GenerativeModel",
     "Metric",
     "Optimization",
+    "PlayerStep",
     "Progress",
-    "Report",
+    "ProgressCallback",
+    "ProgressEvent",
     "SampleSpec",
     "Samples",
     "TensorSamples",
-    "Turn",
     "Variant",
 ]

@@ -36,7 +36,7 @@ class NonFiniteSamples(GenbenchError):
     """A sampler returned NaN or infinity: the run counts as diverged."""
 
 
-FAULTS = (Exception, SystemExit)
+PLUGIN_EXCEPTIONS = (Exception, SystemExit)
 """What the code of a plugin may raise without ending anybody else's run."""
 
 

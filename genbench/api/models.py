@@ -19,19 +19,19 @@ class Progress:
 
     step: int
     """Steps taken so far."""
-    images: int
+    examples: int
     """Samples seen so far, over all devices."""
     budget: int
     """Samples that the whole training will see."""
 
     @property
     def fraction(self) -> float:
-        """``images / budget``, in [0, 1]."""
-        return self.images / self.budget
+        """``examples / budget``, in [0, 1]."""
+        return self.examples / self.budget
 
 
 @dataclass(frozen=True)
-class Turn:
+class PlayerStep:
     """One player's move: the loss that its optimiser is to descend."""
 
     player: str
@@ -92,7 +92,7 @@ class GenerativeModel(Protocol):
 
     def optimization(self, player: str) -> Optimization: ...
 
-    def losses(self, batch: Batch, progress: Progress) -> Iterator[Turn]:
+    def losses(self, batch: Batch, progress: Progress) -> Iterator[PlayerStep]:
         """The turns of one step, on a batch in the model's view. The loop takes each turn's
         optimiser step before it asks for the next; which players move depends on ``progress``
         alone, never on the data."""

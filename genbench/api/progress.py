@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 
 @dataclass(frozen=True)
-class Event:
+class ProgressEvent:
     """What a running stage tells the screen."""
 
     stage: str
@@ -22,7 +22,7 @@ class Event:
     """What a user should read, in a line of its own."""
 
 
-Report: TypeAlias = Callable[[Event], None]
+ProgressCallback: TypeAlias = Callable[[ProgressEvent], None]
 
 ENDINGS = ("done", "diverged", "failed", "skipped")
 """How a run ends: a record's status, and the stage of a job's last event."""

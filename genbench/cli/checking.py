@@ -17,7 +17,7 @@ from genbench.testing import (
     metric_checks,
     model_checks,
 )
-from genbench.testing.checks import BROKEN, DATA, SKIPPED
+from genbench.testing.checks import DATA, FAILED, SKIPPED
 
 
 def check(
@@ -42,7 +42,7 @@ def check(
         _show(checks)
     if all(c.result.status == SKIPPED for c in checks):
         raise UsageError(f"{kind} {name!r} could not be checked: {checks[0].result.reason}")
-    return int(any(c.result.status == BROKEN for c in checks))
+    return int(any(c.result.status == FAILED for c in checks))
 
 
 def _checks(
@@ -71,12 +71,12 @@ def _show(checks: Sequence[Check]) -> None:
         if check.about != about:
             about = check.about
             click.echo(about)
-        status = result.status.upper() if result.status == BROKEN else result.status
+        status = result.status.upper() if result.status == FAILED else result.status
         reason = f": {result.reason}" if result.reason not in ("", said) else ""
         said = result.reason
         click.echo(f"  {status:<7}  {check.promise}{reason}")
     counts = [
         f"{sum(c.result.status == status for c in checks)} {status}"
-        for status in ("kept", BROKEN, SKIPPED)
+        for status in ("passed", FAILED, SKIPPED)
     ]
     click.echo(", ".join(counts))

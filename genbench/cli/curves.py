@@ -66,7 +66,7 @@ def _table(metric: str, courses: Sequence[Course]) -> Table:
             _said(each.last, ",.6g"),
             *(
                 _said(ratio, ".2f")
-                for ratio in (each.last_over_best, each.worst_after_best, each.longest_fall)
+                for ratio in (each.last_over_best, each.worst_after_best, each.max_drawdown)
             ),
         )
     return table

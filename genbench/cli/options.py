@@ -13,7 +13,7 @@ import click
 from genbench.api.errors import UsageError
 
 if TYPE_CHECKING:
-    from genbench.devices.hardware import Host
+    from genbench.devices.hardware import Hardware
 
 FOLDER = click.Path(path_type=Path)
 
@@ -46,11 +46,11 @@ class Place:
     num_nodes: int
     strategy: str = "auto"
 
-    def host(self, data_dir: Path) -> Host:
+    def hardware(self, data_dir: Path) -> Hardware:
         """Raises ``UsageError`` for a device that is not there."""
-        from genbench.devices.hardware import choose_host
+        from genbench.devices.hardware import choose_hardware
 
-        return choose_host(data_dir, self.device, self.devices, self.num_nodes, self.strategy)
+        return choose_hardware(data_dir, self.device, self.devices, self.num_nodes, self.strategy)
 
 
 def placed(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -9,9 +9,9 @@ import click
 
 from genbench import suite
 from genbench.analysis.cells import amount
-from genbench.api.errors import FAULTS, one_line
-from genbench.devices.hardware import Host
-from genbench.executors.local import side_by_side
+from genbench.api.errors import PLUGIN_EXCEPTIONS, one_line
+from genbench.devices.hardware import Hardware
+from genbench.executors.local import default_workers
 from genbench.experiment import SamplingCost, TrainingCost, sampling_cost, training_cost
 from genbench.store import fingerprint
 from genbench.suite import Entry, SuiteFile
@@ -29,10 +29,10 @@ class _Costs:
 
 
 def show_plan(
-    content: SuiteFile, seeds: Sequence[int] | None, host: Host, jobs: int | None
+    content: SuiteFile, seeds: Sequence[int] | None, hardware: Hardware, jobs: int | None
 ) -> None:
     """Print the trainings with their parameters and FLOPs, the entries with their network
-    evaluations, and an estimate of the time on ``host``. Nothing is written."""
+    evaluations, and an estimate of the time on ``hardware``. Nothing is written."""
     click.echo(f"{content.title}: {content.dataset}, {content.samples:,} samples an entry")
     groups = suite.trainings(content, seeds)
     known: dict[str, _Costs] = {}
@@ -40,7 +40,7 @@ def show_plan(
     for group in groups:
         key = fingerprint([[repr(replace(e.training, seed=0)), repr(e.sample)] for e in group])
         if key not in known:
-            known[key] = _costs(host, group)
+            known[key] = _costs(hardware, group)
         costs = known[key]
         seconds = _printed(content, group, costs, seconds)
     runs = f"{len(groups)} trainings, {sum(map(len, groups))} entries to score"
@@ -48,25 +48,25 @@ def show_plan(
         click.echo(f"{runs}; the time could not be estimated for all of them")
         return
     threads = max(group[0].training.threads for group in groups)
-    workers = min(jobs or side_by_side(host, threads), len(groups))
+    workers = min(jobs or default_workers(hardware, threads), len(groups))
     click.echo(
-        f"{runs}; about {_duration(seconds / workers)} on this {host.device_name}, {workers} at a "
-        "time, without the scoring"
+        f"{runs}; about {_duration(seconds / workers)} on this {hardware.device_name}, {workers} "
+        "at a time, without the scoring"
     )
 
 
-def _costs(host: Host, group: Sequence[Entry]) -> _Costs:
+def _costs(hardware: Hardware, group: Sequence[Entry]) -> _Costs:
     first = group[0]
     if first.fault is not None:
         return _Costs(unknown=first.fault)
     try:
         cheap = next((e for e in group if e.snapshot_sample), first)
         return _Costs(
-            training_cost(host, first.training),
-            [sampling_cost(host, entry) for entry in group],
-            sampling_cost(host, replace(first, sample=cheap.snapshot_sample or first.sample)),
+            training_cost(hardware, first.training),
+            [sampling_cost(hardware, entry) for entry in group],
+            sampling_cost(hardware, replace(first, sample=cheap.snapshot_sample or first.sample)),
         )
-    except FAULTS as error:
+    except PLUGIN_EXCEPTIONS as error:
         return _Costs(unknown=one_line(error))
 
 
@@ -76,7 +76,7 @@ def _printed(
     """Print one training; the sum of ``seconds`` and its own."""
     training = group[0].training
     what = f"train {training.label}"
-    budget = f"{what}: {training.steps * training.batch:,} images"
+    budget = f"{what}: {training.steps * training.batch:,} examples"
     if costs.training is None or costs.snapshots is None:
         fault = group[0].fault
         click.echo(

@@ -19,8 +19,8 @@ from genbench.analysis import reproduction
 from genbench.analysis.reproduction import Reproduction
 from genbench.api.errors import DataError, UnknownName, UsageError
 from genbench.cli.suites import perform, say
-from genbench.devices.hardware import Host
-from genbench.experiment import Bench
+from genbench.devices.hardware import Hardware
+from genbench.experiment import RunContext
 from genbench.store.protocol import Protocol, protocol_differences
 from genbench.store.records import Record, read_records
 
@@ -33,7 +33,7 @@ def reproduce(
     what: str,
     out: Path | None,
     scores: str | None,
-    host: Host,
+    hardware: Hardware,
     *,
     seeds: Sequence[int] | None,
     jobs: int | None,
@@ -52,9 +52,11 @@ def reproduce(
     content = suite.parse(f"the record of {label}", reproduction.recipe(before))
     out = out or Path("genbench-reproduce-" + re.sub(r"[^\w.-]+", "-", label))
     name = f"reproduce {what}"
-    bench = Bench(name=name, out=out, host=host, samples=content.samples, score=content.score)
-    _require_protocol(before[0], bench.protocol(content.dataset))
-    records = perform(name, content, out, host, seeds, jobs, plugins)
+    context = RunContext(
+        name=name, out=out, hardware=hardware, samples=content.samples, score=content.score
+    )
+    _require_protocol(before[0], context.protocol(content.dataset))
+    records = perform(name, content, out, hardware, seeds, jobs, plugins)
     if records is None:
         return 0
     after = [record for record in records if record.seed is not None]

@@ -14,11 +14,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from genbench import evaluation
-from genbench.api import Report
+from genbench.api import ProgressCallback
 from genbench.cli.screen import waiting
 from genbench.cli.single import parse_options
-from genbench.devices.hardware import Host
-from genbench.devices.launch import company, on_ranks
+from genbench.devices.hardware import Hardware
+from genbench.devices.launch import launched_ranks, on_ranks
 from genbench.devices.ranks import Ranks
 from genbench.evaluation import Scores, interval
 from genbench.store.protocol import lines
@@ -32,7 +32,7 @@ def evaluate(
     options: Sequence[str],
     metrics: str | None,
     seed: int,
-    host: Host,
+    hardware: Hardware,
     plugins: Sequence[Path],
 ) -> Scores | None:
     """The scores, with their protocol; ``None`` in a process that only helps to compute them."""
@@ -44,11 +44,13 @@ def evaluate(
     request = Request(
         samples, reference, train, extractor, parse_options(options), tuple(outputs), seed
     )
-    with company(host) as leads, waiting() as report:
+    with launched_ranks(hardware) as leads, waiting() as report:
         if not leads:
             return None
-        data_dir = str(host.data_dir)
-        return on_ranks(host, "32-true", _score, request, data_dir, plugins=plugins, report=report)
+        data_dir = str(hardware.data_dir)
+        return on_ranks(
+            hardware, "32-true", _score, request, data_dir, plugins=plugins, report=report
+        )
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class Request:
     seed: int
 
 
-def _score(ranks: Ranks, request: Request, data_dir: str, report: Report) -> Scores:
+def _score(ranks: Ranks, request: Request, data_dir: str, report: ProgressCallback) -> Scores:
     return evaluation.evaluate(
         request.samples,
         request.reference,

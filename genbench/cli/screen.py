@@ -17,7 +17,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from genbench.api import ENDINGS, Event, Report
+from genbench.api import ENDINGS, ProgressCallback, ProgressEvent
 
 if TYPE_CHECKING:
     from genbench.executors.local import Job, Show
@@ -30,14 +30,14 @@ PATIENCE = 2.0
 
 
 @contextmanager
-def waiting() -> Iterator[Report]:
+def waiting() -> Iterator[ProgressCallback]:
     """For a command without runs: a bar that names its stage, once it has lasted a while, on a
     terminal."""
     start = time.perf_counter()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         tasks: dict[str, TaskID] = {}
 
-        def report(event: Event) -> None:
+        def report(event: ProgressEvent) -> None:
             if time.perf_counter() - start < PATIENCE:
                 return
             if event.stage not in tasks:
@@ -79,7 +79,7 @@ class _Bars:
         self.stage: dict[Job, str] = {}
         self.began: dict[Job, float] = {}
 
-    def __call__(self, job: Job, event: Event) -> None:
+    def __call__(self, job: Job, event: ProgressEvent) -> None:
         task = self.tasks[job]
         if event.note is not None:
             self.progress.console.print(event.note, markup=False, soft_wrap=True)
@@ -97,18 +97,18 @@ class _Bars:
             self.progress.reset(task, total=event.total)
         self.progress.update(task, completed=event.done, total=event.total, note=self._note(event))
 
-    def _note(self, event: Event) -> str:
+    def _note(self, event: ProgressEvent) -> str:
         if event.stage != "train":
             return event.stage
         loss = "" if event.loss is None else f"loss {event.loss:.4f}"
-        rate = "" if event.rate is None else f"{event.rate:,.0f} images/s"
+        rate = "" if event.rate is None else f"{event.rate:,.0f} examples/s"
         return f"train  {loss}  {rate}"
 
 
 def _lines() -> Show:
     start = time.perf_counter()
 
-    def show(job: Job, event: Event) -> None:
+    def show(job: Job, event: ProgressEvent) -> None:
         if event.note is not None:
             console.print(event.note, markup=False, soft_wrap=True)
         elif event.stage in ENDINGS:

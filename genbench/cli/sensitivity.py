@@ -47,17 +47,17 @@ def sensitivity(
     scores = [*content.score.metrics, *(["bits_per_dim"] if content.score.likelihood else [])]
     if score is not None and score not in scores:
         raise UnknownName("score of the suite", score, scores)
-    grid = suite.crossed(content, suite.parse_over(over))
-    host = place.host(data_dir)
+    grid = suite.expand_grid(content, suite.parse_over(over))
+    hardware = place.hardware(data_dir)
     for entry, reason in grid.left_out.items():
         say(f"{entry} is left out: {reason}")
     if dry_run:
         from genbench.cli.planning import show_plan
 
-        show_plan(grid.suite, seeds, host, jobs)
+        show_plan(grid.suite, seeds, hardware, jobs)
         return 0
     own = f"sensitivity {Path(name).stem}"  # another suite: its entries are not that one's
-    records = perform(own, grid.suite, out, host, seeds, jobs, plugins, loggers)
+    records = perform(own, grid.suite, out, hardware, seeds, jobs, plugins, loggers)
     if records is None:
         return 0
     from genbench.analysis.sensitivity import sensitivities

@@ -10,12 +10,12 @@ from typing import Any
 import torch
 
 from genbench import experiment, store, suite
-from genbench.api import Event, Report
+from genbench.api import ProgressCallback, ProgressEvent
 from genbench.api.errors import UsageError
 from genbench.cli.screen import console, screen
 from genbench.cli.single import parse_options
-from genbench.devices.hardware import Host
-from genbench.devices.launch import company, on_ranks
+from genbench.devices.hardware import Hardware
+from genbench.devices.launch import launched_ranks, on_ranks
 from genbench.devices.ranks import Ranks
 from genbench.devices.threads import thread_variables
 from genbench.executors.local import Job
@@ -36,10 +36,10 @@ def show(
     options: Sequence[str],
     out: Path,
     precision: str | None,
-    host: Host,
+    hardware: Hardware,
     plugins: Sequence[Path],
 ) -> None:
-    """Write the passage ``which`` of the training in ``folder`` to ``out``."""
+    """Write the trajectory ``which`` of the training in ``folder`` to ``out``."""
     if out.suffix not in WRITERS:
         raise UsageError(f"--out {out}: a strip is written as .png, an animation as .gif")
     parsed = parse_options(options)
@@ -50,16 +50,16 @@ def show(
     if precision is not None:
         training = replace(training, precision=suite.precision(precision))
     number = count or (PICTURES if trained.spec.modality == "image" else CLOUD)
-    with company(host) as leads, thread_variables(training.threads):
+    with launched_ranks(hardware) as leads, thread_variables(training.threads):
         if not leads:
             return
         job = Job(f"{training.label}: {which}", training.dataset)
         with screen([job]) as told:
             frames = on_ranks(
-                host,
+                hardware,
                 training.precision,
                 _frames,
-                host,
+                hardware,
                 folder,
                 training,
                 which,
@@ -68,26 +68,28 @@ def show(
                 plugins=plugins,
                 report=lambda event: told(job, event),
             )
-            told(job, Event("done", 1, 1))
+            told(job, ProgressEvent("done", 1, 1))
     store.write_bytes(out, WRITERS[out.suffix](frames))
     console.print(f"{out} written", markup=False, soft_wrap=True)
 
 
 def _frames(
     ranks: Ranks,
-    host: Host,
+    hardware: Hardware,
     folder: Path,
     training: Training,
     which: str,
     options: Mapping[str, Any],
     count: int,
-    report: Report,
+    report: ProgressCallback,
 ) -> Frames:
     torch.set_num_threads(training.threads)
     trained = replace(experiment.open_trained(folder), training=training)
-    report(Event(which, 0, 1))
+    report(ProgressEvent(which, 0, 1))
     if which == "forward":
-        passage = experiment.forward(ranks, host, trained, count, FRAMES)
+        trajectory = experiment.forward(ranks, hardware, trained, count, FRAMES)
     else:
-        passage = experiment.reverse(ranks, host, trained, options, count, FRAMES)
-    return Frames(passage.kind, passage.frames.numpy(), trained.spec.modality, trained.spec.levels)
+        trajectory = experiment.reverse(ranks, hardware, trained, options, count, FRAMES)
+    return Frames(
+        trajectory.kind, trajectory.frames.numpy(), trained.spec.modality, trained.spec.levels
+    )

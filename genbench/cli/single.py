@@ -10,11 +10,11 @@ from typing import Any
 import torch
 
 from genbench import experiment, registry, suite
-from genbench.api import Event, Report, TensorSamples, Variant
+from genbench.api import ProgressCallback, ProgressEvent, TensorSamples, Variant
 from genbench.api.errors import UnknownName, UsageError
 from genbench.cli.screen import console, screen
-from genbench.devices.hardware import Host
-from genbench.devices.launch import company, on_ranks
+from genbench.devices.hardware import Hardware
+from genbench.devices.launch import launched_ranks, on_ranks
 from genbench.devices.ranks import Ranks
 from genbench.devices.threads import thread_variables
 from genbench.executors.local import Job
@@ -27,14 +27,14 @@ def describe(
     what: str,
     dataset: str | None,
     options: Sequence[str],
-    images: int | None,
+    examples: int | None,
     seed: int | None,
     precision: str | None,
 ) -> Training:
     """The training of a suite's entry, or of a model on a data set. Raises ``UsageError``."""
     training = _of_suite(what, options) if dataset is None else _of_names(what, dataset, options)
-    if images is not None:
-        training = replace(training, images=images)
+    if examples is not None:
+        training = replace(training, examples=examples)
     if seed is not None:
         training = replace(training, seed=seed)
     if precision is not None:
@@ -45,24 +45,24 @@ def describe(
 def train(
     training: Training,
     out: Path,
-    host: Host,
+    hardware: Hardware,
     plugins: Sequence[Path],
     project: str,
     loggers: tuple[str, ...],
 ) -> None:
     """Train into the folder ``out``, or go on with what is there; ``loggers`` have it under the
     name ``project``."""
-    host.require_shares(training.batch)
-    with company(host) as leads, thread_variables(training.threads):
+    hardware.require_shares(training.batch)
+    with launched_ranks(hardware) as leads, thread_variables(training.threads):
         if not leads:
             return
         job = Job(training.label, training.dataset)
         with screen([job]) as show:
             outcome = on_ranks(
-                host,
+                hardware,
                 training.precision,
                 _train,
-                host,
+                hardware,
                 training,
                 out,
                 project,
@@ -70,9 +70,9 @@ def train(
                 plugins=plugins,
                 report=lambda event: show(job, event),
             )
-            show(job, Event(outcome.status, 1, 1))
+            show(job, ProgressEvent(outcome.status, 1, 1))
     console.print(
-        f"{outcome.status} after {outcome.images} images in {outcome.seconds:.0f} s; "
+        f"{outcome.status} after {outcome.examples} examples in {outcome.seconds:.0f} s; "
         f"sample it with: genbench sample {out} --out samples.npz",
         markup=False,
         soft_wrap=True,
@@ -81,16 +81,16 @@ def train(
 
 def _train(
     ranks: Ranks,
-    host: Host,
+    hardware: Hardware,
     training: Training,
     out: Path,
     project: str,
     loggers: tuple[str, ...],
-    report: Report,
+    report: ProgressCallback,
 ) -> Outcome:
     torch.set_num_threads(training.threads)
-    with experiment.open_log(ranks, host, training, out, project, loggers, report) as log:
-        return experiment.train(ranks, host, training, out, report, log).outcome
+    with experiment.open_log(ranks, hardware, training, out, project, loggers, report) as log:
+        return experiment.train(ranks, hardware, training, out, report, log).outcome
 
 
 def sample(
@@ -101,7 +101,7 @@ def sample(
     weights: str,
     out: Path,
     precision: str | None,
-    host: Host,
+    hardware: Hardware,
     plugins: Sequence[Path],
 ) -> None:
     """Draw samples from a training into an ``.npz`` file."""
@@ -112,16 +112,16 @@ def sample(
         training = replace(training, seed=seed)
     if precision is not None:
         training = replace(training, precision=suite.precision(precision))
-    with company(host) as leads, thread_variables(training.threads):
+    with launched_ranks(hardware) as leads, thread_variables(training.threads):
         if not leads:
             return
         job = Job(f"{training.label}: {count} samples", training.dataset)
         with screen([job]) as show:
             samples, cost = on_ranks(
-                host,
+                hardware,
                 training.precision,
                 _draw,
-                host,
+                hardware,
                 folder,
                 training,
                 weights,
@@ -130,7 +130,7 @@ def sample(
                 plugins=plugins,
                 report=lambda event: show(job, event),
             )
-            show(job, Event("done", 1, 1))
+            show(job, ProgressEvent("done", 1, 1))
     save_npz(out, samples)
     done = f"{out}: {count} samples, {cost['nfe']:g} network evaluations each"
     console.print(done, markup=False, soft_wrap=True)
@@ -138,21 +138,21 @@ def sample(
 
 def _draw(
     ranks: Ranks,
-    host: Host,
+    hardware: Hardware,
     folder: Path,
     training: Training,
     weights: str,
     options: Mapping[str, Any],
     count: int,
-    report: Report,
+    report: ProgressCallback,
 ) -> tuple[TensorSamples, dict[str, Any]]:
     torch.set_num_threads(training.threads)
     trained = replace(experiment.open_trained(folder), training=training)
     return experiment.draw(
         ranks,
-        host,
+        hardware,
         trained,
-        images=trained.last,
+        examples=trained.last,
         weights=weights,
         options=options,
         count=count,
@@ -195,7 +195,7 @@ def _of_names(model: str, dataset: str, options: Sequence[str]) -> Training:
         model=model,
         options=_options(model, {}, options),
         dataset=dataset,
-        images=80_000,
+        examples=80_000,
         snapshots=1,
         seed=0,
         **defaults,

@@ -17,9 +17,9 @@ from genbench.suite import Entry, SuiteFile
 
 if TYPE_CHECKING:
     from genbench.cli.options import Place
-    from genbench.devices.hardware import Host
+    from genbench.devices.hardware import Hardware
     from genbench.executors.local import Job
-    from genbench.experiment import Bench
+    from genbench.experiment import RunContext
     from genbench.store.records import Record
 
 TABLE = "table.md"
@@ -43,13 +43,13 @@ def run(
     """Returns the exit status: 0, or 1 when some run failed by a fault."""
     started = time.perf_counter()
     content = described(name, overrides, precision)
-    host = place.host(data_dir)
+    hardware = place.hardware(data_dir)
     if dry_run:
         from genbench.cli.planning import show_plan
 
-        show_plan(content, seeds, host, jobs)
+        show_plan(content, seeds, hardware, jobs)
         return 0
-    records = perform(Path(name).stem, content, out, host, seeds, jobs, plugins, loggers)
+    records = perform(Path(name).stem, content, out, hardware, seeds, jobs, plugins, loggers)
     if records is None:
         return 0
     from genbench import rendering
@@ -78,7 +78,7 @@ def perform(
     name: str,
     content: SuiteFile,
     out: Path,
-    host: Host,
+    hardware: Hardware,
     seeds: Sequence[int] | None,
     jobs: int | None,
     plugins: Sequence[Path],
@@ -86,64 +86,65 @@ def perform(
 ) -> list[Record] | None:
     """Run whatever of a suite is not finished in ``out``, and write records, table and report
     there. The records; ``None`` in a process that torchrun or SLURM started to help with them."""
-    from genbench.devices.launch import company
-    from genbench.experiment import Bench
+    from genbench.devices.launch import launched_ranks
+    from genbench.experiment import RunContext
 
-    bench = Bench(
+    context = RunContext(
         name=name,
         out=out,
-        host=host,
+        hardware=hardware,
         samples=content.samples,
         score=content.score,
         loggers=loggers,
     )
-    with company(host) as leads:
-        return _perform(bench, content, seeds, jobs, plugins) if leads else None
+    with launched_ranks(hardware) as leads:
+        return _perform(context, content, seeds, jobs, plugins) if leads else None
 
 
 def _perform(
-    bench: Bench,
+    context: RunContext,
     content: SuiteFile,
     seeds: Sequence[int] | None,
     jobs: int | None,
     plugins: Sequence[Path],
 ) -> list[Record]:
     from genbench import experiment
-    from genbench.executors.local import Job, execute, side_by_side
+    from genbench.executors.local import Job, default_workers, execute
 
-    out = bench.out
+    out = context.out
     overridden = [section.train.threads or 1 for section in content.entries.values()]
     threads = max(content.train.threads, *overridden)
     groups = suite.trainings(content, seeds)
     sound = [group for group in groups if group[0].fault is None]
     store.require_own(out, MARKER)
-    if any(experiment.finished(bench, group) is None for group in sound):
-        _check(bench, content, sound)
+    if any(experiment.finished(context, group) is None for group in sound):
+        _check(context, content, sound)
     with store.lock(out, busy=lambda: say(f"waiting: another genbench is at {out}")):
-        _claim(out, bench.name)
-        experiment.mend_all(bench, sound, content.dataset, lambda event: say(str(event.note)))
+        _claim(out, context.name)
+        experiment.repair_all(context, sound, content.dataset, lambda event: say(str(event.note)))
         found = {
-            Job(_label(g), content.dataset, tuple(g)): experiment.finished(bench, g) for g in sound
+            Job(_label(g), content.dataset, tuple(g)): experiment.finished(context, g)
+            for g in sound
         }
         floor = Job(REAL, content.dataset)
-        found[floor] = experiment.finished_real(bench, content.dataset)
+        found[floor] = experiment.finished_real(context, content.dataset)
         todo = [job for job, records in found.items() if records is None]
         _announce(sound, len(found) - len(todo))
-        found |= _faulty(bench, content, groups)
+        found |= _faulty(context, content, groups)
         if todo:
-            workers = min(jobs or side_by_side(bench.host, threads), len(todo))
+            workers = min(jobs or default_workers(context.hardware, threads), len(todo))
             with screen(todo) as show:
                 found |= execute(
-                    bench, todo, workers=workers, threads=threads, plugins=plugins, show=show
+                    context, todo, workers=workers, threads=threads, plugins=plugins, show=show
                 )
         records = _in_order([r for rows in found.values() for r in rows or []], content)
         before = _stored(out)
         if todo:  # what is known stands, whatever becomes of the timing
-            seal(out, bench.name)
+            seal(out, context.name)
             write_records(out, records)
-        records = _timed(bench, groups, records)
+        records = _timed(context, groups, records)
         if records != before:
-            _write(out, bench.name, records)
+            _write(out, context.name, records)
     return records
 
 
@@ -153,7 +154,7 @@ def status(records: Sequence[Record]) -> int:
 
 
 def _faulty(
-    bench: Bench, content: SuiteFile, groups: Sequence[Sequence[Entry]]
+    context: RunContext, content: SuiteFile, groups: Sequence[Sequence[Entry]]
 ) -> dict[Job, list[Record]]:
     """The failed rows of entries whose model's plugin is at fault: there is nothing to execute."""
     from genbench import experiment
@@ -165,7 +166,7 @@ def _faulty(
         if fault is not None:
             console.print(f"{_label(group)}: failed: {fault}", markup=False, soft_wrap=True)
             job = Job(_label(group), content.dataset, tuple(group))
-            rows[job] = experiment.lost(bench, content.dataset, group, fault)
+            rows[job] = experiment.lost(context, content.dataset, group, fault)
     return rows
 
 
@@ -194,29 +195,29 @@ def _stored(out: Path) -> list[Record] | None:
         return None  # of another version's schema
 
 
-def _check(bench: Bench, content: SuiteFile, groups: Sequence[Sequence[Entry]]) -> None:
+def _check(context: RunContext, content: SuiteFile, groups: Sequence[Sequence[Entry]]) -> None:
     """What can be known to be wrong is told before anything is written."""
     from genbench import evaluation, experiment
 
-    bench.scorer(content.dataset).rehearse()
+    context.scorer(content.dataset).rehearse()
     evaluation.resolve(content.score.snapshots.metrics, content.score.seed)
     for group in groups:
         if group[0].training.seed == groups[0][0].training.seed:
-            bench.host.require_shares(group[0].training.batch)
-            experiment.check_sampling(bench.host, group)
+            context.hardware.require_shares(group[0].training.batch)
+            experiment.check_sampling(context.hardware, group)
 
 
 def _claim(out: Path, name: str) -> None:
     """Mark ``out`` as this suite's. Raises ``UsageError`` when it belongs to something else."""
     store.require_own(out, MARKER)
     try:
-        card = store.read_card(out / MARKER)
+        metadata = store.read_metadata(out / MARKER)
     except store.Damaged as error:
         say(f"{error}; it is written anew")
-        card = None
-    if card is not None and card["suite"] != name:
-        raise UsageError(f"{out} belongs to the suite {card['suite']!r}; name another --out")
-    if card is None:
+        metadata = None
+    if metadata is not None and metadata["suite"] != name:
+        raise UsageError(f"{out} belongs to the suite {metadata['suite']!r}; name another --out")
+    if metadata is None:
         seal(out, name)
 
 
@@ -246,7 +247,7 @@ def _in_order(records: Sequence[Record], content: SuiteFile) -> list[Record]:
 
 
 def _timed(
-    bench: Bench, groups: Sequence[Sequence[Entry]], records: Sequence[Record]
+    context: RunContext, groups: Sequence[Sequence[Entry]], records: Sequence[Record]
 ) -> list[Record]:
     """Seconds per sample, measured alone, on the first seed of each entry."""
     from genbench import experiment
@@ -259,7 +260,7 @@ def _timed(
         chosen = first.get(record.entry)
         if chosen is not None and record.scores and chosen.training.seed == record.seed:
             try:
-                seconds = experiment.seconds_per_sample(bench, chosen)
+                seconds = experiment.seconds_per_sample(context, chosen)
             except store.CannotWrite:
                 raise
             except Exception as error:

@@ -78,10 +78,10 @@ def from_array(array: Any, name: str = "array") -> TensorSamples:
     """
     from genbench.io.arrays import as_array
     from genbench.io.files import fitting
-    from genbench.io.infer import Content, interpret
+    from genbench.io.infer import Content, infer_spec
 
     with fitting(name):
-        return interpret(name, Content(as_array(name, array)), "array", name)
+        return infer_spec(name, Content(as_array(name, array)), "array", name)
 
 
 def _obstacle(path: Path) -> str:

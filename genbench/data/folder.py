@@ -9,7 +9,7 @@ from genbench.api import Samples, SampleSpec
 from genbench.api.errors import DataError, UsageError
 from genbench.io.files import cause, listed, shown
 from genbench.io.pictures import PictureFiles
-from genbench.io.scan import examine
+from genbench.io.scan import scan_images
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 OTHERS = (".apng", ".avif", ".gif", ".heic", ".jp2", ".jxl", ".pgm", ".ppm", ".tif", ".tiff")
@@ -34,7 +34,7 @@ def folder(argument: str, data_dir: Path) -> Samples:
     if not names:
         known = ", ".join(SUFFIXES)
         raise DataError(f"{shown(root)}: zero images: no {known} file below this folder")
-    found = examine(root, names)
+    found = scan_images(root, names)
     width, height = size = found.headers[0].size
     for name, header in zip(names, found.headers, strict=True):
         if header.size != size:

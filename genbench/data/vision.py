@@ -22,7 +22,7 @@ from genbench.data.splits import choose_split
 from genbench.io.idx import read_idx
 from genbench.io.memory import in_memory
 from genbench.io.pictures import PictureFiles
-from genbench.io.scan import examine
+from genbench.io.scan import scan_images
 from genbench.store import CannotWrite, refused
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def celeba64(argument: str, data_dir: Path) -> Samples:
         files = "celeba/list_eval_partition.txt and celeba/img_align_celeba/*.jpg (unpacked)"
         _obtain("celeba64", data_dir, files, lambda: datasets.CelebA(data_dir, download=True))
     names = _partition(partition, split)
-    found = examine(pictures, names)
+    found = scan_images(pictures, names)
     for name, header in zip(names, found.headers, strict=True):
         if (header.mode, header.size) != ("RGB", (178, 218)):
             raise DataError(f"{pictures / name}: not an aligned face of CelebA, 178×218 in colour")

@@ -22,7 +22,7 @@ gradient norms need them. ``auto`` is ``ddp`` on several devices."""
 
 
 @dataclass(frozen=True)
-class Host:
+class Hardware:
     """On what runs compute, and where data sets lie."""
 
     data_dir: Path
@@ -63,12 +63,12 @@ class Host:
         if batch % self.world:
             raise UsageError(f"a batch of {batch} cannot be shared evenly by {self.world} devices")
 
-    def alone(self) -> Host:
+    def alone(self) -> Hardware:
         """The same with one device."""
         return replace(self, devices=1, num_nodes=1, strategy="auto")
 
     def identity(self) -> dict[str, Any]:
-        """The host's share of a training's identity."""
+        """The hardware's share of a training's identity."""
         several = "ddp" if self.strategy == "auto" else self.strategy
         return self.sampling_identity() | {
             "world": self.world,
@@ -76,14 +76,14 @@ class Host:
         }
 
     def sampling_identity(self) -> dict[str, Any]:
-        """The host's share of a sampling's: blocks are the same on any number of devices."""
+        """The hardware's share of a sampling's: blocks are the same on any number of devices."""
         return {"torch": version("torch"), "device": self.device}
 
 
-def choose_host(
+def choose_hardware(
     data_dir: Path, wanted: str, devices: int = 1, num_nodes: int = 1, strategy: str = "auto"
-) -> Host:
-    """The host that the command line's options describe; ``auto`` is ``cuda`` where there is one.
+) -> Hardware:
+    """The hardware that the options describe; ``auto`` is ``cuda`` where there is one.
 
     Raises ``UsageError`` for a device that is not there.
     """
@@ -94,4 +94,4 @@ def choose_host(
         raise UsageError("--device cuda: torch sees no CUDA device here; see genbench doctor")
     if device == "cuda" and devices > torch.cuda.device_count():
         raise UsageError(f"--devices {devices}: torch sees {torch.cuda.device_count()} here")
-    return Host(data_dir, device, devices, num_nodes, strategy)
+    return Hardware(data_dir, device, devices, num_nodes, strategy)

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from genbench import registry
-from genbench.api import Event, Report
+from genbench.api import ProgressCallback, ProgressEvent
 from genbench.api.errors import GenbenchError, UsageError, one_line
-from genbench.devices.hardware import Host
+from genbench.devices.hardware import Hardware
 from genbench.devices.ranks import OutOfStep, Ranks
 from genbench.store import CannotWrite
 from genbench.suite import Precision
@@ -38,22 +38,22 @@ class RankDied(GenbenchError):
 
 
 def on_ranks(
-    host: Host,
+    hardware: Hardware,
     precision: Precision,
     work: Work[T],
     *arguments: Any,
     plugins: Sequence[Path] = (),
-    report: Report = lambda event: None,
+    report: ProgressCallback = lambda event: None,
 ) -> T:
-    """What ``work`` returns on rank 0 of ``host.world`` processes, all of which run it.
+    """What ``work`` returns on rank 0 of ``hardware.world`` processes, all of which run it.
 
     Raises what it raises; ``RankDied`` when a process ends without having returned.
     """
     if started() > 1:
-        return _lead(host, precision, work, arguments, report)
-    if host.world == 1:
-        return work(Ranks(host.fabric(precision)), *arguments, report)
-    return _spawn(host, precision, work, arguments, plugins, report)
+        return _lead(hardware, precision, work, arguments, report)
+    if hardware.world == 1:
+        return work(Ranks(hardware.fabric(precision)), *arguments, report)
+    return _spawn(hardware, precision, work, arguments, plugins, report)
 
 
 def started() -> int:
@@ -68,82 +68,89 @@ def started() -> int:
 
 
 @contextmanager
-def company(host: Host) -> Iterator[bool]:
+def launched_ranks(hardware: Hardware) -> Iterator[bool]:
     """Around the whole of a command: whether this process is to do its work.
 
     Where torchrun or SLURM has started several, rank 0 is, and every other serves it in here until
-    it is done. Raises ``UsageError`` where their number is not what ``host`` says.
+    it is done. Raises ``UsageError`` where their number is not what ``hardware`` says.
     """
-    if started() not in (1, host.world):
+    if started() not in (1, hardware.world):
         raise UsageError(
-            f"{started()} processes were started, but --devices {host.devices} on --num-nodes "
-            f"{host.num_nodes} are {host.world}"
+            f"{started()} processes were started, but --devices {hardware.devices} on --num-nodes "
+            f"{hardware.num_nodes} are {hardware.world}"
         )
     if started() == 1:
-        if host.num_nodes > 1:
+        if hardware.num_nodes > 1:
             raise UsageError(
-                f"--num-nodes {host.num_nodes}: start genbench on every node, by torchrun or srun"
+                f"--num-nodes {hardware.num_nodes}: start genbench on every node, by torchrun or "
+                "srun"
             )
         yield True
         return
-    ranks = Ranks(host.fabric("32-true"))
+    ranks = Ranks(hardware.fabric("32-true"))
     if ranks.rank > 0:
-        _serve(ranks, host)
+        _serve(ranks, hardware)
     yield ranks.rank == 0
     if ranks.rank == 0:
-        ranks.tell(None)
+        ranks.broadcast(None)
     ranks.close()
 
 
 def _lead(
-    host: Host, precision: Precision, work: Work[T], arguments: Sequence[Any], report: Report
+    hardware: Hardware,
+    precision: Precision,
+    work: Work[T],
+    arguments: Sequence[Any],
+    report: ProgressCallback,
 ) -> T:
-    ranks = Ranks(host.fabric(precision))
-    ranks.tell((precision, work, arguments))
-    return _together(ranks, work, arguments, report)
+    ranks = Ranks(hardware.fabric(precision))
+    ranks.broadcast((precision, work, arguments))
+    return run_on_all_ranks(ranks, work, arguments, report)
 
 
-def _serve(ranks: Ranks, host: Host) -> None:
+def _serve(ranks: Ranks, hardware: Hardware) -> None:
     """Do what rank 0 does, until it says that there is no more."""
-    while (told := ranks.tell(None)) is not None:
+    while (told := ranks.broadcast(None)) is not None:
         precision, work, arguments = told
         try:
-            _together(Ranks(host.fabric(precision)), work, arguments, lambda event: None)
+            run_on_all_ranks(Ranks(hardware.fabric(precision)), work, arguments, lambda event: None)
         except OutOfStep:
             raise
         except Exception:
             pass  # rank 0 raises it too, and answers for it
 
 
-def _together(ranks: Ranks, work: Work[T], arguments: Sequence[Any], report: Report) -> T:
+def run_on_all_ranks(
+    ranks: Ranks, work: Work[T], arguments: Sequence[Any], report: ProgressCallback
+) -> T:
     try:
         return work(ranks, *arguments, report)
     except CannotWrite:
         raise  # rank 0 writes alone: it does not wait for the others, whose end this is too
     except Exception as error:
-        ranks.settle(error)
+        ranks.barrier(error)
         raise
 
 
 def _spawn(
-    host: Host,
+    hardware: Hardware,
     precision: Precision,
     work: Work[T],
     arguments: Sequence[Any],
     plugins: Sequence[Path],
-    report: Report,
+    report: ProgressCallback,
 ) -> T:
-    context = multiprocessing.get_context("spawn")
+    spawn = multiprocessing.get_context("spawn")
     address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
     processes: list[SpawnProcess] = []
     ends: list[Connection] = []
     try:
-        for rank in range(host.world):
-            ours, theirs = context.Pipe(duplex=False)
+        for rank in range(hardware.world):
+            ours, theirs = spawn.Pipe(duplex=False)
             environment = address | {"LOCAL_RANK": str(rank), "NODE_RANK": "0"}
-            process = context.Process(
+            process = spawn.Process(
                 target=_rank,
-                args=(theirs, environment, host, precision, work, arguments, tuple(plugins)),
+                args=(theirs, environment, hardware, precision, work, arguments, tuple(plugins)),
             )
             process.start()
             theirs.close()
@@ -159,7 +166,9 @@ def _spawn(
             end.close()
 
 
-def _watch(processes: Sequence[SpawnProcess], ends: Sequence[Connection], report: Report) -> Any:
+def _watch(
+    processes: Sequence[SpawnProcess], ends: Sequence[Connection], report: ProgressCallback
+) -> Any:
     """What rank 0 sends as its result, once every rank has ended well. The first to fail decides:
     the others may wait for it for ever."""
     result: Any = None
@@ -215,7 +224,7 @@ def _death(rank: int, processes: Sequence[SpawnProcess]) -> RankDied:
 def _rank(
     end: Connection,
     environment: dict[str, str],
-    host: Host,
+    hardware: Hardware,
     precision: Precision,
     work: Work[Any],
     arguments: Sequence[Any],
@@ -228,15 +237,15 @@ def _rank(
     die_with_the_parent()
     first = environment["LOCAL_RANK"] == "0"
 
-    def report(event: Event) -> None:
+    def report(event: ProgressEvent) -> None:
         if first:
             _send(end, "event", event)
 
     try:
         for plugin in plugins:
             registry.add_plugin_file(plugin)
-        ranks = Ranks(host.fabric(precision))
-        result = _together(ranks, work, arguments, report)
+        ranks = Ranks(hardware.fabric(precision))
+        result = run_on_all_ranks(ranks, work, arguments, report)
         ranks.close()
     except Exception as error:
         if not isinstance(error, GenbenchError):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-SETTLE = timedelta(seconds=30)
+SETTLE_TIMEOUT = timedelta(seconds=30)
 """How long a rank that has failed waits for the others to fail likewise."""
 
 PATIENCE = timedelta(days=7)
@@ -52,12 +52,12 @@ class Ranks:
         assert self._fabric is not None, "alone, without a fabric"
         return self._fabric
 
-    def first(self, function: Callable[[], T]) -> T:
+    def on_rank_zero(self, function: Callable[[], T]) -> T:
         """What ``function`` returns, or raises, on rank 0, where alone it runs."""
         if self.world == 1:
             return function()
         if self.rank > 0:
-            value, error = self.tell(None)
+            value, error = self.broadcast(None)
             if error is not None:
                 raise error
             return cast(T, value)
@@ -65,12 +65,12 @@ class Ranks:
             value = function()
         except Exception as error:
             ours = isinstance(error, GenbenchError)
-            self.tell((None, error if ours else GenbenchError(one_line(error))))
+            self.broadcast((None, error if ours else GenbenchError(one_line(error))))
             raise
-        self.tell((value, None))
+        self.broadcast((value, None))
         return value
 
-    def tell(self, message: Any) -> Any:
+    def broadcast(self, message: Any) -> Any:
         """``message`` of rank 0, on every rank."""
         told = [message]
         torch.distributed.broadcast_object_list(told, 0, group=self._control)
@@ -84,13 +84,13 @@ class Ranks:
             return
         yield from gather(self.fabric, pad(part, [*[0, 0] * (part.ndim - 1), 0, most - len(part)]))
 
-    def settle(self, error: BaseException) -> None:
+    def barrier(self, error: BaseException) -> None:
         """For a rank whose work has raised: wait until every rank's has, after which they may go on
         together. Raises ``OutOfStep`` where one has not: it waits elsewhere, for this one."""
         if self._control is None:
             return
         try:
-            torch.distributed.monitored_barrier(self._control, timeout=SETTLE)
+            torch.distributed.monitored_barrier(self._control, timeout=SETTLE_TIMEOUT)
         except RuntimeError:
             raise OutOfStep(
                 f"rank {self.rank} of {self.world} failed alone: {one_line(error)}"

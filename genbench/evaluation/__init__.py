@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from torch import Tensor
 
-from genbench.api import Report, Samples
+from genbench.api import ProgressCallback, Samples
 from genbench.data import from_array, open_reference, open_samples
 from genbench.devices.ranks import ALONE, Ranks
 from genbench.evaluation.choice import every_output, resolve
@@ -63,7 +63,7 @@ def evaluate(
     data_dir: str | Path = "data",
     device: str = "cpu",
     ranks: Ranks = ALONE,
-    report: Report = lambda event: None,
+    report: ProgressCallback = lambda event: None,
 ) -> Scores:
     """Score anybody's samples against a reference.
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from genbench import registry
 from genbench.api import Metric
 from genbench.api.errors import GenbenchError, UnknownName, UsageError
-from genbench.registry import PluginError, blaming, schema
+from genbench.registry import PluginError, schema, wrap_plugin_errors
 
 
 def resolve(outputs: Sequence[str], seed: int) -> dict[str, Metric]:
@@ -52,7 +52,7 @@ def _makers() -> tuple[dict[str, list[str]], list[GenbenchError]]:
     broken: list[GenbenchError] = []
     for name in registry.metrics.names():
         try:
-            with blaming(f"metric {name!r} failed"):
+            with wrap_plugin_errors(f"metric {name!r} failed"):
                 offered = list(registry.metrics.get(name).outputs)
         except GenbenchError as error:
             broken.append(error)  # it costs its own outputs alone, which nobody may want

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from genbench import store
-from genbench.api import Batch, Event, FeatureExtractor, Features, Report, Samples
+from genbench.api import Batch, FeatureExtractor, Features, ProgressCallback, ProgressEvent, Samples
 from genbench.api.errors import GenbenchError
 from genbench.devices.ranks import ALONE, Ranks
 from genbench.io.pictures import read_ahead
-from genbench.registry import blaming
+from genbench.registry import wrap_plugin_errors
 
 VERSION = 1
 """Raised whenever the same samples would have other features."""
@@ -39,7 +39,7 @@ def embed(
     device: str,
     ranks: Ranks = ALONE,
     names: Collection[str] | None = None,
-    report: Report = lambda event: None,
+    report: ProgressCallback = lambda event: None,
 ) -> Iterator[Features]:
     """The features of all samples, batch by batch, the same for any number of ranks, which take the
     batches in turns; ``labels`` added where the samples have any. ``names``: those wanted; all of
@@ -56,8 +56,8 @@ def embed(
         samples, [torch.arange(i * BATCH, min((i + 1) * BATCH, len(samples))) for i in mine]
     )
     for turn in turns:
-        report(Event(f"embed {samples.id}", turn, batches))
-        with blaming(f"data set {samples.id} failed"):
+        report(ProgressEvent(f"embed {samples.id}", turn, batches))
+        with wrap_plugin_errors(f"data set {samples.id} failed"):
             batch = next(reader)
         features = _features(samples, batch, extractor, device)
         everyone = {
@@ -72,7 +72,7 @@ def embed(
 
 def embed_first(samples: Samples, extractor: FeatureExtractor, device: str) -> Features:
     """The features of the first sample. Raises as ``embed`` does."""
-    with blaming(f"data set {samples.id} failed"):
+    with wrap_plugin_errors(f"data set {samples.id} failed"):
         batch = samples.take(torch.arange(1))
     return _features(samples, batch, extractor, device)
 
@@ -81,7 +81,7 @@ def _features(
     samples: Samples, batch: Batch, extractor: FeatureExtractor, device: str
 ) -> dict[str, Tensor]:
     batch = batch.to(device)
-    with blaming(f"extractor {extractor.id} failed"):
+    with wrap_plugin_errors(f"extractor {extractor.id} failed"):
         features = dict(extractor(batch.data, samples.spec))
     for name, value in features.items():
         if not value.isfinite().all():
@@ -97,7 +97,7 @@ def embed_once(
     made_by: Mapping[str, Any] | None,
     device: str,
     names: Collection[str],
-    report: Report,
+    report: ProgressCallback,
 ) -> list[Features]:
     """``embed``, or what an earlier process has kept of it, which is the same to the bit.
 

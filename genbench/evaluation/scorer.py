@@ -15,21 +15,21 @@ from torch import nn
 from genbench import registry, store
 from genbench.api import (
     Estimate,
-    Event,
     FeatureExtractor,
     Features,
     Metric,
-    Report,
+    ProgressCallback,
+    ProgressEvent,
     Samples,
     SampleSpec,
 )
-from genbench.api.errors import FAULTS, UsageError, one_line
+from genbench.api.errors import PLUGIN_EXCEPTIONS, UsageError, one_line
 from genbench.devices.ranks import ALONE, Ranks
 from genbench.evaluation.choice import resolve, version_of
 from genbench.evaluation.embedding import embed, embed_first, embed_once
 from genbench.evaluation.scores import Scores
 from genbench.io.moments import Moments
-from genbench.registry import blaming, check_options
+from genbench.registry import check_options, wrap_plugin_errors
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Scorer:
         samples: Samples,
         outputs: Sequence[str] | None = None,
         ranks: Ranks = ALONE,
-        report: Report = lambda event: None,
+        report: ProgressCallback = lambda event: None,
     ) -> Scores:
         """The scores of ``samples``; all ranks embed, and rank 0 computes.
 
@@ -118,7 +118,7 @@ class Scorer:
             refused: dict[str, str] = {}
             faults: list[str] = []
             for done, (name, metric) in enumerate(running.items()):
-                report(Event(f"compute {name}", done, len(running)))
+                report(ProgressEvent(f"compute {name}", done, len(running)))
                 wanted = [output for output in metric.outputs if output in outputs]
                 try:
                     computed = self._computed(metric, features)
@@ -132,12 +132,12 @@ class Scorer:
                     raise  # of this machine, not of the metric
                 except UsageError as error:  # too few samples, say
                     refused |= dict.fromkeys(wanted, str(error))
-                except FAULTS as error:
+                except PLUGIN_EXCEPTIONS as error:
                     refused |= dict.fromkeys(wanted, f"{name} failed: {one_line(error)}")
                     faults += wanted
             return values, refused, faults
 
-        values, refused, faults = ranks.first(compute)
+        values, refused, faults = ranks.on_rank_zero(compute)
         better = {name: up for metric in running.values() for name, up in metric.outputs.items()}
         return Scores(
             values={name: values[name] for name in outputs if name in values},
@@ -168,7 +168,11 @@ class Scorer:
         return self._once(self.train, _needed(looking), ranks, lambda event: None)
 
     def _sides(
-        self, samples: Samples, metrics: Mapping[str, Metric], ranks: Ranks, report: Report
+        self,
+        samples: Samples,
+        metrics: Mapping[str, Metric],
+        ranks: Ranks,
+        report: ProgressCallback,
     ) -> dict[str, list[Features]]:
         """The features that ``metrics`` look at, by side, and no others."""
         sides = {"reference": self.reference, "generated": samples, "train": self.train}
@@ -187,7 +191,7 @@ class Scorer:
         return features
 
     def _once(
-        self, source: Samples, names: frozenset[str], ranks: Ranks, report: Report
+        self, source: Samples, names: frozenset[str], ranks: Ranks, report: ProgressCallback
     ) -> list[Features]:
         key = source.id, names
         if key not in self._kept:
@@ -276,7 +280,7 @@ def scorer(
     factory = registry.extractors.get(extractor)
     options = check_options(f"extractor {extractor!r}", factory, extractor_options or {})
     built: FeatureExtractor = registry.extractors.make(extractor, **options)
-    with blaming(f"extractor {extractor!r} failed"):
+    with wrap_plugin_errors(f"extractor {extractor!r} failed"):
         reason = built.supports(spec)
         if reason is not None:
             raise UsageError(f"extractor {extractor!r} cannot embed {reference.id}: {reason}")

@@ -17,12 +17,12 @@ from typing import Any
 import torch
 
 from genbench import experiment, registry
-from genbench.api import Event, Report
-from genbench.devices.hardware import Host
+from genbench.api import ProgressCallback, ProgressEvent
+from genbench.devices.hardware import Hardware
 from genbench.devices.launch import RankDied, Work, die_with_the_parent, on_ranks, started
 from genbench.devices.ranks import OutOfStep
 from genbench.devices.threads import thread_variables
-from genbench.experiment import Bench
+from genbench.experiment import RunContext
 from genbench.store.records import Record
 from genbench.suite import Entry
 
@@ -40,23 +40,23 @@ class Job:
     entries: tuple[Entry, ...] = ()
 
 
-Show = Callable[[Job, Event], None]
+Show = Callable[[Job, ProgressEvent], None]
 """Called with each event of a job; the last one's stage is one of ``ENDINGS``."""
 
 
-def side_by_side(host: Host, threads: int) -> int:
+def default_workers(hardware: Hardware, threads: int) -> int:
     """How many jobs this machine has room for: by its cores, or by its devices."""
     if started() > 1:
         return 1
-    if host.device == "cuda":
-        return max(1, torch.cuda.device_count() // host.devices)
+    if hardware.device == "cuda":
+        return max(1, torch.cuda.device_count() // hardware.devices)
     allowed = getattr(os, "sched_getaffinity", None)
     cores = len(allowed(0)) if allowed else os.cpu_count() or 1
-    return max(1, cores // (threads * host.devices))
+    return max(1, cores // (threads * hardware.devices))
 
 
 def execute(
-    bench: Bench,
+    context: RunContext,
     jobs: Sequence[Job],
     *,
     workers: int,
@@ -74,25 +74,25 @@ def execute(
     done: dict[Job, list[Record]] = {}
     if started() > 1:  # the processes are there
         for job in jobs:
-            done[job] = _records(bench, job, plugins, partial(show, job))
+            done[job] = _records(context, job, plugins, partial(show, job))
             show(job, _ending(done[job]))
         return done
     with thread_variables(threads):
         try:
-            _run(bench, jobs, workers, plugins, show, done)
+            _run(context, jobs, workers, plugins, show, done)
         except BrokenProcessPool:
             for job in [job for job in jobs if job not in done]:
                 try:
-                    _run(bench, [job], 1, plugins, show, done)
+                    _run(context, [job], 1, plugins, show, done)
                 except BrokenProcessPool:
                     reason = "its process died (out of memory, or a crash outside Python)"
-                    done[job] = experiment.lost(bench, job.dataset, job.entries, reason)
-                    show(job, Event("failed", 1, 1))
+                    done[job] = experiment.lost(context, job.dataset, job.entries, reason)
+                    show(job, ProgressEvent("failed", 1, 1))
     return {job: done[job] for job in jobs}
 
 
 def _run(
-    bench: Bench,
+    context: RunContext,
     jobs: Sequence[Job],
     workers: int,
     plugins: Sequence[Path],
@@ -100,15 +100,15 @@ def _run(
     done: dict[Job, list[Record]],
 ) -> None:
     """Run ``jobs`` in one pool, adding to ``done`` what ends. Raises ``BrokenProcessPool``."""
-    context = multiprocessing.get_context("spawn")
+    spawn = multiprocessing.get_context("spawn")
     others = set(multiprocessing.active_children())
-    events, shares = context.Queue(), context.Queue()
-    for share in _shares(bench.host, workers):
+    events, shares = spawn.Queue(), spawn.Queue()
+    for share in _shares(context.hardware, workers):
         shares.put(share)
     pool = ProcessPoolExecutor(
-        workers, context, initializer=_start, initargs=(events, shares, tuple(plugins))
+        workers, spawn, initializer=_start, initargs=(events, shares, tuple(plugins))
     )
-    futures = {pool.submit(_work, bench, i, job): job for i, job in enumerate(jobs)}
+    futures = {pool.submit(_work, context, i, job): job for i, job in enumerate(jobs)}
     try:
         waiting: set[Future[list[Record]]] = set(futures)
         while waiting:
@@ -127,15 +127,17 @@ def _run(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _shares(host: Host, workers: int) -> Iterator[str | None]:
+def _shares(hardware: Hardware, workers: int) -> Iterator[str | None]:
     """The devices of each worker, as ``CUDA_VISIBLE_DEVICES`` names them; ``None``: a CPU's."""
-    if host.device != "cuda":
+    if hardware.device != "cuda":
         yield from [None] * workers
         return
     visible = os.environ.get(VISIBLE)
     names = visible.split(",") if visible else [str(i) for i in range(torch.cuda.device_count())]
     for worker in range(workers):
-        share = [names[(worker * host.devices + i) % len(names)] for i in range(host.devices)]
+        share = [
+            names[(worker * hardware.devices + i) % len(names)] for i in range(hardware.devices)
+        ]
         yield ",".join(share)
 
 
@@ -156,14 +158,16 @@ def _start(events: Any, shares: Any, plugins: tuple[Path, ...]) -> None:
         registry.add_plugin_file(plugin)
 
 
-def _work(bench: Bench, index: int, job: Job) -> list[Record]:
-    def report(event: Event) -> None:
+def _work(context: RunContext, index: int, job: Job) -> list[Record]:
+    def report(event: ProgressEvent) -> None:
         _events.put((index, event))
 
-    return _records(bench, job, _plugins, report)
+    return _records(context, job, _plugins, report)
 
 
-def _records(bench: Bench, job: Job, plugins: Sequence[Path], report: Report) -> list[Record]:
+def _records(
+    context: RunContext, job: Job, plugins: Sequence[Path], report: ProgressCallback
+) -> list[Record]:
     """A job's records; where a rank of it dies, what was not recorded is ``failed``."""
     work: Work[list[Record]]
     what: Any
@@ -172,19 +176,21 @@ def _records(bench: Bench, job: Job, plugins: Sequence[Path], report: Report) ->
     else:
         work, what, precision = experiment.run_real, job.dataset, "32-true"
     try:
-        return on_ranks(bench.host, precision, work, bench, what, plugins=plugins, report=report)
+        return on_ranks(
+            context.hardware, precision, work, context, what, plugins=plugins, report=report
+        )
     except (RankDied, OutOfStep) as error:
         if started() > 1:
             raise  # the others are lost, and with them what runs this
-        return experiment.lost(bench, job.dataset, job.entries, str(error))
+        return experiment.lost(context, job.dataset, job.entries, str(error))
 
 
-def _ending(records: Sequence[Record]) -> Event:
+def _ending(records: Sequence[Record]) -> ProgressEvent:
     worst = next((r.status for r in records if r.status != "done"), "done")
-    return Event(worst, 1, 1)
+    return ProgressEvent(worst, 1, 1)
 
 
-def _drain(events: Any) -> Iterator[tuple[int, Event]]:
+def _drain(events: Any) -> Iterator[tuple[int, ProgressEvent]]:
     while True:
         try:
             yield events.get_nowait()

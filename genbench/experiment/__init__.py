@@ -7,22 +7,22 @@ Each stage is stored under its identity and done once. What a job leaves in the 
     runs/MODEL-seedS-ID/samples/ID.safetensors                   one file a sampling
     runs/MODEL-seedS-ID/scores/ID.json                           one file a scoring
     runs/MODEL-seedS-ID/neighbours/ID.safetensors                samples beside training samples
-    runs/MODEL-seedS-ID/passages/ID.safetensors                  noise that becomes samples, …
+    runs/MODEL-seedS-ID/trajectories/ID.safetensors                  noise that becomes samples, …
     runs/MODEL-seedS-ID/likelihood/ID.json                       where a suite asks for it
     runs/MODEL-seedS-ID/records/ID.json                          one file an entry
     runs/MODEL-seedS-ID/logs/                                    where loggers follow the training
     runs/real/                                                   the same of the real row
 
-Every file but the logs is a card, or has one beside it, with a checksum: see ``mending``.
+Every file but the logs is a metadata, or has one beside it, with a checksum: see ``mending``.
 """
 
 from __future__ import annotations
 
-from genbench.devices.hardware import STRATEGIES, Host, choose_host
+from genbench.devices.hardware import STRATEGIES, Hardware, choose_hardware
 from genbench.experiment.capabilities import forward, reverse
-from genbench.experiment.context import Bench
+from genbench.experiment.context import RunContext
 from genbench.experiment.estimate import SamplingCost, TrainingCost, sampling_cost, training_cost
-from genbench.experiment.jobs import finished, lost, mend_all, run_job
+from genbench.experiment.jobs import finished, lost, repair_all, run_job
 from genbench.experiment.logs import open_log
 from genbench.experiment.real import finished_real, run_real
 from genbench.experiment.stages import check_sampling, draw
@@ -31,20 +31,20 @@ from genbench.experiment.trained import open_trained, train
 
 __all__ = [
     "STRATEGIES",
-    "Bench",
-    "Host",
+    "Hardware",
+    "RunContext",
     "SamplingCost",
     "TrainingCost",
     "check_sampling",
-    "choose_host",
+    "choose_hardware",
     "draw",
     "finished",
     "finished_real",
     "forward",
     "lost",
-    "mend_all",
     "open_log",
     "open_trained",
+    "repair_all",
     "reverse",
     "run_job",
     "run_real",

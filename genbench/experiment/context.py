@@ -10,19 +10,19 @@ from typing import Any
 from genbench import evaluation, registry, store, suite
 from genbench.api import Samples
 from genbench.data import open_samples
-from genbench.devices.hardware import Host
+from genbench.devices.hardware import Hardware
 from genbench.devices.ranks import Ranks
 from genbench.evaluation import Scorer
 
 
 @dataclass(frozen=True)
-class Bench:
+class RunContext:
     """What all jobs of one call share."""
 
     name: str
     """The suite's name, for the records."""
     out: Path
-    host: Host
+    hardware: Hardware
     samples: int
     score: suite.Score
     loggers: tuple[str, ...] = ()
@@ -32,8 +32,8 @@ class Bench:
         """The suite's scoring protocol for models trained on ``dataset``, kept a process; on the
         device of ``ranks``, where something is to be embedded."""
         key = self.score.model_dump_json()
-        device = self.host.device if ranks is None else str(ranks.fabric.device)
-        return _scorer(key, dataset, self.host.data_dir, device)
+        device = self.hardware.device if ranks is None else str(ranks.fabric.device)
+        return _scorer(key, dataset, self.hardware.data_dir, device)
 
     def protocol(self, dataset: str) -> dict[str, Any]:
         """What every row of the suite is scored under."""
@@ -56,8 +56,8 @@ class Bench:
             {
                 "score": self.score.model_dump(mode="json"),
                 "samples": self.samples,
-                "train": open_cached(dataset, self.host.data_dir).id,
-                "reference": open_cached(self.score.reference, self.host.data_dir).id,
+                "train": open_cached(dataset, self.hardware.data_dir).id,
+                "reference": open_cached(self.score.reference, self.hardware.data_dir).id,
                 "genbench": registry.source_hash("genbench", "genbench"),
                 "plugins": plugins,
             }

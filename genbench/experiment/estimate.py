@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from genbench.api import Batch, Condition, GenerativeModel, Progress
 from genbench.api.seeding import seed_all
-from genbench.devices.hardware import Host
+from genbench.devices.hardware import Hardware
 from genbench.experiment.context import open_cached
 from genbench.experiment.stages import sampling_options
 from genbench.experiment.trained import builder, is_pretrained
@@ -50,16 +50,16 @@ class SamplingCost:
     seconds: float
 
 
-def training_cost(host: Host, training: Training) -> TrainingCost:
+def training_cost(hardware: Hardware, training: Training) -> TrainingCost:
     """From ``COUNTED_STEPS`` steps on few samples, and from one on as many as take a while, up to
     the batch: forward and backward passes, with neither optimiser nor snapshots.
 
     Raises as the factory and the data set do.
     """
     torch.set_num_threads(training.threads)
-    fabric = host.alone().fabric(training.precision)
+    fabric = hardware.alone().fabric(training.precision)
     seed_all(training.seed, "estimate")
-    model, data = _built(host, training)
+    model, data = _built(hardware, training)
     parameters = sum(p.numel() for p in model.players.parameters())
     if is_pretrained(model):
         return TrainingCost(parameters, 0.0, 0.0)
@@ -81,15 +81,15 @@ def training_cost(host: Host, training: Training) -> TrainingCost:
     )
 
 
-def sampling_cost(host: Host, entry: Entry) -> SamplingCost:
+def sampling_cost(hardware: Hardware, entry: Entry) -> SamplingCost:
     """From one call of each network a shape: after it, the sampler is answered with zeros, since a
     thousand true steps would take as long as what is being estimated. An adaptive solver would take
     other steps."""
     training = entry.training
     torch.set_num_threads(training.threads)
-    fabric = host.alone().fabric(training.precision)
+    fabric = hardware.alone().fabric(training.precision)
     seed_all(training.seed, "estimate")
-    model, data = _built(host, training)
+    model, data = _built(hardware, training)
     model.to(fabric.device)
     model.train(False)
     options = sampling_options(model, f"model {training.model!r}", entry.sample)
@@ -144,8 +144,8 @@ class _Answered(nn.Module):
         return self.network.forward(*inputs, **named)
 
 
-def _built(host: Host, training: Training) -> tuple[GenerativeModel, Any]:
-    data = open_cached(training.dataset, host.data_dir)
+def _built(hardware: Hardware, training: Training) -> tuple[GenerativeModel, Any]:
+    data = open_cached(training.dataset, hardware.data_dir)
     return builder(training, data.spec)(), data
 
 

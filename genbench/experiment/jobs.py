@@ -16,15 +16,21 @@ import pandas as pd
 import torch
 
 from genbench import store
-from genbench.api import Estimate, Event, Report, TensorSamples
-from genbench.api.errors import FAULTS, GenbenchError, NonFiniteSamples, UsageError, one_line
+from genbench.api import Estimate, ProgressCallback, ProgressEvent, TensorSamples
+from genbench.api.errors import (
+    PLUGIN_EXCEPTIONS,
+    GenbenchError,
+    NonFiniteSamples,
+    UsageError,
+    one_line,
+)
 from genbench.devices.ranks import Ranks
-from genbench.experiment.capabilities import likelihood_score, passages
-from genbench.experiment.context import Bench, open_cached
+from genbench.experiment.capabilities import likelihood_score, stored_trajectories
+from genbench.experiment.context import RunContext, open_cached
 from genbench.experiment.logs import log_scores, log_snapshots, open_log, rows_of
 from genbench.experiment.neighbours import neighbours
-from genbench.experiment.real import mend_real, real_base
-from genbench.experiment.repair import card_if_whole, mend
+from genbench.experiment.real import real_base, repair_real
+from genbench.experiment.repair import metadata_if_whole, repair
 from genbench.experiment.stages import draw, scored, snapshot_options, snapshot_scores
 from genbench.experiment.trained import (
     Trained,
@@ -40,7 +46,9 @@ from genbench.suite import Entry
 from genbench.training import checkpoint, loop, stability
 
 
-def run_job(ranks: Ranks, bench: Bench, entries: Sequence[Entry], report: Report) -> list[Record]:
+def run_job(
+    ranks: Ranks, context: RunContext, entries: Sequence[Entry], report: ProgressCallback
+) -> list[Record]:
     """Everything that hangs off one training: a record for each of ``entries``, which share it.
 
     A fault costs the rows concerned: they are ``failed`` with the reason. A model that says when it
@@ -49,145 +57,151 @@ def run_job(ranks: Ranks, bench: Bench, entries: Sequence[Entry], report: Report
     """
     training = entries[0].training
     torch.set_num_threads(training.threads)
-    folder = run_folder(bench, training)
-    with open_log(ranks, bench.host, training, folder, bench.name, bench.loggers, report) as log:
-        records = _run(ranks, bench, entries, log, report)
+    folder = run_folder(context, training)
+    with open_log(
+        ranks, context.hardware, training, folder, context.name, context.loggers, report
+    ) as log:
+        records = _run(ranks, context, entries, log, report)
         log.failed = any(record.status == "failed" for record in records)
     return records
 
 
 def _run(
-    ranks: Ranks, bench: Bench, entries: Sequence[Entry], log: Log, report: Report
+    ranks: Ranks, context: RunContext, entries: Sequence[Entry], log: Log, report: ProgressCallback
 ) -> list[Record]:
     training = entries[0].training
 
     def rows(status: str, error: BaseException, *of: Entry) -> list[Record]:
-        ranks.settle(error)
-        return ranks.first(lambda: [_without_scores(bench, e, status, error) for e in of])
+        ranks.barrier(error)
+        return ranks.on_rank_zero(lambda: [_without_scores(context, e, status, error) for e in of])
 
     try:
-        builder(training, open_cached(training.dataset, bench.host.data_dir).spec)()
+        builder(training, open_cached(training.dataset, context.hardware.data_dir).spec)()
     except UsageError as error:
         return rows("skipped", error, *entries)
-    except FAULTS as error:
+    except PLUGIN_EXCEPTIONS as error:
         return rows("failed", error, *entries)
     try:
-        trained = train(ranks, bench.host, training, run_folder(bench, training), report, log)
+        trained = train(
+            ranks, context.hardware, training, run_folder(context, training), report, log
+        )
         if log.waits:  # for the history of a training that had ended, and was not scored
             log.end(rows_of(_history(trained)))
-        curve, faults = snapshot_scores(ranks, bench, trained, entries, report)
+        curve, faults = snapshot_scores(ranks, context, trained, entries, report)
         log_snapshots(log, curve)
-        shown = passages(ranks, bench, trained, entries, report)
+        shown = stored_trajectories(ranks, context, trained, entries, report)
     except store.CannotWrite:
         raise
-    except FAULTS as error:
+    except PLUGIN_EXCEPTIONS as error:
         return rows("failed", error, *entries)
     records = []
     for entry in entries:
         try:
-            record = _record(ranks, bench, trained, entry, curve, report)
+            record = _record(ranks, context, trained, entry, curve, report)
             record = replace(record, files={**record.files, **shown})
         except store.CannotWrite:
             raise
-        except FAULTS as error:
+        except PLUGIN_EXCEPTIONS as error:
             status = "diverged" if isinstance(error, NonFiniteSamples) else "failed"
             records += rows(status, error, entry)
             continue
         log_scores(log, record)
         record = replace(record, faults=[*faults, *(f for f in record.faults if f not in faults)])
         if not record.faults:  # what has one is tried again
-            path = _record_path(bench, entry, entries)
-            ranks.first(partial(store.write_card, path, asdict(record)))
+            path = _record_path(context, entry, entries)
+            ranks.on_rank_zero(partial(store.write_metadata, path, asdict(record)))
         records.append(record)
     return records
 
 
-def lost(bench: Bench, dataset: str, entries: Sequence[Entry], reason: str) -> list[Record]:
+def lost(context: RunContext, dataset: str, entries: Sequence[Entry], reason: str) -> list[Record]:
     """The records of a job whose process died: of ``entries``, or of the real row without any. What
     it had recorded before stands."""
     if not entries:
-        return [replace(real_base(bench, dataset), status="failed", reason=reason)]
+        return [replace(real_base(context, dataset), status="failed", reason=reason)]
     error = GenbenchError(reason)
     return [
-        _stored(bench, entry, entries) or _without_scores(bench, entry, "failed", error)
+        _stored(context, entry, entries) or _without_scores(context, entry, "failed", error)
         for entry in entries
     ]
 
 
-def mend_all(bench: Bench, groups: Sequence[Sequence[Entry]], dataset: str, report: Report) -> None:
+def repair_all(
+    context: RunContext, groups: Sequence[Sequence[Entry]], dataset: str, report: ProgressCallback
+) -> None:
     """Name and put away what is damaged in the run folders of ``groups`` and of the real row."""
     for group in groups:
         training = group[0].training
-        mend(run_folder(bench, training), description(bench.host, training), report)
-    mend_real(bench, report)
+        repair(run_folder(context, training), description(context.hardware, training), report)
+    repair_real(context, report)
 
 
-def finished(bench: Bench, entries: Sequence[Entry]) -> list[Record] | None:
+def finished(context: RunContext, entries: Sequence[Entry]) -> list[Record] | None:
     """The records of a job that needs no work, or ``None``."""
-    records = [_stored(bench, entry, entries) for entry in entries]
+    records = [_stored(context, entry, entries) for entry in entries]
     whole = [record for record in records if record is not None]
     return whole if len(whole) == len(records) else None
 
 
-def _stored(bench: Bench, entry: Entry, entries: Sequence[Entry]) -> Record | None:
-    card = card_if_whole(_record_path(bench, entry, entries))
-    if card is None:
+def _stored(context: RunContext, entry: Entry, entries: Sequence[Entry]) -> Record | None:
+    metadata = metadata_if_whole(_record_path(context, entry, entries))
+    if metadata is None:
         return None
-    return replace(Record(**card), suite=bench.name, entry=entry.name)
+    return replace(Record(**metadata), suite=context.name, entry=entry.name)
 
 
 def _record(
     ranks: Ranks,
-    bench: Bench,
+    context: RunContext,
     trained: Trained,
     entry: Entry,
     curve: list[dict[str, Any]],
-    report: Report,
+    report: ProgressCallback,
 ) -> Record:
     outcome = trained.outcome
-    images, samples, card = _draw_last_good(ranks, bench, trained, entry, report)
-    given = outcome.status == "done" and outcome.images == 0
-    broken = None if images == trained.last else "the sampler gave samples that are not finite"
-    report(Event("score", 0, 1))
-    scorer = bench.scorer(entry.training.dataset, ranks)
+    examples, samples, metadata = _draw_last_good(ranks, context, trained, entry, report)
+    given = outcome.status == "done" and outcome.examples == 0
+    broken = None if examples == trained.last else "the sampler gave samples that are not finite"
+    report(ProgressEvent("score", 0, 1))
+    scorer = context.scorer(entry.training.dataset, ranks)
     identity, scores = scored(ranks, scorer, trained.folder, samples)
     beside = neighbours(ranks, scorer, trained.folder, identity, samples)
-    bits, no_bits = likelihood_score(ranks, bench, trained, images, report)
-    path = trained.folder / "samples" / f"{card['identity']}.safetensors"
+    bits, no_bits = likelihood_score(ranks, context, trained, examples, report)
+    path = trained.folder / "samples" / f"{metadata['identity']}.safetensors"
     history = trained.folder / checkpoint.HISTORY
     return replace(
-        _base(bench, entry),
+        _base(context, entry),
         status=outcome.status if broken is None else "diverged",
-        reason=_divergence(outcome, broken, images),
+        reason=_divergence(outcome, broken, examples),
         scores={name: _score(estimate) for name, estimate in {**scores.values, **bits}.items()},
         better={**scores.better, **dict.fromkeys(bits, False)},
         skipped_metrics={**scores.skipped, **no_bits},
         faults=scores.faults,
-        conditions=_conditions(bench, entry)
-        | {"weights": "ema", "snapshot": images, "sample": card["options"]}
-        | ({"images": 0, "pretrained": True} if given else {}),
+        conditions=_conditions(context, entry)
+        | {"weights": "ema", "snapshot": examples, "sample": metadata["options"]}
+        | ({"examples": 0, "pretrained": True} if given else {}),
         cost={
             "parameters": sum(outcome.parameters.values()),
-            "sampling_parameters": card["parameters"],
+            "sampling_parameters": metadata["parameters"],
             # What weights that came from elsewhere have cost is not known here.
             "training_flops": None if given else outcome.flops,
             "training_seconds": None if given else outcome.seconds,
-            "nfe": card["nfe"],
-            "sampling_flops": card["flops"],
+            "nfe": metadata["nfe"],
+            "sampling_flops": metadata["flops"],
             "seconds_per_sample": None,
         },
-        stability=stability.summary(_history(trained), curve, bench.score.snapshots.threshold),
+        stability=stability.summary(_history(trained), curve, context.score.snapshots.threshold),
         snapshots=curve,
         identities={
             "training": trained.identity,
-            "sampling": card["identity"],
+            "sampling": metadata["identity"],
             "scoring": identity,
         },
         files={
-            "history": str(history.relative_to(bench.out)),
-            "samples": str(path.relative_to(bench.out)),
+            "history": str(history.relative_to(context.out)),
+            "samples": str(path.relative_to(context.out)),
         }
-        | ({} if beside is None else {"neighbours": str(beside.relative_to(bench.out))}),
+        | ({} if beside is None else {"neighbours": str(beside.relative_to(context.out))}),
     )
 
 
@@ -201,86 +215,86 @@ def _history(trained: Trained) -> pd.DataFrame:
 
 
 def _draw_last_good(
-    ranks: Ranks, bench: Bench, trained: Trained, entry: Entry, report: Report
+    ranks: Ranks, context: RunContext, trained: Trained, entry: Entry, report: ProgressCallback
 ) -> tuple[int, TensorSamples, dict[str, Any]]:
-    """Samples of the last snapshot whose sampler gives finite ones, and its image count."""
-    for images in reversed(trained.outcome.snapshots):
+    """Samples of the last snapshot whose sampler gives finite ones, and its example count."""
+    for examples in reversed(trained.outcome.snapshots):
         try:
-            samples, card = draw(
+            samples, metadata = draw(
                 ranks,
-                bench.host,
+                context.hardware,
                 trained,
-                images=images,
+                examples=examples,
                 weights="ema",
                 options=entry.sample,
-                count=bench.samples,
+                count=context.samples,
                 report=report,
             )
         except NonFiniteSamples:
             continue
-        return images, samples, card
+        return examples, samples, metadata
     raise NonFiniteSamples("no snapshot, not even the untrained one, gives finite samples")
 
 
-def _base(bench: Bench, entry: Entry) -> Record:
+def _base(context: RunContext, entry: Entry) -> Record:
     return Record(
-        suite=bench.name,
+        suite=context.name,
         entry=entry.name,
         model=entry.model,
         trains=entry.training.model,
         dataset=entry.training.dataset,
         seed=entry.training.seed,
         status="done",
-        protocol=bench.protocol(entry.training.dataset),
-        conditions=_conditions(bench, entry),
+        protocol=context.protocol(entry.training.dataset),
+        conditions=_conditions(context, entry),
     )
 
 
-def _conditions(bench: Bench, entry: Entry) -> dict[str, Any]:
+def _conditions(context: RunContext, entry: Entry) -> dict[str, Any]:
     training = entry.training
     return {
         "options": dict(training.options),
         "sample": dict(entry.sample),
-        "images": training.steps * training.batch,
+        "examples": training.steps * training.batch,
         "batch": training.batch,
         "ema_halflife": training.ema_halflife,
         "augment": training.augment,
         "precision": training.precision,
         "threads": training.threads,
-        "device": bench.host.device_name,
-        "devices": bench.host.world,
+        "device": context.hardware.device_name,
+        "devices": context.hardware.world,
         "torch": version("torch"),
         "genbench": version("genbench"),
         "platform": platform.platform(),
     } | ({"dequantize": True} if training.dequantize else {})
 
 
-def _divergence(outcome: loop.Outcome, broken: str | None, images: int) -> str | None:
+def _divergence(outcome: loop.Outcome, broken: str | None, examples: int) -> str | None:
     if outcome.status == "diverged":
         step = outcome.first_nonfinite_step
         broken = f"a loss, a gradient norm or a weight was not finite at step {step}"
-    return None if broken is None else f"{broken}; scored at {images} images"
+    return None if broken is None else f"{broken}; scored at {examples} examples"
 
 
-def _without_scores(bench: Bench, entry: Entry, status: str, error: BaseException) -> Record:
+def _without_scores(context: RunContext, entry: Entry, status: str, error: BaseException) -> Record:
     """The row of an entry that has no scores: the reason in one line, and the traceback of a
     plugin's own fault beside its run."""
     if not isinstance(error, GenbenchError):
         text = "".join(traceback.format_exception(error))
-        store.write_text(run_folder(bench, entry.training) / "error.txt", text)
-    return replace(_base(bench, entry), status=status, reason=one_line(error))
+        store.write_text(run_folder(context, entry.training) / "error.txt", text)
+    return replace(_base(context, entry), status=status, reason=one_line(error))
 
 
-def _record_path(bench: Bench, entry: Entry, entries: Sequence[Entry]) -> Path:
+def _record_path(context: RunContext, entry: Entry, entries: Sequence[Entry]) -> Path:
     """Named by all that decides the record, the entries that share the training included: they
     decide how its snapshots were sampled."""
     key = store.fingerprint(
         {
-            "training": training_identity(bench.host, entry.training),
+            "training": training_identity(context.hardware, entry.training),
             "model": entry.model,
             "sample": dict(entry.sample),
             "snapshot_sample": dict(snapshot_options(entries)),
-            "bench": bench.key(entry.training.dataset),
+            "context": context.key(entry.training.dataset),
         }
     )
-    return run_folder(bench, entry.training) / "records" / f"{key}.json"
+    return run_folder(context, entry.training) / "records" / f"{key}.json"

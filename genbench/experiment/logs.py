@@ -8,8 +8,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genbench.api import Report
-from genbench.devices.hardware import Host
+from genbench.api import ProgressCallback
+from genbench.devices.hardware import Hardware
 from genbench.devices.ranks import Ranks
 from genbench.experiment.repair import LOGS
 from genbench.loggers import Log, Run
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 
 def open_log(
     ranks: Ranks,
-    host: Host,
+    hardware: Hardware,
     training: Training,
     folder: Path,
     project: str,
     loggers: Sequence[str],
-    report: Report,
+    report: ProgressCallback,
 ) -> Log:
     """The log of the training in ``folder``; rank 0 alone speaks to the tools."""
     run = Run(
         project=project,
         name=folder.resolve().name,
         folder=folder / LOGS,
-        parameters=_parameters(host, training),
+        parameters=_parameters(hardware, training),
         steps=training.steps,
         batch=training.batch,
     )
@@ -53,7 +53,7 @@ def rows_of(history: pd.DataFrame) -> list[dict[str, Any]]:
 def log_snapshots(log: Log, curve: Sequence[Mapping[str, Any]]) -> None:
     """The scores along training, as ``Record.snapshots`` has them."""
     for point in curve:
-        log.add(("snapshots", point["weights"]), point["scores"], point["images"])
+        log.add(("snapshots", point["weights"]), point["scores"], point["examples"])
 
 
 def log_scores(log: Log, record: Record) -> None:
@@ -63,7 +63,7 @@ def log_scores(log: Log, record: Record) -> None:
     log.wait()  # before the record says that there is no more to do
 
 
-def _parameters(host: Host, training: Training) -> dict[str, Any]:
+def _parameters(hardware: Hardware, training: Training) -> dict[str, Any]:
     """Every field of the training, its options by ``options/NAME``, and where it runs."""
     fields = asdict(training)
     options = {f"options/{name}": value for name, value in fields.pop("options").items()}
@@ -71,8 +71,8 @@ def _parameters(host: Host, training: Training) -> dict[str, Any]:
         fields
         | options
         | {
-            "device": host.device,
-            "devices": host.world,
+            "device": hardware.device,
+            "devices": hardware.world,
             "torch": version("torch"),
             "genbench": version("genbench"),
         }

@@ -33,7 +33,7 @@ def neighbours(
     """
     identity = store.fingerprint({"scoring": scoring, "shown": SHOWN, "version": VERSION})
     path = folder / "neighbours" / f"{identity}.safetensors"
-    if ranks.first(lambda: store.read_artefact(path) is not None):
+    if ranks.on_rank_zero(lambda: store.read_artefact(path) is not None):
         return path
     train = scorer.train
     features = scorer.training_features(ranks)
@@ -55,5 +55,5 @@ def neighbours(
         about = {"modality": samples.spec.modality, "levels": samples.spec.levels}
         store.write_artefact(path, store.pack_tensors(tensors), about)
 
-    ranks.first(write)
+    ranks.on_rank_zero(write)
     return path

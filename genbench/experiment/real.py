@@ -9,14 +9,14 @@ from pathlib import Path
 import torch
 
 from genbench import evaluation, store
-from genbench.api import REAL, Event, Report, Samples, TensorSamples
+from genbench.api import REAL, ProgressCallback, ProgressEvent, Samples, TensorSamples
 from genbench.api.errors import one_line
 from genbench.api.seeding import generator
 from genbench.devices.ranks import Ranks
 from genbench.evaluation import Scorer
-from genbench.experiment.context import Bench, open_cached
+from genbench.experiment.context import RunContext, open_cached
 from genbench.experiment.neighbours import neighbours
-from genbench.experiment.repair import card_if_whole, mend
+from genbench.experiment.repair import metadata_if_whole, repair
 from genbench.experiment.stages import pack_samples, scored
 from genbench.store.records import Record, Score
 
@@ -27,112 +27,119 @@ SHOWN = 400
 """Reference samples kept to be shown beside the generated ones."""
 
 
-def run_real(ranks: Ranks, bench: Bench, dataset: str, report: Report) -> list[Record]:
+def run_real(
+    ranks: Ranks, context: RunContext, dataset: str, report: ProgressCallback
+) -> list[Record]:
     """The floor: pictures of the training set scored as if generated, at the entries' own count.
 
     The mean over 20 random draws, with their standard deviation. Where a metric looks at the
     training set (memorization), pictures of the reference stand in, since a training picture is
     its own nearest neighbour.
     """
-    scorer = bench.scorer(dataset, ranks)
+    scorer = context.scorer(dataset, ranks)
     assert scorer.train is not None
-    base = real_base(bench, dataset)
+    base = real_base(context, dataset)
     try:
-        return [_measured(ranks, bench, scorer, scorer.train, base, report)]
+        return [_measured(ranks, context, scorer, scorer.train, base, report)]
     except store.CannotWrite:
         raise
     except Exception as error:
-        ranks.settle(error)
+        ranks.barrier(error)
         return [replace(base, status="failed", reason=one_line(error))]
 
 
-def real_base(bench: Bench, dataset: str) -> Record:
+def real_base(context: RunContext, dataset: str) -> Record:
     """The real row before it is scored."""
     return Record(
-        suite=bench.name,
+        suite=context.name,
         entry=REAL,
         model=REAL,
         trains=None,
         dataset=dataset,
         seed=None,
         status="done",
-        protocol=bench.protocol(dataset),
+        protocol=context.protocol(dataset),
     )
 
 
 def _measured(
-    ranks: Ranks, bench: Bench, scorer: Scorer, train: Samples, base: Record, report: Report
+    ranks: Ranks,
+    context: RunContext,
+    scorer: Scorer,
+    train: Samples,
+    base: Record,
+    report: ProgressCallback,
 ) -> Record:
-    outputs = bench.score.metrics
+    outputs = context.score.metrics
     looks = {
         output: "train" in metric.sides
         for metric in evaluation.resolve(outputs, scorer.seed).values()
         for output in metric.outputs
     }
-    reference = open_cached(bench.score.reference, bench.host.data_dir)
+    reference = open_cached(context.score.reference, context.hardware.data_dir)
     smallest = min(len(train), len(reference))
-    if bench.samples > smallest:
-        reason = f"{bench.samples} samples are asked for; the data set has {smallest} a side"
+    if context.samples > smallest:
+        reason = f"{context.samples} samples are asked for; the data set has {smallest} a side"
         return replace(base, status="skipped", reason=reason)
-    folder = _folder(bench)
+    folder = _folder(context)
     draws: dict[str, list[float]] = {}
     skipped: dict[str, str] = {}
     faults: list[str] = []
     better: dict[str, bool] = {}
     for number in range(REAL_DRAWS):
-        report(Event("score", number, REAL_DRAWS))
+        report(ProgressEvent("score", number, REAL_DRAWS))
         for source, wanted in ((train, False), (reference, True)):
             chosen = [output for output in outputs if looks[output] is wanted]
             if not chosen:
                 continue
-            subset = _subset(source, bench.samples, number)
+            subset = _subset(source, context.samples, number)
             _, scores = scored(ranks, scorer, folder, subset, chosen)
             for name, estimate in scores.values.items():
                 draws.setdefault(name, []).append(estimate.value)
             skipped |= scores.skipped
             faults += [name for name in scores.faults if name not in faults]
             better |= scores.better
-    card = _real_path(bench, base.dataset)
-    path = folder / "samples" / f"{card.stem}.safetensors"
+    metadata = _real_path(context, base.dataset)
+    path = folder / "samples" / f"{metadata.stem}.safetensors"
     shown = reference.take(torch.arange(min(SHOWN, len(reference))))
     picture = pack_samples(reference.spec, shown.data, {})
-    beside = neighbours(ranks, scorer, folder, card.stem, reference)
+    beside = neighbours(ranks, scorer, folder, metadata.stem, reference)
     record = replace(
         base,
         scores={name: _spread(draws[name]) for name in outputs if name in draws},
         better=better,
         skipped_metrics=skipped,
         faults=faults,
-        files={"samples": str(path.relative_to(bench.out))}
-        | ({} if beside is None else {"neighbours": str(beside.relative_to(bench.out))}),
+        files={"samples": str(path.relative_to(context.out))}
+        | ({} if beside is None else {"neighbours": str(beside.relative_to(context.out))}),
     )
 
     def write() -> None:
         store.write_artefact(path, picture, {})
         if not faults:
-            store.write_card(card, asdict(record))
+            store.write_metadata(metadata, asdict(record))
 
-    ranks.first(write)
+    ranks.on_rank_zero(write)
     return record
 
 
-def finished_real(bench: Bench, dataset: str) -> list[Record] | None:
+def finished_real(context: RunContext, dataset: str) -> list[Record] | None:
     """The real row, where it has been computed, or ``None``."""
-    card = card_if_whole(_real_path(bench, dataset))
-    return None if card is None else [replace(Record(**card), suite=bench.name)]
+    metadata = metadata_if_whole(_real_path(context, dataset))
+    return None if metadata is None else [replace(Record(**metadata), suite=context.name)]
 
 
-def mend_real(bench: Bench, report: Report) -> None:
+def repair_real(context: RunContext, report: ProgressCallback) -> None:
     """``mend`` for the folder of the real row."""
-    mend(_folder(bench), None, report)
+    repair(_folder(context), None, report)
 
 
-def _real_path(bench: Bench, dataset: str) -> Path:
-    return _folder(bench) / "records" / f"{bench.key(dataset)}.json"
+def _real_path(context: RunContext, dataset: str) -> Path:
+    return _folder(context) / "records" / f"{context.key(dataset)}.json"
 
 
-def _folder(bench: Bench) -> Path:
-    return bench.out / "runs" / REAL
+def _folder(context: RunContext) -> Path:
+    return context.out / "runs" / REAL
 
 
 def _subset(source: Samples, count: int, number: int) -> TensorSamples:

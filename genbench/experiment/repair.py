@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from genbench import store
-from genbench.api import Event, Report
+from genbench.api import ProgressCallback, ProgressEvent
 from genbench.training import checkpoint
 
 RUN = "run.json"
@@ -18,32 +18,32 @@ LOGS = "logs"
 """What loggers leave in a run folder: nothing rests on it, and what is damaged there is theirs."""
 
 
-def mend(folder: Path, about: Mapping[str, Any] | None, report: Report) -> None:
+def repair(folder: Path, about: Mapping[str, Any] | None, report: ProgressCallback) -> None:
     """Name every damaged file of a run folder, and leave none: what is taken away is made anew by
     the stage that made it, from what is whole, as if it had never been finished.
 
     ``about`` is what ``run.json`` says; the real row has none. Nobody else may be writing here.
     """
-    for card, error in list(store.damaged(folder)):
-        if folder / LOGS in card.parents:
+    for metadata, error in list(store.damaged(folder)):
+        if folder / LOGS in metadata.parents:
             continue
-        report(Event("damaged", 0, 1, note=f"{error}; what rests on it is made anew"))
+        report(ProgressEvent("damaged", 0, 1, note=f"{error}; what rests on it is made anew"))
         # The records go first: as long as a part of theirs is missing, they are not finished.
         store.remove(*(folder / "records").glob("*.json"))
-        if card == folder / RUN and about is not None:
+        if metadata == folder / RUN and about is not None:
             _describe_again(folder, about)
             continue
-        if card.parent == folder / checkpoint.SNAPSHOTS:
-            checkpoint.reopen(folder)
-        elif card == store.card_path(folder / checkpoint.HISTORY):
+        if metadata.parent == folder / checkpoint.SNAPSHOTS:
+            checkpoint.invalidate(folder)
+        elif metadata == store.metadata_path(folder / checkpoint.HISTORY):
             store.remove(folder / checkpoint.OUTCOME)  # a last state has it still
-        store.remove(card)
+        store.remove(metadata)
 
 
-def card_if_whole(path: Path) -> dict[str, Any] | None:
-    """A card, or ``None`` where there is none or it is damaged: who holds its folder mends it."""
+def metadata_if_whole(path: Path) -> dict[str, Any] | None:
+    """Metadata; ``None`` if there are none, or damaged: who holds the folder repairs them."""
     try:
-        return store.read_card(path)
+        return store.read_metadata(path)
     except store.Damaged:
         return None
 
@@ -56,5 +56,5 @@ def _describe_again(folder: Path, about: Mapping[str, Any]) -> None:
     with suppress(OSError):
         rest = (folder / RUN).read_bytes()
     if identity.encode() not in rest and not folder.name.endswith(f"-{identity[:8]}"):
-        checkpoint.reopen(folder)
-    store.write_card(folder / RUN, about)
+        checkpoint.invalidate(folder)
+    store.write_metadata(folder / RUN, about)

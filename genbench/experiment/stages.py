@@ -15,19 +15,19 @@ from genbench import evaluation, registry, sampling, store, suite
 from genbench.api import (
     Condition,
     Estimate,
-    Event,
     GenerativeModel,
-    Report,
+    ProgressCallback,
+    ProgressEvent,
     Samples,
     SampleSpec,
     TensorSamples,
 )
-from genbench.api.errors import FAULTS, NonFiniteSamples
+from genbench.api.errors import PLUGIN_EXCEPTIONS, NonFiniteSamples
 from genbench.api.seeding import generator
-from genbench.devices.hardware import Host
+from genbench.devices.hardware import Hardware
 from genbench.devices.ranks import Ranks
 from genbench.evaluation import Scorer, Scores
-from genbench.experiment.context import Bench, open_cached
+from genbench.experiment.context import RunContext, open_cached
 from genbench.experiment.trained import Trained, builder
 from genbench.suite import Entry
 from genbench.training import checkpoint
@@ -40,14 +40,14 @@ def sampling_options(
     return registry.check_options(what, model.sample, options)
 
 
-def check_sampling(host: Host, entries: Sequence[Entry]) -> None:
+def check_sampling(hardware: Hardware, entries: Sequence[Entry]) -> None:
     """Raises ``UsageError`` for a sampling option that the model does not have, before anything is
     trained. A model whose plugin is at fault, or that cannot be built here, is left to its own
     row."""
     training = entries[0].training
     try:
-        model = builder(training, open_cached(training.dataset, host.data_dir).spec)()
-    except FAULTS:
+        model = builder(training, open_cached(training.dataset, hardware.data_dir).spec)()
+    except PLUGIN_EXCEPTIONS:
         return
     for entry in entries:
         for options in (entry.sample, entry.snapshot_sample):
@@ -55,13 +55,13 @@ def check_sampling(host: Host, entries: Sequence[Entry]) -> None:
                 sampling_options(model, f"entry {entry.name!r}, model {entry.model!r}", options)
 
 
-def conditions(host: Host, trained: Trained, model: GenerativeModel) -> sampling.Given:
+def conditions(hardware: Hardware, trained: Trained, model: GenerativeModel) -> sampling.Given:
     """What each block of samples is conditioned on, as far as the model obeys it: the conditions of
     random training samples, whose classes are as frequent as they are in the data."""
     obeyed = sorted(getattr(model, "conditions", ()))
     if not obeyed:
         return lambda block: {}
-    data = open_cached(trained.training.dataset, host.data_dir)
+    data = open_cached(trained.training.dataset, hardware.data_dir)
 
     def given(block: int) -> Condition:
         stream = generator(trained.training.seed, "condition", block)
@@ -74,34 +74,34 @@ def conditions(host: Host, trained: Trained, model: GenerativeModel) -> sampling
 
 def draw(
     ranks: Ranks,
-    host: Host,
+    hardware: Hardware,
     trained: Trained,
     *,
-    images: int,
+    examples: int,
     weights: str,
     options: Mapping[str, Any],
     count: int,
-    report: Report,
+    report: ProgressCallback,
 ) -> tuple[TensorSamples, dict[str, Any]]:
     """Samples and what they cost: drawn now, or read from an earlier draw; whole on every rank."""
     training = trained.training
-    model = trained.model(images, weights)
+    model = trained.model(examples, weights)
     resolved = sampling_options(model, f"model {training.model!r}", options)
     identity = suite.sampling_identity(
         training=trained.identity,
         code=registry.models.code(training.model),
-        host=host.sampling_identity(),
+        hardware=hardware.sampling_identity(),
         precision=training.precision,
-        images=images,
+        examples=examples,
         weights=weights,
-        snapshot=checkpoint.snapshot_hash(trained.folder, images, weights),
+        snapshot=checkpoint.snapshot_hash(trained.folder, examples, weights),
         options=resolved,
         seed=training.seed,
         count=count,
         version=sampling.VERSION,
     )
     path = trained.folder / "samples" / f"{identity}.safetensors"
-    if not ranks.first(lambda: store.read_artefact(path) is not None):
+    if not ranks.on_rank_zero(lambda: store.read_artefact(path) is not None):
         drawn = sampling.draw(
             ranks.fabric,
             model,
@@ -110,13 +110,18 @@ def draw(
             seed=training.seed,
             options=resolved,
             report=report,
-            given=conditions(host, trained, model),
+            given=conditions(hardware, trained, model),
         )
         cost = {"nfe": drawn.nfe, "flops": drawn.flops, "parameters": drawn.parameters}
-        card = {"identity": identity, "options": resolved, "weights": weights, "images": images}
+        metadata = {
+            "identity": identity,
+            "options": resolved,
+            "weights": weights,
+            "examples": examples,
+        }
         data = pack_samples(trained.spec, drawn.data, drawn.condition)
-        ranks.first(lambda: store.write_artefact(path, data, {**card, **cost}))
-        stored = data, {**card, **cost}
+        ranks.on_rank_zero(lambda: store.write_artefact(path, data, {**metadata, **cost}))
+        stored = data, {**metadata, **cost}
     else:
         stored = store.require_artefact(path)
     tensors = store.unpack_tensors(stored[0])
@@ -142,14 +147,14 @@ def scored(
         version=evaluation.VERSION,
     )
     path = folder / "scores" / f"{identity}.json"
-    card = ranks.first(lambda: store.read_card(path))
-    if card is None:
+    metadata = ranks.on_rank_zero(lambda: store.read_metadata(path))
+    if metadata is None:
         scores = scorer(samples, outputs, ranks)
         if not scores.faults:
-            ranks.first(lambda: store.write_card(path, asdict(scores)))
+            ranks.on_rank_zero(lambda: store.write_metadata(path, asdict(scores)))
         return identity, scores
-    values = {name: Estimate(**value) for name, value in card["values"].items()}
-    return identity, Scores(**{**card, "values": values})
+    values = {name: Estimate(**value) for name, value in metadata["values"].items()}
+    return identity, Scores(**{**metadata, "values": values})
 
 
 def snapshot_options(entries: Sequence[Entry]) -> Mapping[str, Any]:
@@ -158,32 +163,36 @@ def snapshot_options(entries: Sequence[Entry]) -> Mapping[str, Any]:
 
 
 def snapshot_scores(
-    ranks: Ranks, bench: Bench, trained: Trained, entries: Sequence[Entry], report: Report
+    ranks: Ranks,
+    context: RunContext,
+    trained: Trained,
+    entries: Sequence[Entry],
+    report: ProgressCallback,
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    """Quality along training, EMA and raw: ``{"images", "weights", "scores"}`` a snapshot; and the
-    outputs that a fault of their metric has cost.
+    """Quality along training, EMA and raw: ``{"examples", "weights", "scores"}`` a snapshot; and
+    the outputs that a fault of their metric has cost.
 
     Where a sampler gives NaN or infinity the scores are ``None``. Empty where no metric is asked
     for along training.
     """
-    plan = bench.score.snapshots
+    plan = context.score.snapshots
     if not plan.metrics:
         return [], []
     options = snapshot_options(entries)
-    scorer = bench.scorer(trained.training.dataset, ranks)
+    scorer = context.scorer(trained.training.dataset, ranks)
     # Number 0 is the untrained model: scored only where nothing else is left.
-    chosen = [images for images in trained.outcome.snapshots if images > 0] or [0]
+    chosen = [examples for examples in trained.outcome.snapshots if examples > 0] or [0]
     curve = []
     faults: list[str] = []
-    for done, (images, weights) in enumerate([(i, w) for i in chosen for w in ("ema", "raw")]):
-        report(Event("snapshots", done, 2 * len(chosen)))
+    for done, (examples, weights) in enumerate([(i, w) for i in chosen for w in ("ema", "raw")]):
+        report(ProgressEvent("snapshots", done, 2 * len(chosen)))
         values: dict[str, float | None]
         try:
             samples, _ = draw(
                 ranks,
-                bench.host,
+                context.hardware,
                 trained,
-                images=images,
+                examples=examples,
                 weights=weights,
                 options=options,
                 count=plan.samples,
@@ -194,7 +203,7 @@ def snapshot_scores(
             faults += [name for name in scores.faults if name not in faults]
         except NonFiniteSamples:
             values = dict.fromkeys(plan.metrics)
-        curve.append({"images": images, "weights": weights, "scores": values})
+        curve.append({"examples": examples, "weights": weights, "scores": values})
     return curve, faults
 
 
@@ -209,5 +218,5 @@ def pack_samples(spec: SampleSpec, data: Tensor, condition: Condition) -> bytes:
     return store.pack_tensors({"samples": data, **beside}, metadata)
 
 
-def quiet(event: Event) -> None:
+def quiet(event: ProgressEvent) -> None:
     """Reports nothing."""

@@ -5,28 +5,28 @@ from __future__ import annotations
 import torch
 
 from genbench import sampling, store
-from genbench.experiment.context import Bench
+from genbench.experiment.context import RunContext
 from genbench.experiment.stages import conditions, sampling_options
 from genbench.experiment.trained import open_trained, run_folder
 from genbench.suite import Entry
 
 
-def seconds_per_sample(bench: Bench, entry: Entry) -> float:
+def seconds_per_sample(context: RunContext, entry: Entry) -> float:
     """Wall-clock of one block over its size; to be called while nothing else runs."""
-    folder = run_folder(bench, entry.training)
+    folder = run_folder(context, entry.training)
     path = folder / "timing" / f"{store.fingerprint(dict(entry.sample))}.json"
-    card = store.read_card(path)
-    if card is None:
+    metadata = store.read_metadata(path)
+    if metadata is None:
         torch.set_num_threads(entry.training.threads)
         trained = open_trained(folder)
         model = trained.model(trained.last, "ema")
         what = f"model {entry.model!r}"
-        fabric = bench.host.alone().fabric(entry.training.precision)
+        fabric = context.hardware.alone().fabric(entry.training.precision)
         options = sampling_options(model, what, entry.sample)
         warm = sampling_options(model, what, entry.snapshot_sample or entry.sample)
-        given = conditions(bench.host, trained, model)
+        given = conditions(context.hardware, trained, model)
         for timed in (warm, options):
             seconds = sampling.seconds_per_block(fabric, model, trained.spec, timed, given)
-        card = {"seconds_per_sample": seconds / sampling.BLOCK}
-        store.write_card(path, card)
-    return float(card["seconds_per_sample"])
+        metadata = {"seconds_per_sample": seconds / sampling.BLOCK}
+        store.write_metadata(path, metadata)
+    return float(metadata["seconds_per_sample"])

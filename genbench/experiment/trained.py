@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from genbench import registry, store, suite
-from genbench.api import Categorical, Event, GenerativeModel, Report, SampleSpec
+from genbench.api import Categorical, GenerativeModel, ProgressCallback, ProgressEvent, SampleSpec
 from genbench.api.errors import GenbenchError, UsageError, one_line
-from genbench.devices.hardware import Host
+from genbench.devices.hardware import Hardware
 from genbench.devices.ranks import Ranks
-from genbench.experiment.context import Bench, open_cached
-from genbench.experiment.repair import RUN, card_if_whole, mend
+from genbench.experiment.context import RunContext, open_cached
+from genbench.experiment.repair import RUN, metadata_if_whole, repair
 from genbench.loggers import SILENT, Log
 from genbench.suite import Training
 from genbench.training import checkpoint, loop
@@ -34,18 +34,18 @@ class Trained:
 
     @property
     def last(self) -> int:
-        """The image count of the last good snapshot."""
+        """The example count of the last good snapshot."""
         return self.outcome.snapshots[-1]
 
-    def model(self, images: int, weights: str) -> GenerativeModel:
+    def model(self, examples: int, weights: str) -> GenerativeModel:
         """Raises ``store.Damaged`` where the snapshot is, ``GenbenchError`` where it is another
         model's."""
         model = self.build()
-        tensors = checkpoint.load_snapshot(self.folder, images, weights)
+        tensors = checkpoint.load_snapshot(self.folder, examples, weights)
         try:
             model.load_state_dict(tensors)
         except RuntimeError as error:
-            path = checkpoint.snapshot_path(self.folder, images, weights)
+            path = checkpoint.snapshot_path(self.folder, examples, weights)
             what = one_line(error)[:200]
             raise GenbenchError(f"{path} holds another model's weights ({what})") from error
         return model
@@ -53,10 +53,10 @@ class Trained:
 
 def train(
     ranks: Ranks,
-    host: Host,
+    hardware: Hardware,
     training: Training,
     folder: Path,
-    report: Report,
+    report: ProgressCallback,
     log: Log = SILENT,
 ) -> Trained:
     """Train, resume, or find finished in ``folder`` what ``training`` describes.
@@ -64,18 +64,18 @@ def train(
     What is damaged there is named and made anew, from the seeds to the same bits. Raises
     ``UsageError`` when ``folder`` holds another training, or the batch cannot be shared.
     """
-    data = open_cached(training.dataset, host.data_dir)
-    identity = training_identity(host, training)
+    data = open_cached(training.dataset, hardware.data_dir)
+    identity = training_identity(hardware, training)
     build = builder(training, data.spec)
     pretrained = is_pretrained(build())  # what does not fit is told before anything is written
     if pretrained:
         said = f"{training.label}: its weights are given, nothing is trained"
-        report(Event("train", 0, 1, note=said))
+        report(ProgressEvent("train", 0, 1, note=said))
     if training.augment == "flip" and data.spec.modality != "image":
-        raise UsageError(f"augment = 'flip' is for images, not for {data.spec.modality}")
+        raise UsageError(f"augment = 'flip' is for examples, not for {data.spec.modality}")
     if training.dequantize and data.spec.levels is None:
         raise UsageError(f"dequantize is for whole levels; {training.dataset} is real-valued")
-    host.require_shares(training.batch)
+    hardware.require_shares(training.batch)
     plan = loop.Plan(
         steps=0 if pretrained else training.steps,
         batch=training.batch,
@@ -85,26 +85,26 @@ def train(
         seed=training.seed,
         dequantize=training.dequantize,
     )
-    about = description(host, training)
+    about = description(hardware, training)
     with ExitStack() as held:
 
         def claim() -> loop.Outcome | None:
             store.require_own(folder, RUN)
             said = f"waiting: another genbench is at {folder}"
-            waits = Event("waiting", 0, 1, note=said)
+            waits = ProgressEvent("waiting", 0, 1, note=said)
             held.enter_context(store.lock(folder, busy=lambda: report(waits)))
-            card = card_if_whole(folder / RUN)
-            if card is not None and card["identity"] != identity:
+            metadata = metadata_if_whole(folder / RUN)
+            if metadata is not None and metadata["identity"] != identity:
                 raise UsageError(
-                    f"{folder} holds another training ({card['label']}), or one of another version "
-                    "of its code; name a new folder"
+                    f"{folder} holds another training ({metadata['label']}), or one of another "
+                    "version of its code; name a new folder"
                 )
-            mend(folder, about, report)
+            repair(folder, about, report)
             if not (folder / RUN).exists():
-                store.write_card(folder / RUN, about)
+                store.write_metadata(folder / RUN, about)
             return _whole(folder, report)
 
-        outcome = ranks.first(claim)
+        outcome = ranks.on_rank_zero(claim)
         if outcome is None:
             outcome = loop.train(ranks.fabric, build, data, plan, folder, report, log)
     return Trained(identity, folder, outcome, training, data.spec, build)
@@ -115,24 +115,26 @@ def is_pretrained(model: GenerativeModel) -> bool:
     return bool(getattr(model, "pretrained", False))
 
 
-def description(host: Host, training: Training) -> dict[str, Any]:
+def description(hardware: Hardware, training: Training) -> dict[str, Any]:
     """What ``run.json`` says; the identity first, where a file cut off still has it."""
-    spec = open_cached(training.dataset, host.data_dir).spec
+    spec = open_cached(training.dataset, hardware.data_dir).spec
     return {
-        "identity": training_identity(host, training),
+        "identity": training_identity(hardware, training),
         "label": training.label,
         "training": asdict(training),
         "spec": asdict(spec),
     }
 
 
-def _whole(folder: Path, report: Report) -> loop.Outcome | None:
+def _whole(folder: Path, report: ProgressCallback) -> loop.Outcome | None:
     """How the training ended; ``None`` while it has not, or where a part of it is gone."""
     outcome = loop.outcome(folder)
     for part in checkpoint.parts(folder, outcome.snapshots) if outcome else ():
-        if not store.card_path(part).exists():
-            report(Event("damaged", 0, 1, note=f"{part} is missing; its training starts anew"))
-            checkpoint.reopen(folder)
+        if not store.metadata_path(part).exists():
+            report(
+                ProgressEvent("damaged", 0, 1, note=f"{part} is missing; its training starts anew")
+            )
+            checkpoint.invalidate(folder)
             return None
     if outcome is not None:
         checkpoint.clear_state(folder)  # a kill may have left it
@@ -142,14 +144,14 @@ def _whole(folder: Path, report: Report) -> loop.Outcome | None:
 def open_trained(folder: Path) -> Trained:
     """The finished training that ``folder`` holds. Raises ``UsageError`` when it holds none, or one
     that this version cannot read; ``store.Damaged``."""
-    card = store.read_card(folder / RUN)
-    outcome = None if card is None else loop.outcome(folder)
-    if card is None or outcome is None:
+    metadata = store.read_metadata(folder / RUN)
+    outcome = None if metadata is None else loop.outcome(folder)
+    if metadata is None or outcome is None:
         raise UsageError(f"{folder} holds no finished training; see genbench train --help")
     try:
-        training = Training(**card["training"])
-        spec = _spec(card["spec"])
-        identity = card["identity"]
+        training = Training(**metadata["training"])
+        spec = _spec(metadata["spec"])
+        identity = metadata["identity"]
     except (AttributeError, KeyError, TypeError) as error:
         raise UsageError(
             f"{folder / RUN} is not of this version of genbench: {one_line(error)}"
@@ -157,17 +159,17 @@ def open_trained(folder: Path) -> Trained:
     return Trained(identity, folder, outcome, training, spec, builder(training, spec))
 
 
-def run_folder(bench: Bench, training: Training) -> Path:
-    identity = training_identity(bench.host, training)
-    return bench.out / "runs" / f"{training.model}-seed{training.seed}-{identity[:8]}"
+def run_folder(context: RunContext, training: Training) -> Path:
+    identity = training_identity(context.hardware, training)
+    return context.out / "runs" / f"{training.model}-seed{training.seed}-{identity[:8]}"
 
 
-def training_identity(host: Host, training: Training) -> str:
+def training_identity(hardware: Hardware, training: Training) -> str:
     return suite.training_identity(
         training,
-        dataset=open_cached(training.dataset, host.data_dir).id,
+        dataset=open_cached(training.dataset, hardware.data_dir).id,
         code=registry.models.code(training.model),
-        host=host.identity() | {"loop": loop.VERSION},
+        hardware=hardware.identity() | {"loop": loop.VERSION},
     )
 
 
@@ -177,6 +179,6 @@ def builder(training: Training, spec: SampleSpec) -> Callable[[], GenerativeMode
     return partial(factory, spec, **training.options)
 
 
-def _spec(card: Mapping[str, Any]) -> SampleSpec:
-    condition = {name: Categorical(**value) for name, value in card["condition"].items()}
-    return SampleSpec(card["modality"], tuple(card["shape"]), card["levels"], condition)
+def _spec(metadata: Mapping[str, Any]) -> SampleSpec:
+    condition = {name: Categorical(**value) for name, value in metadata["condition"].items()}
+    return SampleSpec(metadata["modality"], tuple(metadata["shape"]), metadata["levels"], condition)

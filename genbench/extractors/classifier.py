@@ -58,12 +58,12 @@ def shipped(
     folder: Traversable, name: str, network: nn.Module, shape: tuple[int, ...], levels: int
 ) -> Classifier:
     """The classifier with the weights ``name.safetensors``, whose hash is in ``name.json``, its
-    card. Raises ``GenbenchError`` where they are damaged."""
+    metadata. Raises ``GenbenchError`` where they are damaged."""
     weights = folder.joinpath(f"{name}.safetensors")
     data = weights.read_bytes()
-    card = json.loads(folder.joinpath(f"{name}.json").read_text(encoding="utf-8"))
+    metadata = json.loads(folder.joinpath(f"{name}.json").read_text(encoding="utf-8"))
     digest = hashlib.sha256(data).hexdigest()
-    if digest != card["sha256"]:
+    if digest != metadata["sha256"]:
         raise GenbenchError(f"{weights} is damaged: install genbench again")
     network.load_state_dict(unpack_tensors(data))
     return Classifier(f"{name}@{digest[:12]}", network, shape, levels)

@@ -1,4 +1,4 @@
-"""Trains the classifiers that ship as extractors, and writes each one's weights and card:
+"""Trains the classifiers that ship as extractors, and writes each one's weights and metadata:
 ``python -m genbench.extractors.train_classifiers NAME [--data FOLDER] [--out FOLDER]``.
 
 ``mnist`` and ``fashion-mnist`` are trained on the training half, which lies in or below the data
@@ -146,20 +146,20 @@ FASHION = Recipe(
 
 
 def train_digits(recipe: Recipe) -> tuple[nn.Module, dict[str, Any]]:
-    """The network, and what its card says of the data and of the accuracy."""
+    """The network, and what its metadata says of the data and of the accuracy."""
     bunch = load_digits()
     images = torch.from_numpy(bunch.images).float()[:, None] / (digits.LEVELS - 1)
     data = Labelled(images, torch.from_numpy(bunch.target).long())
     order = torch.randperm(len(images), generator=generator(SEED, "train_digits_split"))
     held_out, rest = order[: len(order) // 5], order[len(order) // 5 :]
     first = train(digits.DigitsNetwork, data.at(rest), recipe, "train_digits")
-    card = {
+    metadata = {
         "data": f"all {len(images)} digits of sklearn.datasets.load_digits, in 17 levels over 16",
         "held_out_accuracy": round(accuracy(first, data.at(held_out)), 4),
         "held_out_count": len(held_out),
         "scikit-learn": version("scikit-learn"),
     }
-    return train(digits.DigitsNetwork, data, recipe, "train_digits"), card
+    return train(digits.DigitsNetwork, data, recipe, "train_digits"), metadata
 
 
 def train_mnist(name: str, recipe: Recipe, folder: Path) -> tuple[nn.Module, dict[str, Any]]:
@@ -168,13 +168,13 @@ def train_mnist(name: str, recipe: Recipe, folder: Path) -> tuple[nn.Module, dic
         split: registry.datasets.make(name, split, folder) for split in ("train", "test")
     }
     network = train(_channels_last, _labelled(halves["train"]), recipe, f"train_{name}")
-    card = {
+    metadata = {
         "data": halves["train"].id,
         "test_data": halves["test"].id,
         "test_accuracy": accuracy(network, _labelled(halves["test"])),
         "test_count": len(halves["test"]),
     }
-    return network, card
+    return network, metadata
 
 
 def _channels_last() -> nn.Module:
@@ -190,7 +190,7 @@ def _labelled(samples: Samples) -> Labelled:
 
 
 def main(name: str, data: Path, out: Path) -> None:
-    """Write ``name.safetensors`` and its card ``name.json`` into ``out``."""
+    """Write ``name.safetensors`` and its metadata ``name.json`` into ``out``."""
     torch.set_num_threads(1)
     recipe = {"digits": DIGITS, "mnist": MNIST, "fashion-mnist": FASHION}[name]
     if name == "digits":
@@ -198,7 +198,7 @@ def main(name: str, data: Path, out: Path) -> None:
     else:
         network, found = train_mnist(name, recipe, data)
     packed = pack_tensors(network.state_dict())
-    card = {
+    metadata = {
         "sha256": hashlib.sha256(packed).hexdigest(),
         "made_by": f"python -m genbench.extractors.train_classifiers {name}",
         **found,
@@ -208,7 +208,7 @@ def main(name: str, data: Path, out: Path) -> None:
         "torch": torch.__version__,
     }
     write_bytes(out / f"{name}.safetensors", packed)
-    write_text(out / f"{name}.json", json.dumps(card, indent=1) + "\n")
+    write_text(out / f"{name}.json", json.dumps(metadata, indent=1) + "\n")
     print(f"{out / name}.safetensors: {len(packed)} bytes, {found}")
 
 

@@ -24,11 +24,11 @@ from torch import Tensor
 from genbench.api import TensorSamples
 from genbench.api.errors import DataError, UsageError
 from genbench.io.files import cause, fitting, listed, load, shown
-from genbench.io.infer import Array, Content, interpret
+from genbench.io.infer import Array, Content, infer_spec
 from genbench.io.numpy_files import (
     EXPANSION,
     ZIP,
-    Archive,
+    NpzReader,
     check_magic,
     needs_code,
     read_npy,
@@ -57,7 +57,7 @@ def read_file(path: Path) -> TensorSamples:
 
     Raises ``DataError`` where the file is missing, empty, truncated, damaged, not of the format
     that its suffix says, holds statistics instead, would need unpickling of code, or as
-    ``interpret`` does.
+    ``infer_spec`` does.
     """
     readers = {
         ".npz": _read_npz,
@@ -117,11 +117,11 @@ def as_array(where: str, value: object) -> Array:
 def _samples(path: Path, read: Callable[[str, BufferedReader], Content]) -> TensorSamples:
     where = shown(path)
     with fitting(where):
-        return interpret(where, load(path, read), "file", shown(path.name))
+        return infer_spec(where, load(path, read), "file", shown(path.name))
 
 
 def _read_npz(where: str, file: BufferedReader) -> Content:
-    archive = Archive(where, file)
+    archive = NpzReader(where, file)
     if holds_statistics(archive):
         raise DataError(
             f"{where}: holds statistics, not samples: give this file as the reference of "

@@ -47,7 +47,7 @@ class Content:
     classes: int | None = None
 
 
-def interpret(where: str, content: Content, kind: str, name: str) -> TensorSamples:
+def infer_spec(where: str, content: Content, kind: str, name: str) -> TensorSamples:
     """Samples by the rules above, with the id ``kind:name@hash``.
 
     Raises ``DataError``, which begins with ``where``, when the array is empty, not of numbers,

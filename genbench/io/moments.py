@@ -23,7 +23,7 @@ from genbench.api.errors import DataError
 from genbench.io.arrays import holds_statistics
 from genbench.io.files import fitting, load, shown
 from genbench.io.infer import Array
-from genbench.io.numpy_files import Archive
+from genbench.io.numpy_files import NpzReader
 from genbench.store import fingerprint, hash_tensor
 
 ROUNDING = 1e-5
@@ -63,7 +63,7 @@ def open_moments(path: Path) -> Moments | None:
 
 
 def _read(where: str, file: BufferedReader) -> dict[str, Array] | None:
-    archive = Archive(where, file)
+    archive = NpzReader(where, file)
     if not holds_statistics(archive):
         return None
     names = ("mu", "sigma") if "mu" in archive and "sigma" in archive else ("pool_3",)

@@ -31,7 +31,7 @@ _HEADERS = {
 }
 
 
-class Archive(Mapping[str, Array]):
+class NpzReader(Mapping[str, Array]):
     """The arrays of an ``.npz`` file by name, each read when it is asked for.
 
     Raises ``DataError`` for an entry that is encrypted, no array, an array of objects, or longer
@@ -69,7 +69,7 @@ class Archive(Mapping[str, Array]):
 
 
 def read_npy(where: str, file: BufferedReader) -> Array:
-    """The array in an ``.npy`` file. Raises as ``Archive`` does."""
+    """The array in an ``.npy`` file. Raises as ``NpzReader`` does."""
     check_magic(where, file, "an .npy file", _NPY)
     return _read(where, file, size_of(file))
 

@@ -32,7 +32,7 @@ is not kept."""
 
 
 @dataclass(frozen=True)
-class Examined:
+class ScannedImages:
     """What one pass over picture files tells."""
 
     headers: Sequence[Header]
@@ -47,7 +47,7 @@ class _Seen(NamedTuple):
     sha256: str
 
 
-def examine(root: Path, names: Sequence[str]) -> Examined:
+def scan_images(root: Path, names: Sequence[str]) -> ScannedImages:
     """The headers and the hash of the files of these names below ``root``, each read once and not
     held; files that are as an earlier pass has left them are not read at all.
 
@@ -76,7 +76,7 @@ def examine(root: Path, names: Sequence[str]) -> Examined:
     digest = hashlib.sha256()
     for name in names:
         digest.update(bytes.fromhex(seen[name].sha256))
-    return Examined([seen[name].header for name in names], digest.hexdigest()[:16])
+    return ScannedImages([seen[name].header for name in names], digest.hexdigest()[:16])
 
 
 def _look(root: Path, name: str) -> _Seen | str:

@@ -17,13 +17,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from genbench.api import Event, Report
+from genbench.api import ProgressCallback, ProgressEvent
 from genbench.loggers.tool import Point, Run, Tool
 
 POINTS = 500
 SECONDS = 5.0
 
-RATE = "train/images_per_second"
+RATE = "train/examples_per_second"
 """Measured between two deliveries, and logged with the last point of each."""
 
 
@@ -31,10 +31,10 @@ class Log:
     """The tools of one training: silent where there are none, as on every rank but the first.
 
     The keys are ``train/PLAYER/NAME`` of what the history holds, ``RATE``, and those of ``add``;
-    the step is the images seen.
+    the step is the examples seen.
     """
 
-    def __init__(self, names: Sequence[str], run: Run, report: Report) -> None:
+    def __init__(self, names: Sequence[str], run: Run, report: ProgressCallback) -> None:
         self.failed = False
         """How the run is to end, where no exception does."""
         self._run, self._report = run, report
@@ -65,11 +65,11 @@ class Log:
             self._give(self._points(history, history[-1]["step"] + 1, time.perf_counter()))
             self.wait()
 
-    def add(self, where: Iterable[str], values: Mapping[str, float | None], images: int) -> None:
+    def add(self, where: Iterable[str], values: Mapping[str, float | None], examples: int) -> None:
         """Scores, or what else there is; where one could not be had, NaN."""
         if self._tools:
             told = {key(*where, n): math.nan if v is None else v for n, v in values.items()}
-            self._give([(told, images)])
+            self._give([(told, examples)])
 
     def wait(self) -> None:
         """Until the tools have taken everything. One that does not is given up."""
@@ -85,11 +85,11 @@ class Log:
         for _, rows in groupby(fresh, lambda row: row["step"] // self._window):
             window = list(rows)
             points.append((_means(window), (window[-1]["step"] + 1) * self._run.batch))
-        images = (history[-1]["step"] + 1) * self._run.batch
-        if points and self._rated is not None and images > self._rated[0]:
-            points[-1][0][RATE] = (images - self._rated[0]) / (now - self._rated[1])
+        examples = (history[-1]["step"] + 1) * self._run.batch
+        if points and self._rated is not None and examples > self._rated[0]:
+            points[-1][0][RATE] = (examples - self._rated[0]) / (now - self._rated[1])
         if points or self._rated is None:
-            self._rated = images, now
+            self._rated = examples, now
         return list(points)
 
     def _give(self, points: Sequence[Point]) -> None:
@@ -101,7 +101,7 @@ class Log:
         for tool in self._tools:
             if tool.fault is not None:
                 said = f"{tool.name}: {tool.fault}; it is told nothing more of {self._run.name}"
-                self._report(Event("train", 0, 1, note=said))
+                self._report(ProgressEvent("train", 0, 1, note=said))
         self._tools = [tool for tool in self._tools if tool.fault is None]
 
     def __enter__(self) -> Log:
@@ -131,7 +131,7 @@ def _means(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     values: dict[str, list[float]] = {}
     for row in rows:
         for name, value in row.items():
-            if name not in ("step", "images", "player"):
+            if name not in ("step", "examples", "player"):
                 values.setdefault(key("train", row["player"], name), []).append(value)
     return {name: sum(found) / len(found) for name, found in values.items()}
 

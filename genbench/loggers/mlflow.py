@@ -15,7 +15,7 @@ from mlflow.exceptions import MlflowException
 from genbench import store
 from genbench.loggers.tool import Run
 
-CARD = "mlflow.json"
+METADATA = "mlflow.json"
 """Which run is this training's: MLflow's own name for it."""
 
 BATCH = 1000
@@ -63,7 +63,7 @@ def start(run: Run) -> tuple[MLflowLogger, dict[str, int]]:
     with store.lock(store.cache_folder() / "mlflow"):
         client = MlflowClient()
         experiment = _experiment(client, run.project)
-    found = _found(client, run.folder / CARD)
+    found = _found(client, run.folder / METADATA)
     if found is not None:
         client.update_run(found, "RUNNING")
         keys = client.get_run(found).data.metrics
@@ -72,15 +72,15 @@ def start(run: Run) -> tuple[MLflowLogger, dict[str, int]]:
     made = client.create_run(experiment, run_name=run.name).info.run_id
     logger = MLflowLogger(client, run.project, made)
     logger.log_hyperparams(run.parameters)
-    store.write_card(run.folder / CARD, {"run": made})
+    store.write_metadata(run.folder / METADATA, {"run": made})
     return logger, {}
 
 
 def _found(client: MlflowClient, path: Path) -> str | None:
-    """The run that the card names, where the tracking server knows it."""
+    """The run that the metadata names, where the tracking server knows it."""
     try:
-        card = store.read_card(path)
-        return None if card is None else str(client.get_run(card["run"]).info.run_id)
+        metadata = store.read_metadata(path)
+        return None if metadata is None else str(client.get_run(metadata["run"]).info.run_id)
     except (MlflowException, store.Damaged):
         return None
 

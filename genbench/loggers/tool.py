@@ -10,7 +10,7 @@ from queue import SimpleQueue
 from threading import Condition, Thread
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from genbench.api.errors import FAULTS, one_line
+from genbench.api.errors import PLUGIN_EXCEPTIONS, one_line
 
 if TYPE_CHECKING:
     from lightning_fabric.loggers.logger import Logger
@@ -19,7 +19,7 @@ PATIENCE = 30.0
 """Seconds for a tool to take what it was given, at the end of a stage; then it is given up."""
 
 Point: TypeAlias = tuple[Mapping[str, float], int]
-"""Values by key, and at how many images."""
+"""Values by key, and at how many examples."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Tool:
         self._thread: Thread | None = None
         try:  # here, before a training's clock runs: some take seconds
             self._start = import_module(f"genbench.loggers.{name}").start
-        except FAULTS as error:
+        except PLUGIN_EXCEPTIONS as error:
             self.fault = one_line(error)
 
     def give(self, points: Sequence[Point]) -> None:
@@ -96,7 +96,7 @@ class Tool:
                     self._taken += 1
                     self._turn.notify_all()
             logger.finalize(given)
-        except FAULTS as error:
+        except PLUGIN_EXCEPTIONS as error:
             with self._turn:
                 self.fault = one_line(error)
                 self._turn.notify_all()

@@ -11,17 +11,17 @@ from lightning_fabric.loggers.logger import Logger
 from genbench import store
 from genbench.loggers.tool import Run
 
-CARD = "wandb.json"
+METADATA = "wandb.json"
 """The run's id, and the last step that was logged of each key."""
 
-STEP = "images"
+STEP = "examples"
 """What every other key is drawn over. W&B's own step only grows, and scores of snapshots come after
 the training."""
 
 
 class WandbLogger(Logger):
-    """Logs what it was told when it is saved, of which the card is told first: a kill between the
-    two costs a moment's values, not a curve that goes back."""
+    """Logs what it was told when it is saved, of which the metadata are told first: a kill between
+    the two costs a moment's values, not a curve that goes back."""
 
     def __init__(self, run: Any, path: Path, held: dict[str, int]) -> None:
         self._run, self._path, self._held = run, path, held
@@ -43,7 +43,7 @@ class WandbLogger(Logger):
         self._run.config.update(dict(params), allow_val_change=True)
 
     def save(self) -> None:
-        store.write_card(self._path, {"run": self._run.id, "held": self._held})
+        store.write_metadata(self._path, {"run": self._run.id, "held": self._held})
         for row in self._waiting:
             self._run.log(row)
         self._waiting.clear()
@@ -56,20 +56,20 @@ class WandbLogger(Logger):
 def start(run: Run) -> tuple[WandbLogger, dict[str, int]]:
     """Offline, nothing can be resumed, and a folder that is synced replaces the run of its id: each
     is told everything from the start."""
-    path = run.folder / CARD
+    path = run.folder / METADATA
     try:
-        card = store.read_card(path) or {}
+        metadata = store.read_metadata(path) or {}
     except store.Damaged:
-        card = {}
+        metadata = {}
     opened = wandb.init(
         project=run.project,
         name=run.name,
-        id=card.get("run"),
+        id=metadata.get("run"),
         resume="allow",
         reinit="create_new",
         settings=wandb.Settings(console="off", silent=True),
     )
-    held = dict(card.get("held", {})) if opened.resumed else {}
+    held = dict(metadata.get("held", {})) if opened.resumed else {}
     opened.define_metric(STEP)
     opened.define_metric("*", step_metric=STEP)
     logger = WandbLogger(opened, path, dict(held))

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from genbench.api import Estimate
 from genbench.metrics.distances import require_rows
-from genbench.metrics.kept import KeepsFeatures
-from genbench.metrics.manifold import kept_radii
+from genbench.metrics.feature_metric import FeatureMetric
+from genbench.metrics.manifold import cached_radii
 from genbench.metrics.neighbours import nearest
 from genbench.metrics.resampling import share
 
@@ -21,10 +21,10 @@ def authentic(generated: Tensor, train: Tensor) -> Tensor:
     the nearest other one (Alaa et al. 2022).
     """
     distance, index = nearest(generated, train, 1, 1)
-    return kept_radii(train, 1)[index[:, 0]] < distance[:, 0]
+    return cached_radii(train, 1)[index[:, 0]] < distance[:, 0]
 
 
-class Authenticity(KeepsFeatures):
+class Authenticity(FeatureMetric):
     """Share of generated samples that are authentic, in [0, 1]: AuthPct as a share.
 
     Unseen real samples do not score 1: they are inauthentic where they and a training sample are

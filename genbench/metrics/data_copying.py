@@ -13,7 +13,7 @@ from genbench.api import Estimate
 from genbench.api.errors import UsageError
 from genbench.api.seeding import derive
 from genbench.metrics.distances import require_rows
-from genbench.metrics.kept import KeepsFeatures
+from genbench.metrics.feature_metric import FeatureMetric
 from genbench.metrics.neighbours import nearest
 
 COMPONENTS = 64
@@ -89,7 +89,7 @@ def _reduced(train: Tensor, *others: Tensor) -> list[Tensor]:
     return [x @ directions[:, -COMPONENTS:] for x in centred]
 
 
-class DataCopying(KeepsFeatures):
+class DataCopying(FeatureMetric):
     """C_T: a z-score below 0 where generated samples lie nearer to the training samples than unseen
     reference samples do, and above 0 where they lie farther.
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from genbench.api import Estimate
-from genbench.metrics.kept import KeepsFeatures
+from genbench.metrics.feature_metric import FeatureMetric
 from genbench.metrics.kernel import squared_mmd
 
 
@@ -27,7 +27,7 @@ def _nearness(x: Tensor, y: Tensor) -> Tensor:
     return -torch.cdist(x, y, compute_mode="use_mm_for_euclid_dist")
 
 
-class EnergyDistance(KeepsFeatures):
+class EnergyDistance(FeatureMetric):
     """Energy distance between reference and generated features, in their unit.
 
     Its bias is upwards, as 1/N: compare at equal counts. The interval is the jackknife's over the

@@ -11,7 +11,7 @@ from torch import Tensor
 from genbench.api import Estimate
 from genbench.api.seeding import generator
 from genbench.metrics.distances import paired, require_rows, row_slices
-from genbench.metrics.kept import KeepsFeatures
+from genbench.metrics.feature_metric import FeatureMetric
 from genbench.metrics.resampling import mean
 
 # The numbers of the authors' released code.
@@ -118,7 +118,7 @@ def _log_normal(squares: Tensor, log_variances: Tensor, dimension: int) -> Tenso
     return -(squares / log_variances.exp() + spread) / 2
 
 
-class FeatureLikelihoodDivergence(KeepsFeatures):
+class FeatureLikelihoodDivergence(FeatureMetric):
     """Feature likelihood divergence, which fidelity, diversity and novelty all lower.
 
     About 0 for unseen real samples, as many as half the training set; far above it where training

@@ -11,8 +11,8 @@ from torch import Tensor
 from genbench.api import Estimate
 from genbench.api.seeding import generator
 from genbench.metrics.distances import require_rows
+from genbench.metrics.feature_metric import FeatureMetric
 from genbench.metrics.frechet import frechet_distance, gaussian
-from genbench.metrics.kept import KeepsFeatures
 
 POINTS = 15
 SMALLEST = 5000
@@ -45,7 +45,7 @@ def frechet_distance_infinity(reference: Tensor, generated: Tensor, seed: int) -
     return float(intercept)
 
 
-class FrechetDistanceInfinity(KeepsFeatures):
+class FrechetDistanceInfinity(FeatureMetric):
     """Fréchet distance without the bias of a finite number of generated samples.
 
     It is the FID∞ only over the published Inception network. The reference's own bias stays. The

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from genbench.api import Estimate
-from genbench.metrics.kept import KeepsFeatures
+from genbench.metrics.feature_metric import FeatureMetric
 from genbench.metrics.kernel import squared_mmd
 from genbench.metrics.resampling import rescaled
 
@@ -31,7 +31,7 @@ def _gaussian(x: Tensor, y: Tensor) -> Tensor:
     return distances.square_().mul_(-1 / (2 * SIGMA**2)).exp_()
 
 
-class GaussianKernelDistance(KeepsFeatures):
+class GaussianKernelDistance(FeatureMetric):
     """1000 times the squared MMD of CMMD's Gaussian kernel, whose width of 10 is not fitted.
 
     It is the CMMD only over CLIP's ViT-L/14 at 336 pixels, with embeddings of norm 1, in whose unit

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from genbench.api import Estimate
 from genbench.metrics.distances import require_rows, row_slices
-from genbench.metrics.kept import KeepsFeatures
+from genbench.metrics.feature_metric import FeatureMetric
 from genbench.metrics.resampling import jackknife
 
 Kernel: TypeAlias = Callable[[Tensor, Tensor], Tensor]
@@ -84,7 +84,7 @@ def _polynomial(x: Tensor, y: Tensor) -> Tensor:
     return (x @ y.T / x.shape[1] + 1).pow(3)
 
 
-class KernelDistance(KeepsFeatures):
+class KernelDistance(FeatureMetric):
     """Unbiased squared MMD of KID's polynomial kernel; it needs no seed and no subsets.
 
     It is the KID only over the published Inception network. Needs 2 samples a side. The interval is

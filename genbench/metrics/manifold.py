@@ -10,7 +10,7 @@ from torch import Tensor
 
 from genbench.api import Estimate
 from genbench.metrics.distances import require_rows
-from genbench.metrics.kept import KeepsFeatures
+from genbench.metrics.feature_metric import FeatureMetric
 from genbench.metrics.neighbours import memberships, nearest
 from genbench.metrics.resampling import mean, rescaled, share
 from genbench.store import hash_tensor
@@ -28,7 +28,7 @@ def neighbour_radii(x: Tensor, neighbours: int) -> Tensor:
 _kept: OrderedDict[tuple[str, int], Tensor] = OrderedDict()
 
 
-def kept_radii(x: Tensor, neighbours: int) -> Tensor:
+def cached_radii(x: Tensor, neighbours: int) -> Tensor:
     """``neighbour_radii``, remembered for the last four sets: one reference or training set, with
     its quadratic number of distances, serves every entry, seed and snapshot."""
     key = hash_tensor(*torch.split(x, 1024)), neighbours  # in parts: each is copied
@@ -55,7 +55,7 @@ def manifold_scores(reference: Tensor, generated: Tensor, neighbours: int) -> di
     of the reference; those of recall and coverage over draws of the reference samples, given the
     balls of the generated set and the radii of the reference.
     """
-    reference_radii = kept_radii(reference, neighbours)
+    reference_radii = cached_radii(reference, neighbours)
     generated_radii = neighbour_radii(generated, neighbours)
     balls_around_generated = torch.zeros_like(generated_radii, dtype=torch.int64)
     # Small tensors kept from block to block would each pin, in the allocator, the room that a large
@@ -80,7 +80,7 @@ def manifold_scores(reference: Tensor, generated: Tensor, neighbours: int) -> di
     }
 
 
-class Manifold(KeepsFeatures):
+class Manifold(FeatureMetric):
     """Improved precision and recall, and density and coverage, from balls of k nearest neighbours.
 
     One ``neighbours`` serves all four: 5, as in prdc, the implementation of Naeem et al. 2020;

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from genbench.api import Estimate
 from genbench.metrics.distances import euclidean, paired, require_rows, row_slices
-from genbench.metrics.kept import KeepsFeatures
+from genbench.metrics.feature_metric import FeatureMetric
 from genbench.metrics.neighbours import nearest
 from genbench.metrics.resampling import share
 
@@ -42,7 +42,7 @@ def memorized(generated: Tensor, train: Tensor) -> Tensor:
     return closest < RATIO * second
 
 
-class Memorization(KeepsFeatures):
+class Memorization(FeatureMetric):
     """Share of generated samples that are copies of training samples, in [0, 1].
 
     The share among unseen real samples is its floor, not 0: about (1/3)^d where the features are

@@ -39,7 +39,7 @@ SPARE = 8
 
 
 @dataclass(frozen=True)
-class Sieve:
+class ApproximateDistances:
     """Rows about a centre, float32 or float64, and what their products can tell."""
 
     points: Tensor
@@ -48,7 +48,9 @@ class Sieve:
     """``(N,)``: |x|²; NaN, beside which nothing is certain, where it is above ``LARGEST``."""
 
     @classmethod
-    def of(cls, x: Tensor, centre: Tensor, dtype: torch.dtype = torch.float32) -> Sieve:
+    def of(
+        cls, x: Tensor, centre: Tensor, dtype: torch.dtype = torch.float32
+    ) -> ApproximateDistances:
         """``x``: ``(N, D)`` of any float type; ``centre``: ``(D,)`` float64."""
         points = torch.empty(x.shape, dtype=dtype, device=x.device)
         squares = points.new_empty(len(x))
@@ -61,10 +63,10 @@ class Sieve:
     def __len__(self) -> int:
         return len(self.points)
 
-    def __getitem__(self, rows: slice) -> Sieve:
-        return Sieve(self.points[rows], self.squares[rows])
+    def __getitem__(self, rows: slice) -> ApproximateDistances:
+        return ApproximateDistances(self.points[rows], self.squares[rows])
 
-    def squared_distances(self, other: Sieve) -> Tensor:
+    def squared_distances(self, other: ApproximateDistances) -> Tensor:
         """s: ``(N, M)``."""
         s = self.points.new_empty(len(self), len(other))
         # oneDNN compiles code for every shape it meets, and keeps it: multiples of one are few.
@@ -102,15 +104,15 @@ def nearest(x: Tensor, y: Tensor, first: int, last: int) -> tuple[Tensor, Tensor
     Returns their distances ``(N, last - first + 1)``, float64, rising, and their indices; equal
     distances are in any order. Where ``y`` is ``x``, each row is its own neighbour at distance 0.
     """
-    distances, index, crowded = _sieved(x, y, first, last, torch.float32)
-    if len(crowded) * len(y) > BLOCK_ENTRIES:  # tight clusters, as of a collapsed generator
-        distances[crowded], index[crowded], still = _sieved(
-            x[crowded], y, first, last, torch.float64
+    distances, index, unresolved = _sieved(x, y, first, last, torch.float32)
+    if len(unresolved) * len(y) > BLOCK_ENTRIES:  # tight clusters, as of a collapsed generator
+        distances[unresolved], index[unresolved], still = _sieved(
+            x[unresolved], y, first, last, torch.float64
         )
-        crowded = crowded[still]
-    for rows in row_slices(len(crowded), len(y)):
-        found = euclidean(x[crowded[rows]], y).topk(last, largest=False)
-        distances[crowded[rows]], index[crowded[rows]] = (t[:, first - 1 :] for t in found)
+        unresolved = unresolved[still]
+    for rows in row_slices(len(unresolved), len(y)):
+        found = euclidean(x[unresolved[rows]], y).topk(last, largest=False)
+        distances[unresolved[rows]], index[unresolved[rows]] = (t[:, first - 1 :] for t in found)
     return distances, index
 
 
@@ -120,8 +122,8 @@ def _sieved(
     """``nearest``, and the rows of ``x`` for which it is not: more are near than a sieve of
     ``dtype`` can put in order."""
     centre = y.mean(dim=0).double()
-    sieve_y = Sieve.of(y, centre, dtype)
-    sieve_x = sieve_y if x is y else Sieve.of(x, centre, dtype)
+    sieve_y = ApproximateDistances.of(y, centre, dtype)
+    sieve_x = sieve_y if x is y else ApproximateDistances.of(x, centre, dtype)
     s, index = _shortlist(sieve_x, sieve_y, min(last + SPARE, len(y)))
     s = s.double()
     relative, absolute = sieve_x.relative_error, sieve_x.absolute_error[:, None]
@@ -134,14 +136,16 @@ def _sieved(
     distances = torch.full_like(s, torch.inf).masked_fill_(before, -torch.inf)
     distances[i, k] = paired(x, y, i, index[i, k])
     distances, order = distances.topk(last, largest=False)
-    crowded = sieve_x.squares.isnan() | sieve_y.squares.isnan().any()
+    unresolved = sieve_x.squares.isnan() | sieve_y.squares.isnan().any()
     if s.shape[1] < len(y):
-        crowded |= ~beyond[:, -1]
+        unresolved |= ~beyond[:, -1]
     index = index.gather(1, order)
-    return distances[:, first - 1 :], index[:, first - 1 :], crowded.nonzero().flatten()
+    return distances[:, first - 1 :], index[:, first - 1 :], unresolved.nonzero().flatten()
 
 
-def _shortlist(x: Sieve, y: Sieve, count: int) -> tuple[Tensor, Tensor]:
+def _shortlist(
+    x: ApproximateDistances, y: ApproximateDistances, count: int
+) -> tuple[Tensor, Tensor]:
     """The ``count`` least s of each row, rising, and their columns: ``(N, count)`` each."""
     best = torch.full_like(x.points[:, :1], torch.inf).repeat(1, count)
     index = torch.zeros_like(best, dtype=torch.int64)
@@ -174,11 +178,11 @@ def memberships(
     ``(N,)`` and ``(M,)``, are float64, distances as ``euclidean`` gives them.
     """
     centre = x.mean(dim=0).double()
-    sieve = Sieve.of(y, centre)
+    sieve = ApproximateDistances.of(y, centre)
     lower, upper = sieve.thresholds(y_radii)
     for rows in row_slices(len(x), len(y)):
         block, radii = x[rows], x_radii[rows]
-        sieve_block = Sieve.of(block, centre)
+        sieve_block = ApproximateDistances.of(block, centre)
         lower_block, upper_block = (t[:, None] for t in sieve_block.thresholds(radii))
         s = sieve_block.squared_distances(sieve)
         around_x = _settled(block, y, radii[:, None], s < lower_block, s > upper_block)

@@ -12,7 +12,7 @@ from torch.nn.functional import normalize
 from genbench.api import Estimate
 from genbench.api.seeding import generator
 from genbench.metrics.distances import row_slices
-from genbench.metrics.kept import KeepsFeatures
+from genbench.metrics.feature_metric import FeatureMetric
 from genbench.metrics.resampling import over_groups
 
 
@@ -68,7 +68,7 @@ def random_directions(count: int, dimension: int, seed: int) -> Tensor:
     return normalize(torch.randn(count, dimension, generator=stream, dtype=torch.float64), dim=1)
 
 
-class SlicedWasserstein(KeepsFeatures):
+class SlicedWasserstein(FeatureMetric):
     """Sliced 2-Wasserstein distance between reference and generated features, in their unit.
 
     Its bias is upwards: compare at equal counts. The interval is the jackknife's over groups of the

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from genbench.api.errors import UnknownName, UsageError, one_line
-from genbench.registry.faults import PluginError, blaming
+from genbench.registry.faults import PluginError, wrap_plugin_errors
 from genbench.registry.options import check_options, require_plain, schema
 from genbench.registry.sources import first_line, hash_source, source_file, source_hash
 from genbench.store import fingerprint
@@ -25,7 +25,6 @@ __all__ = [
     "PluginError",
     "Registry",
     "add_plugin_file",
-    "blaming",
     "check_options",
     "claims",
     "datasets",
@@ -37,6 +36,7 @@ __all__ = [
     "schema",
     "source_hash",
     "suites",
+    "wrap_plugin_errors",
 ]
 
 
@@ -82,7 +82,7 @@ class Registry:
         """What the factory of that name makes. Raises as ``get`` does, whatever ``GenbenchError``
         the factory raises, and ``PluginError`` for anything else."""
         factory = self.get(name)
-        with blaming(f"{self.kind} {name!r} of {self.origin(name)} failed"):
+        with wrap_plugin_errors(f"{self.kind} {name!r} of {self.origin(name)} failed"):
             return factory(*arguments, **options)
 
     def point(self, name: str) -> EntryPoint:

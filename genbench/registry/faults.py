@@ -13,7 +13,7 @@ class PluginError(GenbenchError):
 
 
 @contextmanager
-def blaming(what: str) -> Iterator[None]:
+def wrap_plugin_errors(what: str) -> Iterator[None]:
     """Whatever a plugin's code raises within becomes a ``PluginError`` that begins with ``what``,
     an exit from the interpreter included; a ``GenbenchError`` is raised on purpose, and stays."""
     try:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from genbench.api.errors import UsageError, did_you_mean
-from genbench.registry.faults import PluginError, blaming
+from genbench.registry.faults import PluginError, wrap_plugin_errors
 from genbench.store import canonical
 
 
@@ -16,7 +16,7 @@ def schema(factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:
 
     Raises ``PluginError`` where they cannot be: a type that is imported for type checkers alone.
     """
-    with blaming(f"the signature of {_named(factory)} cannot be read"):
+    with wrap_plugin_errors(f"the signature of {_named(factory)} cannot be read"):
         parameters = inspect.signature(factory, eval_str=True).parameters.values()
     return {p.name: p for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
 
@@ -44,7 +44,7 @@ def check_options(
             resolved[name] = parameter.default
             continue
         annotation = Any if parameter.annotation is parameter.empty else parameter.annotation
-        with blaming(f"{what}, option {name!r}"):
+        with wrap_plugin_errors(f"{what}, option {name!r}"):
             adapter: pydantic.TypeAdapter[Any] = pydantic.TypeAdapter(annotation)
         try:
             # JSON mode: a TOML array may stand for a tuple, everything else is strict.

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from genbench.api.errors import DataError, GenbenchError, UnknownName, UsageError, one_line
-from genbench.registry import Registry, blaming
+from genbench.registry import Registry, wrap_plugin_errors
 
 
 def read_toml(group: Registry, name: str) -> tuple[str, dict[str, Any]]:
@@ -64,7 +64,7 @@ def _offered(group: Registry) -> tuple[dict[str, dict[str, Traversable]], list[G
     for package in group.names():
         origin = group.origin(package)
         try:
-            with blaming(f"{group.kind}s {package!r} of {origin} cannot be read"):
+            with wrap_plugin_errors(f"{group.kind}s {package!r} of {origin} cannot be read"):
                 found = list(files(group.get(package)).iterdir())
         except GenbenchError as error:
             faults.append(error)
@@ -82,5 +82,5 @@ def _only(group: Registry, name: str, claims: Mapping[str, Traversable]) -> str:
         said = f"{group.kind} {name!r} is claimed by {' and '.join(claims)}"
         raise UsageError(f"{said}; uninstall one of them")
     ((origin, file),) = claims.items()
-    with blaming(f"{group.kind} {name!r} of {origin} cannot be read"):
+    with wrap_plugin_errors(f"{group.kind} {name!r} of {origin} cannot be read"):
         return file.read_text(encoding="utf-8")

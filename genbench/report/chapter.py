@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from genbench.analysis.comparison import Table
 from genbench.analysis.diagnostics import trainings
-from genbench.analysis.entrants import floor_of
+from genbench.analysis.entrants import real_baseline
 from genbench.rendering.web import html_table
 from genbench.report import panels
 from genbench.report.curves import snapshot_curves
@@ -35,7 +35,7 @@ class Chapter:
     """By heading: Fréchet distance of the EMA and the raw weights along training."""
     samples: Sequence[Panel]
     neighbours: Sequence[Panel]
-    passages: Sequence[Panel]
+    trajectories: Sequence[Panel]
 
 
 def chapter(table: Table, heading: str) -> Chapter:
@@ -50,7 +50,7 @@ def chapter(table: Table, heading: str) -> Chapter:
     named = distance.heading if distance else "Fréchet distance"
     curves = {
         f"{named}, {words} weights": snapshot_curves(
-            trained, floor_of(rows), colours, weights, named
+            trained, real_baseline(rows), colours, weights, named
         )
         for weights, words in (("ema", "EMA"), ("raw", "raw"))
     }
@@ -72,7 +72,7 @@ def chapter(table: Table, heading: str) -> Chapter:
         curves={name: curve for name, curve in curves.items() if curve},
         samples=panels.samples(rows),
         neighbours=panels.neighbours(rows),
-        passages=panels.passages(trained),
+        trajectories=panels.trajectories(trained),
     )
 
 

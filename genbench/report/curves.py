@@ -13,7 +13,16 @@ from numpy.typing import NDArray
 
 from genbench.analysis.diagnostics import Training
 from genbench.analysis.entrants import is_collapsed
-from genbench.report.figures import CROWD, crossed, log_axis, look, named, ringed, svg, thousands
+from genbench.report.figures import (
+    CROWD,
+    log_axis,
+    look,
+    mark_collapsed,
+    mark_diverged,
+    named,
+    svg,
+    thousands,
+)
 from genbench.store.records import Record
 
 if TYPE_CHECKING:
@@ -39,7 +48,7 @@ class Curve:
     series: int
     name: str
     collapsed: bool
-    images: Array
+    examples: Array
     """``(n,)``."""
     values: Array
     """``(n,)``, possibly not finite."""
@@ -67,12 +76,12 @@ def snapshot_curves(
 
     def plot(axes: Axes) -> None:
         for label, record, points in lines:
-            images, distances = zip(*points, strict=True)
+            examples, distances = zip(*points, strict=True)
             colour, marker = look(colours[label])
             name = f"{label}, seed {record.seed}"
             width, places = (0.7, [len(points) - 1]) if crowded else (1.3, range(len(points)))
             line = axes.plot(
-                images,
+                examples,
                 distances,
                 color=colour,
                 linewidth=width,
@@ -82,14 +91,14 @@ def snapshot_curves(
             )
             named(line, name)
             if is_collapsed(record, real):
-                ringed(axes, points[-1], name)
+                mark_collapsed(axes, points[-1], name)
             if record.status == "diverged":
-                crossed(axes, points[-1], name)
+                mark_diverged(axes, points[-1], name)
         _scale(axes, every)
         axes.update_datalim([(0, min(every)), (0, max(every))], updatex=False)
         axes.autoscale_view()
         thousands(axes)
-        axes.set_xlabel("images seen")
+        axes.set_xlabel("examples seen")
         axes.set_ylabel(distance)
 
     return svg(plot, f"{distance} of the {weights} weights along training, a line for each seed")
@@ -101,8 +110,8 @@ def history_curves(curves: Sequence[Curve], quantity: str, label: str) -> Markup
     A cross marks the last value before the first that is not finite.
     """
     count = max(FEWEST, min(WINDOWS, WINDOWS * CROWD // max(1, len(curves))))
-    drawn = [(curve, windows(curve.images, curve.values, count)) for curve in curves]
-    drawn = [(curve, bins) for curve, bins in drawn if len(bins.images)]
+    drawn = [(curve, windows(curve.examples, curve.values, count)) for curve in curves]
+    drawn = [(curve, bins) for curve, bins in drawn if len(bins.examples)]
     if not drawn:
         return None
 
@@ -113,23 +122,23 @@ def history_curves(curves: Sequence[Curve], quantity: str, label: str) -> Markup
             colour, marker = look(curve.series)
             _band(axes, bins, colour)
             line = axes.plot(
-                bins.images,
+                bins.examples,
                 bins.median,
                 color=colour,
                 linewidth=width,
                 marker=marker,
                 markersize=5,
-                markevery=[len(bins.images) - 1],
+                markevery=[len(bins.examples) - 1],
             )
             named(line, curve.name)
-            end = float(bins.images[-1]), float(bins.median[-1])
+            end = float(bins.examples[-1]), float(bins.median[-1])
             if curve.collapsed:
-                ringed(axes, end, curve.name)
+                mark_collapsed(axes, end, curve.name)
             if not np.isfinite(curve.values).all():
-                crossed(axes, end, curve.name)
+                mark_diverged(axes, end, curve.name)
         _scale(axes, [value for _, bins in drawn for value in bins.median])
         thousands(axes)
-        axes.set_xlabel("images seen")
+        axes.set_xlabel("examples seen")
         axes.set_ylabel(quantity)
 
     return svg(plot, label)
@@ -139,7 +148,10 @@ def _band(axes: Axes, bins: Windows, colour: str) -> None:
     """As ``fill_between``, which takes five elements of the page for it, with one."""
     from matplotlib.patches import Polygon
 
-    there, back = zip(bins.images, bins.low, strict=True), zip(bins.images, bins.high, strict=True)
+    there, back = (
+        zip(bins.examples, bins.low, strict=True),
+        zip(bins.examples, bins.high, strict=True),
+    )
     around = np.array([*there, *reversed([*back])])
     axes.add_artist(Polygon(around, color=colour, alpha=0.14, linewidth=0))
     axes.update_datalim([around.min(axis=0), around.max(axis=0)])
@@ -149,13 +161,13 @@ def _band(axes: Axes, bins: Windows, colour: str) -> None:
 class Windows:
     """A curve in windows; each array is ``(windows,)``."""
 
-    images: Array
+    examples: Array
     median: Array
     low: Array
     high: Array
 
 
-def windows(images: Array, values: Array, most: int = WINDOWS) -> Windows:
+def windows(examples: Array, values: Array, most: int = WINDOWS) -> Windows:
     """At most ``most`` windows of equally many finite values, in the order of training."""
     finite = np.isfinite(values)
     count = min(most, int(finite.sum()))
@@ -170,7 +182,7 @@ def windows(images: Array, values: Array, most: int = WINDOWS) -> Windows:
         return np.concatenate([measure(part, axis=1) for part in parts if part.size])
 
     return Windows(
-        images=of_each(np.mean, images),
+        examples=of_each(np.mean, examples),
         median=of_each(np.median, values),
         low=of_each(np.min, values),
         high=of_each(np.max, values),
@@ -179,7 +191,7 @@ def windows(images: Array, values: Array, most: int = WINDOWS) -> Windows:
 
 def _distances(record: Record, weights: str) -> list[tuple[int, float]]:
     points = [
-        (snapshot["images"], snapshot["scores"].get("frechet_distance"))
+        (snapshot["examples"], snapshot["scores"].get("frechet_distance"))
         for snapshot in record.snapshots
         if snapshot["weights"] == weights
     ]

@@ -22,7 +22,7 @@ from genbench.report.figures import Key, key
 from genbench.store.records import Record
 
 QUANTITIES = {"loss": "loss", "gradient_norm": "gradient norm"}
-COLUMNS = ("images", "player", *QUANTITIES)
+COLUMNS = ("examples", "player", *QUANTITIES)
 
 
 @dataclass(frozen=True)
@@ -70,11 +70,11 @@ def _family(
             for player, rows in frame.groupby("player", sort=False):
                 label = f"{training.label} · {player}"
                 index = players.setdefault(label, len(players))
-                images = rows["images"].to_numpy(dtype=np.float64)
+                examples = rows["examples"].to_numpy(dtype=np.float64)
                 for quantity, drawn in curves.items():
                     values = rows[quantity].to_numpy(dtype=np.float64)
                     name, lost = f"{label}, seed {record.seed}", id(record) in collapsed
-                    drawn.append(Curve(index, name, lost, images, values))
+                    drawn.append(Curve(index, name, lost, examples, values))
     charts = [
         history_curves(curves[quantity], words, f"{words} of {model} along training")
         for quantity, words in QUANTITIES.items()
@@ -96,7 +96,7 @@ def read_history(record: Record) -> pd.DataFrame:
         absent = [name for name in COLUMNS if name not in frame.columns]
         if absent:
             raise DataError(f"{path.name} has no column {absent[0]!r}")
-        numbers = {name: pd.to_numeric(frame[name]) for name in ("images", *QUANTITIES)}
+        numbers = {name: pd.to_numeric(frame[name]) for name in ("examples", *QUANTITIES)}
     except ValueError as error:
         raise DataError(f"{path.name} cannot be read: {error}") from error
     return frame.assign(**numbers)

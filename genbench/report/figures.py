@@ -106,13 +106,13 @@ def named(lines: Iterable[Line2D], name: str) -> None:
         line.set_gid(_NAMED + quote(name, safe=""))
 
 
-def ringed(axes: Axes, at: tuple[float, float], name: str) -> None:
+def mark_collapsed(axes: Axes, at: tuple[float, float], name: str) -> None:
     """The mark of a run that collapsed, around that of its entry."""
     ring = axes.plot(*at, "o", color=INK, markersize=9, markerfacecolor="none", markeredgewidth=0.9)
     named(ring, f"{name}, collapsed")
 
 
-def crossed(axes: Axes, at: tuple[float, float], name: str, colour: str = INK) -> None:
+def mark_diverged(axes: Axes, at: tuple[float, float], name: str, colour: str = INK) -> None:
     """The mark of a run that diverged."""
     named(axes.plot(*at, "x", color=colour, markersize=7), f"{name}, diverged")
 
@@ -148,7 +148,7 @@ def log_axis(axes: Axes, which: str, prefixed: bool = False) -> None:
 
 
 def thousands(axes: Axes) -> None:
-    """An x axis of image counts, as 20k."""
+    """An x axis of example counts, as 20k."""
     axes.xaxis.set_major_formatter(
         FuncFormatter(lambda value, _: f"{value / 1000:g}k" if abs(value) >= 1000 else f"{value:g}")
     )

@@ -35,11 +35,11 @@ def read_neighbours(path: Path) -> Neighbours:
     artefact = store.read_artefact(path)
     if artefact is None:
         raise DataError(f"{path.name}: no such file")
-    data, card = artefact
+    data, metadata = artefact
     try:
         stored = load(data)
         tensors = stored["samples"], stored["neighbours"], stored["distances"]
-        said = card["modality"], card["levels"]
+        said = metadata["modality"], metadata["levels"]
     except (KeyError, SafetensorError) as error:
         raise DataError(f"{path.name} cannot be read: {error}") from error
     return Neighbours(*tensors, *said)

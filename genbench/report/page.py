@@ -87,13 +87,15 @@ def facts(records: Sequence[Record]) -> dict[str, str]:
     def listed(values: Sequence[object]) -> str:
         return ", ".join(dict.fromkeys(str(value) for value in values if value is not None))
 
-    budgets = [r.conditions["images"] for r in runs if r.conditions.get("images") is not None]
+    budgets = [r.conditions["examples"] for r in runs if r.conditions.get("examples") is not None]
     known = {
         "Command": listed([record.command for record in records]),
         "Data": listed([record.dataset for record in records]),
         "Entries": _few(dict.fromkeys(record.entry for record in runs)),
         "Seeds": listed(sorted({record.seed for record in runs if record.seed is not None})),
-        "Budget": listed([f"{images:,} images a training" for images in sorted(set(budgets))]),
+        "Budget": listed(
+            [f"{examples:,} examples a training" for examples in sorted(set(budgets))]
+        ),
         "Samples scored": listed([r.protocol["samples"] for r in runs if r.protocol]),
         "Device": listed([record.conditions.get("device") for record in runs]),
         "Versions": listed(

@@ -1,4 +1,4 @@
-"""What each entry made, as pictures: its samples, their nearest neighbours, its passages."""
+"""What each entry made, as pictures: its samples, their nearest neighbours, its trajectories."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from genbench.analysis.diagnostics import Training
 from genbench.analysis.entrants import Entrant
 from genbench.api.errors import DataError
 from genbench.report.neighbours import pairs_on_page, read_neighbours
-from genbench.report.passages import TITLES, read_frames, strip_on_page
 from genbench.report.samples import Preview, limits, picture, read_preview
+from genbench.report.trajectories import TITLES, read_frames, strip_on_page
 from genbench.store.records import Record
 
 
@@ -79,7 +79,7 @@ def neighbours(rows: Sequence[Entrant]) -> list[Panel]:
     return made
 
 
-def passages(trained: Sequence[Training]) -> list[Panel]:
+def trajectories(trained: Sequence[Training]) -> list[Panel]:
     """How data become noise, once, and what each training makes of noise, by its first seed that
     shows it."""
     made: dict[str, Panel] = {}

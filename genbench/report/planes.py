@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from genbench.analysis.columns import Column
-from genbench.analysis.entrants import Entrant, floor_of, is_collapsed
-from genbench.report.figures import INK, crossed, log_axis, look, named, ringed, svg
+from genbench.analysis.entrants import Entrant, is_collapsed, real_baseline
+from genbench.report.figures import INK, log_axis, look, mark_collapsed, mark_diverged, named, svg
 from genbench.store.records import Record
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def _quality_plane(
     clouds = _clouds(rows, cost, distance)
     if not clouds:
         return None
-    real = floor_of(rows)
+    real = real_baseline(rows)
     floor = None if real is None else distance.read(real)
     whole = [cloud for cloud in clouds if cloud.whole]
     front = [whole[i] for i in pareto_front([cloud.mean for cloud in whole])]
@@ -111,7 +111,7 @@ def precision_recall_plane(rows: Sequence[Entrant], columns: Mapping[str, Column
     clouds = _clouds(rows, recall, precision)
     if not clouds:
         return None
-    real = floor_of(rows)
+    real = real_baseline(rows)
     at = None if real is None else _point(real, recall, precision)
 
     def plot(axes: Axes) -> None:
@@ -136,7 +136,7 @@ def pareto_front(points: Sequence[Point]) -> list[int]:
 
 
 def _clouds(rows: Sequence[Entrant], x: Column, y: Column) -> list[_Cloud]:
-    real = floor_of(rows)
+    real = real_baseline(rows)
     clouds = []
     for index, row in enumerate(row for row in rows if not row.real):
         cloud = _Cloud(index, row)
@@ -168,9 +168,9 @@ def _draw(axes: Axes, clouds: Sequence[_Cloud]) -> None:
             marks += axes.plot(*cloud.mean, marker, color=colour, markersize=8, markeredgewidth=0)
         named(marks, cloud.row.label)
         for at in cloud.collapsed:
-            ringed(axes, at, cloud.row.label)
+            mark_collapsed(axes, at, cloud.row.label)
         for at in cloud.diverged:
-            crossed(axes, at, cloud.row.label, colour)
+            mark_diverged(axes, at, cloud.row.label, colour)
 
 
 def _draw_front(axes: Axes, front: Sequence[Point]) -> None:

@@ -1,6 +1,6 @@
-"""Weights → samples; and, of the models that offer them, likelihoods and passages to be shown.
+"""Weights → samples; and, of the models that offer them, likelihoods and trajectories to be shown.
 
-``blocks`` draws, ``likelihood`` and ``passage`` ask a model for what it may offer beyond that.
+``blocks`` draws, ``likelihood`` and ``trajectory`` ask a model for what it may offer beyond that.
 """
 
 from __future__ import annotations

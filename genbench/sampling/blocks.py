@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from genbench.api import Condition, Event, GenerativeModel, Report, SampleSpec
+from genbench.api import Condition, GenerativeModel, ProgressCallback, ProgressEvent, SampleSpec
 from genbench.api.errors import NonFiniteSamples
 from genbench.api.seeding import seed_all
 from genbench.devices.ranks import gather
@@ -60,7 +60,7 @@ def draw(
     count: int,
     seed: int,
     options: Mapping[str, Any],
-    report: Report,
+    report: ProgressCallback,
     given: Given = lambda block: {},
 ) -> Drawn:
     """``count`` samples of ``model`` (never a wrapped one), on all devices of ``fabric``, each of
@@ -79,7 +79,7 @@ def draw(
             block = turn * fabric.world_size + fabric.global_rank
             mine.append(_block(fabric, model, spec, seed, block, options, given(block)))
             done = min((turn + 1) * fabric.world_size * BLOCK, count)
-            report(Event("sample", done, count))
+            report(ProgressEvent("sample", done, count))
     everyone = gather(fabric, torch.stack(mine))
     # (rounds, world, BLOCK, *shape): in block order.
     x = everyone.transpose(0, 1).reshape(-1, *spec.shape)[:count]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from genbench.api import Event, GenerativeModel, Report, Samples
+from genbench.api import GenerativeModel, ProgressCallback, ProgressEvent, Samples
 from genbench.api.seeding import seed_all
 from genbench.devices.ranks import gather
 from genbench.sampling.blocks import BLOCK
@@ -37,7 +37,7 @@ def bits_per_dim(
     *,
     count: int,
     seed: int,
-    report: Report,
+    report: ProgressCallback,
 ) -> Tensor:
     """Of the first ``count`` of ``samples``: ``(count,)`` float64 on the CPU, on every device of
     ``fabric``, which share the blocks. In float32, whatever the precision of the training.
@@ -60,6 +60,8 @@ def bits_per_dim(
         if tuple(bits.shape) != (len(rows),):
             raise ValueError(f"bits_per_dim() returned {tuple(bits.shape)}, not {(len(rows),)}")
         mine.append(torch.nn.functional.pad(bits, (0, BLOCK - len(rows))))
-        report(Event("likelihood", min((turn + 1) * fabric.world_size * BLOCK, count), count))
+        report(
+            ProgressEvent("likelihood", min((turn + 1) * fabric.world_size * BLOCK, count), count)
+        )
     everyone = gather(fabric, torch.stack(mine)).transpose(0, 1).reshape(-1, BLOCK)[:blocks]
     return everyone.flatten()[:count].cpu()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NotRequired
 from typing_extensions import TypedDict  # typing's has no docstrings for pydantic before 3.12
 
 from genbench.api.errors import DataError
-from genbench.store import Damaged, fingerprint, read_card, write_card, write_text
+from genbench.store import Damaged, fingerprint, read_metadata, write_metadata, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,8 +80,8 @@ class Record:
     ``levels``, ``resize``, ``metrics`` (name → version). Equal protocols may share a column."""
     conditions: Mapping[str, Any] = field(default_factory=dict)
     """The run conditions: ``options``, ``sample`` (sampling options), ``weights`` (``ema`` or
-    ``raw``), ``snapshot`` (images seen by the scored weights), ``images`` (the budget), ``batch``,
-    ``ema_halflife``, ``precision``, ``device``, ``threads``, ``torch``, ``genbench``,
+    ``raw``), ``snapshot`` (examples seen by the scored weights), ``examples`` (the budget),
+    ``batch``, ``ema_halflife``, ``precision``, ``device``, ``threads``, ``torch``, ``genbench``,
     ``platform``."""
     cost: Mapping[str, float | None] = field(default_factory=dict)
     """``parameters`` (of all players), ``sampling_parameters`` (of those called in sampling),
@@ -90,14 +90,14 @@ class Record:
     stability: Mapping[str, Any] = field(default_factory=dict)
     """What ``genbench.training.stability`` returns: ``first_nonfinite_step``; by player
     ``loss_spikes``, ``gradient_tail``; by weights (``ema``, ``raw``) ``last_over_best``,
-    ``longest_fall``, ``mean_distance``, ``images_to_threshold``."""
+    ``max_drawdown``, ``mean_along_training``, ``examples_to_threshold``."""
     snapshots: Sequence[Mapping[str, Any]] = ()
-    """Scores along training: ``{"images", "weights", "scores": {name: value}}``."""
+    """Scores along training: ``{"examples", "weights", "scores": {name: value}}``."""
     identities: Mapping[str, str] = field(default_factory=dict)
     """``training``, ``sampling``, ``scoring``."""
     files: Mapping[str, str] = field(default_factory=dict)
     """Relative to the output folder: ``history`` (CSV), ``samples``, ``neighbours`` (samples and
-    their nearest training samples), ``forward`` and ``reverse`` (passages; safetensors)."""
+    their nearest training samples), ``forward`` and ``reverse`` (trajectories; safetensors)."""
     schema: int = SCHEMA
 
     @property
@@ -186,7 +186,7 @@ def _parse(where: str, line: str) -> Record:
 def seal(folder: Path, suite: str, names: Iterable[str] = ()) -> None:
     """Mark ``folder`` as that suite's, and keep there the checksums of the files ``names``."""
     files = {name: _sha256(folder / name) for name in names}
-    write_card(folder / MARKER, {"suite": suite, "files": files})
+    write_metadata(folder / MARKER, {"suite": suite, "files": files})
 
 
 def sealed(folder: Path) -> dict[str, bool]:
@@ -194,7 +194,7 @@ def sealed(folder: Path) -> dict[str, bool]:
 
     Raises ``Damaged`` where the marker itself is.
     """
-    marker = read_card(folder / MARKER) or {}
+    marker = read_metadata(folder / MARKER) or {}
     files = marker.get("files", {})
     return {name: _sha256(folder / name) == sha256 for name, sha256 in files.items()}
 

@@ -17,7 +17,7 @@ from genbench.suite.entries import (
 )
 from genbench.suite.file import Precision, Score, SuiteFile, Train, parse, precision, with_precision
 from genbench.suite.finding import load, names, parse_value
-from genbench.suite.grid import Grid, Point, crossed, parse_over
+from genbench.suite.grid import Grid, Point, expand_grid, parse_over
 
 __all__ = [
     "Entry",
@@ -28,7 +28,7 @@ __all__ = [
     "SuiteFile",
     "Train",
     "Training",
-    "crossed",
+    "expand_grid",
     "likelihood_identity",
     "load",
     "names",

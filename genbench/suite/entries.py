@@ -22,7 +22,7 @@ class Training:
     model: str
     options: Mapping[str, Any]
     dataset: str
-    images: int
+    examples: int
     batch: int
     ema_halflife: float
     augment: str
@@ -35,7 +35,7 @@ class Training:
 
     @property
     def steps(self) -> int:
-        return math.ceil(self.images / self.batch)
+        return math.ceil(self.examples / self.batch)
 
     @property
     def label(self) -> str:
@@ -81,7 +81,7 @@ def _entry(suite: SuiteFile, name: str, section: EntrySection, seed: int) -> Ent
     except PluginError as error:
         fault = str(error)
         trains, options, preset = section.model, section.options, {}
-    defaults = suite.train.model_dump() | {"images": suite.images}
+    defaults = suite.train.model_dump() | {"examples": suite.examples}
     chosen = {k: v for k, v in section.train.model_dump().items() if v is not None}
     training = Training(
         model=trains,
@@ -125,11 +125,11 @@ def trained(model: str) -> tuple[str, Any, dict[str, Any]]:
 
 
 def training_identity(
-    training: Training, *, dataset: str, code: str, host: Mapping[str, Any]
+    training: Training, *, dataset: str, code: str, hardware: Mapping[str, Any]
 ) -> str:
     """What names a training: its fields, the data set's id, the hash of the plugin's code, and the
-    host's share (torch version, device kind, world size, strategy, loop version)."""
-    fields = _fields(training) | {"data": dataset, "code": code, "host": dict(host)}
+    hardware's share (torch version, device kind, world size, strategy, loop version)."""
+    fields = _fields(training) | {"data": dataset, "code": code, "hardware": dict(hardware)}
     return fingerprint(fields)
 
 
@@ -137,9 +137,9 @@ def sampling_identity(
     *,
     training: str,
     code: str,
-    host: Mapping[str, Any],
+    hardware: Mapping[str, Any],
     precision: str,
-    images: int,
+    examples: int,
     weights: str,
     snapshot: str,
     options: Mapping[str, Any],
@@ -147,15 +147,15 @@ def sampling_identity(
     count: int,
     version: int,
 ) -> str:
-    """What names a set of generated samples: the weights, the code, the host and the precision that
-    sample them, the sampling options, seed and count."""
+    """What names a set of generated samples: the weights, the code, the hardware and the precision
+    that sample them, the sampling options, seed and count."""
     return fingerprint(
         {
             "training": training,
             "code": code,
-            "host": dict(host),
+            "hardware": dict(hardware),
             "precision": precision,
-            "images": images,
+            "examples": examples,
             "weights": weights,
             "snapshot": snapshot,
             "options": dict(options),
@@ -170,7 +170,7 @@ def likelihood_identity(
     *,
     training: str,
     code: str,
-    host: Mapping[str, Any],
+    hardware: Mapping[str, Any],
     snapshot: str,
     reference: str,
     samples: int,
@@ -182,7 +182,7 @@ def likelihood_identity(
         {
             "training": training,
             "code": code,
-            "host": dict(host),
+            "hardware": dict(hardware),
             "snapshot": snapshot,
             "reference": reference,
             "samples": samples,

@@ -49,7 +49,7 @@ class Snapshots(_Section):
     samples: Annotated[int, Field(ge=2)] = 448
     metrics: tuple[str, ...] = ("frechet_distance", "coverage")
     threshold: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    """A Fréchet distance: how many images it takes to come so near is told of every run."""
+    """A Fréchet distance: how many examples it takes to come so near is told of every run."""
 
 
 class Likelihood(_Section):
@@ -76,7 +76,7 @@ class Train(_Section):
 
     batch: PositiveInt = 64
     ema_halflife: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 22_000
-    """In images."""
+    """In examples."""
     augment: Literal["none", "flip"] = "none"
     dequantize: bool = False
     """Spread each whole level over its cell, as a likelihood of levels wants it."""
@@ -88,7 +88,7 @@ class Train(_Section):
 class TrainOverride(_Section):
     """What one entry changes of ``[train]``, and of the budget."""
 
-    images: PositiveInt | None = None
+    examples: PositiveInt | None = None
     batch: PositiveInt | None = None
     ema_halflife: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     augment: Literal["none", "flip"] | None = None
@@ -115,8 +115,8 @@ class SuiteFile(_Section):
     title: str
     dataset: str
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], AfterValidator(_different)]
-    images: PositiveInt
-    """The budget of every training, in images seen; rounded up to whole batches. An entry that is
+    examples: PositiveInt
+    """The budget of every training, in examples seen; rounded up to whole batches. An entry that is
     to be trained as it was published may have its own."""
     samples: Annotated[int, Field(ge=2)]
     """Of every entry, the real row included."""

@@ -40,7 +40,7 @@ def names() -> dict[str, str]:
 def _override(content: dict[str, Any], override: str) -> None:
     key, separator, text = override.partition("=")
     if not separator or not key:
-        raise UsageError(f"--set {override}: write KEY=VALUE, as in --set images=20000")
+        raise UsageError(f"--set {override}: write KEY=VALUE, as in --set examples=20000")
     *path, last = key.split(".")
     section: Any = content
     for part in path:

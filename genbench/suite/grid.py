@@ -25,7 +25,7 @@ class Point:
     """One entry at one point of a grid."""
 
     entry: str
-    """As the suite that was crossed names it."""
+    """As the suite that was expand_grid names it."""
     settings: Mapping[str, Any]
 
     @property
@@ -67,10 +67,10 @@ def parse_over(over: Sequence[str]) -> dict[str, list[Any]]:
     return settings
 
 
-def crossed(suite: SuiteFile, settings: Mapping[str, Sequence[Any]]) -> Grid:
+def expand_grid(suite: SuiteFile, settings: Mapping[str, Sequence[Any]]) -> Grid:
     """Every entry of ``suite`` at every combination of ``settings`` (at least one key).
 
-    A key is one that an entry may override of ``[train]``, or the budget ``images``, or else an
+    A key is one that an entry may override of ``[train]``, or the budget ``examples``, or else an
     option of the entry's model. An entry whose model has no such option is left out; one whose
     model's plugin is at fault is not, since its runs fail, which is a result. Options are checked
     against the models by ``trainings``. Raises ``UsageError`` for a key that no entry has.

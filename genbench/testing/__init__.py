@@ -1,6 +1,6 @@
 """Conformance checks: what a plugin promises, tried on a model, data set, extractor or metric.
 
-``check_model(my_model)`` raises ``Broken`` for the first promise that is not kept. Under pytest
+``check_model(my_model)`` raises ``CheckFailed`` for the first promise that fails. Under pytest
 each is a test of its own::
 
     from genbench.testing import model_checks, parametrize_with_checks
@@ -17,15 +17,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ParamSpec
 
-from genbench.testing.checks import BROKEN, Broken, Check, Result, parametrize_with_checks
+from genbench.testing.checks import FAILED, Check, CheckFailed, Result, parametrize_with_checks
 from genbench.testing.datasets import dataset_checks
 from genbench.testing.extractors import extractor_checks
 from genbench.testing.metrics import metric_checks
 from genbench.testing.models import model_checks
 
 __all__ = [
-    "Broken",
     "Check",
+    "CheckFailed",
     "Result",
     "check_dataset",
     "check_extractor",
@@ -42,11 +42,11 @@ P = ParamSpec("P")
 
 
 def _raising(checks_of: Callable[P, list[Check]]) -> Callable[P, None]:
-    """Takes what ``checks_of`` takes. Raises ``Broken`` for the first promise that is not kept."""
+    """Takes what ``checks_of`` takes. Raises ``CheckFailed`` for the first promise that fails."""
 
     def check_all(*args: P.args, **kwargs: P.kwargs) -> None:
         for check in checks_of(*args, **kwargs):
-            if check.result.status == BROKEN:
+            if check.result.status == FAILED:
                 check()
 
     return check_all

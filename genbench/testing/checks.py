@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 DATA = ("digits", "points-ring")
 """What models and extractors are tried on, unless told otherwise: pictures and points."""
 
-KEPT, BROKEN, SKIPPED = "kept", "broken", "skipped"
+PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
 
 
-class Broken(GenbenchError):
+class CheckFailed(GenbenchError):
     """A promise that a plugin does not keep: the promise, then what was seen."""
 
 
@@ -51,15 +51,15 @@ class Check:
     @cached_property
     def result(self) -> Result:
         for need in self.needs:
-            if need.result.status != KEPT:
+            if need.result.status != PASSED:
                 return Result(SKIPPED, need.cause)
         try:
             reason = self.attempt()
         except (SkipTest, UsageError) as refusal:
             return Result(SKIPPED, " ".join(str(refusal).split()))
         except Exception as error:
-            return Result(BROKEN, one_line(error), error)
-        return Result(KEPT) if reason is None else Result(BROKEN, reason)
+            return Result(FAILED, one_line(error), error)
+        return Result(PASSED) if reason is None else Result(FAILED, reason)
 
     @property
     def cause(self) -> str:
@@ -69,9 +69,9 @@ class Check:
         return f"tried only where this is kept: {self.promise}"
 
     def __call__(self) -> None:
-        """Raises ``Broken``; ``unittest.SkipTest``, which pytest understands, with the reason."""
-        if self.result.status == BROKEN:
-            raise Broken(f"{self.promise}: {self.result.reason}") from self.result.error
+        """Raises ``CheckFailed``; ``unittest.SkipTest``, as pytest understands, with the reason."""
+        if self.result.status == FAILED:
+            raise CheckFailed(f"{self.promise}: {self.result.reason}") from self.result.error
         if self.result.status == SKIPPED:
             raise SkipTest(self.result.reason)
 

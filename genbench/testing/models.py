@@ -191,7 +191,7 @@ def _outside(trial: Trial) -> str | None:
 def _turns(trial: Trial) -> str | None:
     """Against a training of other weights on the same data, turned inside out."""
     usual, other = trial.run, trial.train(seed=SEED + 1, data=_inverted(trial.data))
-    for step in range(other.outcome.images // BATCH):
+    for step in range(other.outcome.examples // BATCH):
         one, two = (" and ".join(run.movers(step)) or "nobody" for run in (usual, other))
         if one != two:
             return f"at step {step} it is {one} on some data and {two} on other"

@@ -11,12 +11,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from unittest import SkipTest
 
-from genbench.api import Report, TensorSamples
+from genbench.api import ProgressCallback, TensorSamples
 from genbench.api.errors import GenbenchError
-from genbench.devices.hardware import Host
+from genbench.devices.hardware import Hardware
 from genbench.devices.launch import on_ranks
 from genbench.devices.ranks import Ranks
-from genbench.testing.checks import KEPT, Check
+from genbench.testing.checks import PASSED, Check
 from genbench.testing.source import Source, source_of
 from genbench.testing.trial import PLAN, Trial, brisk
 from genbench.training import loop
@@ -51,7 +51,7 @@ class Together:
         ready = [
             trial
             for trial, needs in self._needs.items()
-            if all(need.result.status == KEPT for need in needs)
+            if all(need.result.status == PASSED for need in needs)
         ]
         cases = [_case(trial) for trial in ready]
         fault = _train_on_two(cases)
@@ -69,15 +69,15 @@ def _case(trial: Trial) -> Case:
 
 def _train_on_two(cases: Sequence[Case]) -> str | None:
     with TemporaryDirectory() as folder:
-        host = Host(Path(folder), "cpu", devices=2)
+        hardware = Hardware(Path(folder), "cpu", devices=2)
         try:
-            on_ranks(host, "32-true", _train, cases, Path(folder))
+            on_ranks(hardware, "32-true", _train, cases, Path(folder))
         except GenbenchError as error:
             return str(error)
     return None
 
 
-def _train(ranks: Ranks, cases: Sequence[Case], folder: Path, report: Report) -> None:
+def _train(ranks: Ranks, cases: Sequence[Case], folder: Path, report: ProgressCallback) -> None:
     """On each rank: train every case. The loop raises where the ranks' weights part."""
     for number, case in enumerate(cases):
         build = partial(case.source.load(), case.data.spec, **case.options)

@@ -20,16 +20,16 @@ from genbench import sampling
 from genbench.api import (
     Batch,
     Condition,
-    Event,
     GenerativeModel,
+    PlayerStep,
     Progress,
+    ProgressEvent,
     Samples,
     TensorSamples,
-    Turn,
 )
 from genbench.api.errors import GenbenchError
 from genbench.api.seeding import seed_all
-from genbench.devices.hardware import Host
+from genbench.devices.hardware import Hardware
 from genbench.devices.ranks import Ranks
 from genbench.suite import Precision
 from genbench.training import checkpoint, loop
@@ -185,7 +185,7 @@ def brisk(**constants: Any) -> AbstractContextManager[Any]:
 @cache
 def _fabric(precision: Precision) -> Fabric:
     """Made once: it asks every installed package whether it has something to add."""
-    return Ranks(Host(Path(), "cpu").fabric(precision)).fabric
+    return Ranks(Hardware(Path(), "cpu").fabric(precision)).fabric
 
 
 class _Interruption(GenbenchError):
@@ -214,7 +214,7 @@ class _Watch:
         self._built.append(model)
         losses = model.losses
 
-        def watched(batch: Batch, progress: Progress) -> Iterator[Turn]:
+        def watched(batch: Batch, progress: Progress) -> Iterator[PlayerStep]:
             if progress.step == self.stop:
                 raise _Interruption
             seed = torch.initial_seed()
@@ -232,5 +232,5 @@ def differing(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> str | N
     return next((name for name in one if not torch.equal(one[name], other[name])), None)
 
 
-def quiet(event: Event) -> None:
+def quiet(event: ProgressEvent) -> None:
     """Reports nothing."""

@@ -17,7 +17,7 @@ RESIDENT_BYTES = 2 << 30
 """Samples up to this size live whole on the training device."""
 
 
-class Order:
+class EpochSampler:
     """The order of the samples: every epoch its own permutation, a function of (seed, epoch) alone,
     so that a resumed training continues it exactly."""
 
@@ -39,7 +39,7 @@ class Order:
 
 
 def loader(
-    samples: Samples, order: Order, *, rank: int, world: int, device: torch.device
+    samples: Samples, order: EpochSampler, *, rank: int, world: int, device: torch.device
 ) -> Callable[[int], Batch]:
     """``step`` → this rank's share of the step's batch in the model's view, on ``device``.
 
@@ -72,7 +72,7 @@ def loader(
     return streamed
 
 
-def flip(batch: Batch) -> Batch:
+def random_horizontal_flip(batch: Batch) -> Batch:
     """Each sample mirrored along its last axis with probability ½ (torch's global generator)."""
     mirrored = torch.rand(len(batch), device=batch.data.device) < 0.5
     mask = mirrored.view(-1, *[1] * (batch.data.dim() - 1))

@@ -52,19 +52,19 @@ def clear_state(folder: Path) -> None:
     """Remove the state of a training that has finished: its snapshots and history stand."""
     for slot in (0, 1):
         path = _slot(folder, slot)
-        store.remove(store.card_path(path), path)
+        store.remove(store.metadata_path(path), path)
 
 
-def save_snapshot(folder: Path, images: int, weights: str, tensors: Mapping[str, Tensor]) -> None:
+def save_snapshot(folder: Path, examples: int, weights: str, tensors: Mapping[str, Tensor]) -> None:
     """Store one set of ``WEIGHTS`` as safetensors."""
     data = store.pack_tensors(tensors)
-    store.write_artefact(snapshot_path(folder, images, weights), data, {"images": images})
+    store.write_artefact(snapshot_path(folder, examples, weights), data, {"examples": examples})
 
 
-def load_snapshot(folder: Path, images: int, weights: str) -> dict[str, Tensor]:
+def load_snapshot(folder: Path, examples: int, weights: str) -> dict[str, Tensor]:
     """The inverse of ``save_snapshot``. Raises ``store.Damaged`` when it is not there whole,
     ``GenbenchError`` when it is something else."""
-    path = snapshot_path(folder, images, weights)
+    path = snapshot_path(folder, examples, weights)
     data, _ = store.require_artefact(path)
     try:
         return store.unpack_tensors(data)
@@ -72,26 +72,26 @@ def load_snapshot(folder: Path, images: int, weights: str) -> dict[str, Tensor]:
         raise GenbenchError(f"{path} holds no tensors: remove it") from error
 
 
-def snapshot_hash(folder: Path, images: int, weights: str) -> str:
-    """The SHA-256 of a snapshot that can be loaded, as its card has it."""
-    card = store.read_card(store.card_path(snapshot_path(folder, images, weights)))
-    assert card is not None
-    return str(card["sha256"])
+def snapshot_hash(folder: Path, examples: int, weights: str) -> str:
+    """The SHA-256 of a snapshot that can be loaded, as its metadata has it."""
+    metadata = store.read_metadata(store.metadata_path(snapshot_path(folder, examples, weights)))
+    assert metadata is not None
+    return str(metadata["sha256"])
 
 
-def snapshot_path(folder: Path, images: int, weights: str) -> Path:
-    return folder / SNAPSHOTS / f"{images:012d}-{weights}.safetensors"
+def snapshot_path(folder: Path, examples: int, weights: str) -> Path:
+    return folder / SNAPSHOTS / f"{examples:012d}-{weights}.safetensors"
 
 
 def parts(folder: Path, snapshots: Sequence[int]) -> Iterator[Path]:
     """The artefacts that a training with these snapshots has left at its end."""
-    for images in snapshots:
+    for examples in snapshots:
         for weights in WEIGHTS:
-            yield snapshot_path(folder, images, weights)
+            yield snapshot_path(folder, examples, weights)
     yield folder / HISTORY
 
 
-def reopen(folder: Path) -> None:
+def invalidate(folder: Path) -> None:
     """A part of it is lost: the training is to start anew, which leaves the same bits again."""
     clear_state(folder)
     store.remove(folder / OUTCOME)

@@ -13,7 +13,7 @@ from genbench.api import GenerativeModel
 def decay(halflife: float, batch: int, step: int) -> float:
     """The weight that the average keeps at ``step`` (counted from 0).
 
-    A half-life in images makes the average the same for every batch size (Karras et al. 2020). It
+    A half-life in examples makes the average the same for every batch size (Karras et al. 2020). It
     is corrected for its start as Adam's averages are (Kingma & Ba 2015, section 3), here as a
     recursion: after every step the weights stand to each other as the half-life says, and the
     random initial ones have none.
@@ -22,7 +22,7 @@ def decay(halflife: float, batch: int, step: int) -> float:
     return kept * (1 - kept**step) / (1 - kept ** (step + 1))
 
 
-class Average:
+class ExponentialMovingAverage:
     """``average`` follows ``model``: its parameters by the moving average, its buffers by copies.
 
     The two are walked once: on small networks the walk costs as much as the arithmetic.

@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-COLUMNS = ("step", "images", "player", "loss", "gradient_norm", "learning_rate")
+COLUMNS = ("step", "examples", "player", "loss", "gradient_norm", "learning_rate")
 """Of every row; diagnostics come after them."""
 
 
 class History:
-    """One row a turn: ``COLUMNS`` and the turn's diagnostics. ``step`` and ``images`` are those
+    """One row a turn: ``COLUMNS`` and the turn's diagnostics. ``step`` and ``examples`` are those
     before the step."""
 
     def __init__(self, rows: list[dict[str, Any]] | None = None) -> None:
@@ -35,7 +35,7 @@ class History:
         self.rows.append(
             {
                 "step": progress.step,
-                "images": progress.images,
+                "examples": progress.examples,
                 "player": player,
                 "loss": loss,
                 "gradient_norm": gradient_norm,

@@ -15,13 +15,20 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from genbench import store
-from genbench.api import Event, GenerativeModel, Progress, Report, Samples, Turn
+from genbench.api import (
+    GenerativeModel,
+    PlayerStep,
+    Progress,
+    ProgressCallback,
+    ProgressEvent,
+    Samples,
+)
 from genbench.api.errors import GenbenchError, one_line
 from genbench.api.seeding import seed_all
 from genbench.devices.ranks import gather
 from genbench.loggers import SILENT, Log
 from genbench.training import checkpoint, ema
-from genbench.training.batches import Order, dequantize, flip, loader
+from genbench.training.batches import EpochSampler, dequantize, loader, random_horizontal_flip
 from genbench.training.history import History
 
 if TYPE_CHECKING:
@@ -44,9 +51,9 @@ class Plan:
 
     steps: int
     batch: int
-    """Images a step, over all devices."""
+    """Examples a step, over all devices."""
     ema_halflife: float
-    """In images."""
+    """In examples."""
     augment: str
     """``none`` or ``flip``."""
     snapshots: int
@@ -65,11 +72,11 @@ class Outcome:
     """What a training came to. ``status`` is ``done`` or ``diverged``."""
 
     status: str
-    images: int
+    examples: int
     """Seen before the end, over all devices."""
     first_nonfinite_step: int | None
     snapshots: tuple[int, ...]
-    """The image counts at which weights were kept."""
+    """The example counts at which weights were kept."""
     seconds: float
     """Wall-clock in the loop, snapshots and checkpoints included, over all resumes."""
     flops: float
@@ -84,7 +91,7 @@ def train(
     samples: Samples,
     plan: Plan,
     folder: Path,
-    report: Report,
+    report: ProgressCallback,
     log: Log = SILENT,
 ) -> Outcome:
     """Train what ``build`` makes, or go on with the training that ``folder`` holds.
@@ -100,11 +107,11 @@ def train(
 def outcome(folder: Path) -> Outcome | None:
     """How the training in ``folder`` ended; ``None`` while it has not."""
     path = folder / checkpoint.OUTCOME
-    card = store.read_card(path)
-    if card is None:
+    metadata = store.read_metadata(path)
+    if metadata is None:
         return None
     try:
-        return Outcome(**{**card, "snapshots": tuple(card["snapshots"])})
+        return Outcome(**{**metadata, "snapshots": tuple(metadata["snapshots"])})
     except (KeyError, TypeError) as error:
         raise GenbenchError(f"{path} does not say how a training ended: remove it") from error
 
@@ -119,7 +126,7 @@ class _Training:
         samples: Samples,
         plan: Plan,
         folder: Path,
-        report: Report,
+        report: ProgressCallback,
         log: Log,
     ) -> None:
         self.fabric, self.plan, self.folder = fabric, plan, folder
@@ -132,7 +139,7 @@ class _Training:
             name: sum(p.numel() for p in player.parameters())
             for name, player in self.model.players.items()
         }
-        order = Order(len(samples), plan.batch, plan.seed)
+        order = EpochSampler(len(samples), plan.batch, plan.seed)
         self.load = loader(
             samples,
             order,
@@ -182,7 +189,7 @@ class _Training:
                 optimizer.load_state_dict(state["optimizers"][name])
             wrapped, self.optimizers[name] = self.fabric.setup(player, optimizer)
             self.model.players[name] = wrapped
-        self.ema = ema.Average(self.average, self.model)
+        self.ema = ema.ExponentialMovingAverage(self.average, self.model)
         if state is not None:
             self.history = History(state["history"])
             self.step, self.seconds = state["step"], state["seconds"]
@@ -217,7 +224,7 @@ class _Training:
         seed_all(plan.seed, "train", self.step, self.fabric.global_rank)
         batch = self.load(self.step)
         if plan.augment == "flip":
-            batch = flip(batch)
+            batch = random_horizontal_flip(batch)
         if plan.dequantize and self.levels is not None:
             batch = dequantize(batch, self.levels)
         counter = FlopCounterMode(display=False) if self.step < COUNTED_STEPS else None
@@ -230,7 +237,7 @@ class _Training:
         self.ema.update(ema.decay(plan.ema_halflife, plan.batch, progress.step))
         return True
 
-    def _take_turn(self, turn: Turn, progress: Progress) -> bool:
+    def _take_turn(self, turn: PlayerStep, progress: Progress) -> bool:
         player = self.model.players[turn.player]
         optimizer = self.optimizers[turn.player]
         how = self.model.optimization(turn.player)
@@ -269,10 +276,10 @@ class _Training:
     def _tell(self, progress: Progress) -> None:
         now = time.perf_counter()
         if now - self._reported[1] > 0.2:
-            images = self.step * self.plan.batch
-            rate = (images - self._reported[0]) / (now - self._reported[1])
-            self._reported = images, now
-            self.report(Event("train", images, progress.budget, self.loss, rate))
+            examples = self.step * self.plan.batch
+            rate = (examples - self._reported[0]) / (now - self._reported[1])
+            self._reported = examples, now
+            self.report(ProgressEvent("train", examples, progress.budget, self.loss, rate))
 
     def _maybe_save(self) -> None:
         """A checkpoint when one is due; rank 0 writes, and its clock decides for itself alone."""
@@ -302,14 +309,14 @@ class _Training:
         return all(bool(p.isfinite().all()) for p in self.model.parameters())
 
     def _snapshot(self) -> None:
-        images = self.step * self.plan.batch
-        self._require_step(images)
-        self.kept.append(images)
+        examples = self.step * self.plan.batch
+        self._require_step(examples)
+        self.kept.append(examples)
         if self.fabric.is_global_zero:
-            checkpoint.save_snapshot(self.folder, images, "ema", self.average.state_dict())
-            checkpoint.save_snapshot(self.folder, images, "raw", self.model.state_dict())
+            checkpoint.save_snapshot(self.folder, examples, "ema", self.average.state_dict())
+            checkpoint.save_snapshot(self.folder, examples, "raw", self.model.state_dict())
 
-    def _require_step(self, images: int) -> None:
+    def _require_step(self, examples: int) -> None:
         """Raises ``GenbenchError`` where the ranks' weights have parted."""
         if self.fabric.world_size == 1:
             return
@@ -317,7 +324,7 @@ class _Training:
         hashes = gather(self.fabric, torch.tensor(mine, device=self.fabric.device))
         if bool((hashes != hashes[0]).any()):
             raise GenbenchError(
-                f"the devices' weights differ after {images} images: losses() must call the "
+                f"the devices' weights differ after {examples} examples: losses() must call the "
                 "players themselves, not their submodules, and train nothing else"
             )
 
@@ -328,7 +335,7 @@ class _Training:
         counted = self.counted
         result = Outcome(
             status="done" if first_nonfinite is None else "diverged",
-            images=self.step * self.plan.batch,
+            examples=self.step * self.plan.batch,
             first_nonfinite_step=first_nonfinite,
             snapshots=tuple(self.kept),
             seconds=self._elapsed(),
@@ -341,7 +348,7 @@ class _Training:
         if self.fabric.is_global_zero:
             text = self.history.frame().to_csv(index=False)
             store.write_artefact(self.folder / checkpoint.HISTORY, text.encode(), {})
-            store.write_card(self.folder / checkpoint.OUTCOME, asdict(result))
+            store.write_metadata(self.folder / checkpoint.OUTCOME, asdict(result))
             checkpoint.clear_state(self.folder)
         self.fabric.barrier()
         return result

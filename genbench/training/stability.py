@@ -89,7 +89,7 @@ def last_over_best(distances: ArrayLike) -> float | None:
     return float(x[-1] / best) if best > 0 else None
 
 
-def longest_fall(distances: ArrayLike) -> float | None:
+def max_drawdown(distances: ArrayLike) -> float | None:
     """The largest relative worsening after a best so far: max over i ≤ j of d_j/d_i - 1, in [0, ∞).
 
     The maximum of the drawdown, of which Chan et al. 2020 take the CVaR as the risk along one
@@ -103,23 +103,25 @@ def longest_fall(distances: ArrayLike) -> float | None:
     return float((x / np.minimum.accumulate(x)).max() - 1)
 
 
-def mean_distance(images: ArrayLike, distances: ArrayLike) -> float | None:
-    """The area under the curve of a distance along training, over its range of images: the mean
+def mean_along_training(examples: ArrayLike, distances: ArrayLike) -> float | None:
+    """The area under the curve of a distance along training, over its range of examples: the mean
     distance on the way, by trapezoids. Low for who is near the data soon.
 
-    ``images``: ``(snapshots,)``, ascending. ``None`` for fewer than two snapshots, and where a
+    ``examples``: ``(snapshots,)``, ascending. ``None`` for fewer than two snapshots, and where a
     distance is not finite.
     """
-    x, y = np.asarray(images, dtype=np.float64), np.asarray(distances, dtype=np.float64)
+    x, y = np.asarray(examples, dtype=np.float64), np.asarray(distances, dtype=np.float64)
     if len(x) < 2 or not np.isfinite(y).all():
         return None
     return float(trapezoid(y, x) / (x[-1] - x[0]))
 
 
-def images_to_threshold(images: ArrayLike, distances: ArrayLike, threshold: float) -> float | None:
-    """Images seen at the first snapshot whose distance is at most ``threshold``; ``None`` where
+def examples_to_threshold(
+    examples: ArrayLike, distances: ArrayLike, threshold: float
+) -> float | None:
+    """Examples seen at the first snapshot whose distance is at most ``threshold``; ``None`` where
     none is. As fine as the snapshots are: nothing is interpolated."""
-    x, y = np.asarray(images, dtype=np.float64), np.asarray(distances, dtype=np.float64)
+    x, y = np.asarray(examples, dtype=np.float64), np.asarray(distances, dtype=np.float64)
     reached = x[y <= threshold]
     return float(reached[0]) if len(reached) else None
 
@@ -132,13 +134,13 @@ def summary(
     """All of these for one run, JSON-like.
 
     ``history``: a row a turn, with the columns ``step``, ``player``, ``loss``, ``gradient_norm``.
-    ``snapshots``: ``{"images": n, "weights": "ema" | "raw", "scores": {"frechet_distance": d}}``;
+    ``snapshots``: ``{"examples": n, "weights": "ema" | "raw", "scores": {"frechet_distance": d}}``;
     ``None`` for a distance that is not finite. Left out: one without the score, and the untrained
-    one (0 images), which is no best to fall from. ``threshold``: a Fréchet distance to be reached.
+    one (0 examples), which is no best to fall from. ``threshold``: a Fréchet distance to reach.
 
     Returns ``first_nonfinite_step`` (``None``: never); by player ``loss_spikes`` and
-    ``gradient_tail``; by weights ``last_over_best``, ``longest_fall`` and ``mean_distance`` of the
-    Fréchet distance, and ``images_to_threshold`` with the ``threshold`` where there is one.
+    ``gradient_tail``; by weights ``last_over_best``, ``max_drawdown``, ``mean_along_training`` of
+    the Fréchet distance, and ``examples_to_threshold`` with the ``threshold`` if given.
     """
     finite = np.isfinite(history[["loss", "gradient_norm"]].to_numpy(np.float64)).all(axis=1)
     nonfinite_steps = history["step"].to_numpy()[~finite]
@@ -154,27 +156,29 @@ def summary(
             player: gradient_tail(rows["gradient_norm"]) for player, rows in turns.items()
         },
         "last_over_best": {name: last_over_best(curve[1]) for name, curve in curves.items()},
-        "longest_fall": {name: longest_fall(curve[1]) for name, curve in curves.items()},
-        "mean_distance": {name: mean_distance(*curve) for name, curve in curves.items()},
+        "max_drawdown": {name: max_drawdown(curve[1]) for name, curve in curves.items()},
+        "mean_along_training": {
+            name: mean_along_training(*curve) for name, curve in curves.items()
+        },
     }
     if threshold is not None:
         told["threshold"] = threshold
-        told["images_to_threshold"] = {
-            name: images_to_threshold(*curve, threshold) for name, curve in curves.items()
+        told["examples_to_threshold"] = {
+            name: examples_to_threshold(*curve, threshold) for name, curve in curves.items()
         }
     return told
 
 
 def _along_training(snapshots: Iterable[Mapping[str, Any]]) -> tuple[list[int], list[float]]:
-    """Images seen and the distance there, in the order of training."""
+    """Examples seen and the distance there, in the order of training."""
     distances = {
-        s["images"]: s["scores"]["frechet_distance"]
+        s["examples"]: s["scores"]["frechet_distance"]
         for s in snapshots
-        if s["images"] > 0 and "frechet_distance" in s["scores"]
+        if s["examples"] > 0 and "frechet_distance" in s["scores"]
     }
-    images = sorted(distances)
-    found = [distances[count] for count in images]
-    return images, [math.nan if distance is None else distance for distance in found]
+    examples = sorted(distances)
+    found = [distances[count] for count in examples]
+    return examples, [math.nan if distance is None else distance for distance in found]
 
 
 def _finite(values: ArrayLike) -> NDArray[np.float64]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from baselines.consistency import Consistency, pseudo_huber
 from baselines.labels import Labels
-from baselines.learning import Learning
+from baselines.optimizers import OptimizerConfig
 from baselines.schedules import NoiseLevels
 from genbench.api import Batch, Progress, SampleSpec
 
@@ -61,7 +61,7 @@ class Solves(nn.Module):
 
 def model(network: nn.Module, **options: Any) -> Consistency:
     how = {"sigma_data": 0.5, "intervals": (10, 1280)} | options
-    return Consistency(POINTS, network, Learning(1e-3), Labels(), **how)
+    return Consistency(POINTS, network, OptimizerConfig(1e-3), Labels(), **how)
 
 
 def levels(*values: float) -> Tensor:
@@ -85,7 +85,7 @@ def test_the_function_by_hand() -> None:
     torch.testing.assert_close(model(Linear()).function(x, sigma, {}), expected)
 
 
-@pytest.mark.parametrize(("images", "intervals"), [(0, 10), (64_000, 160), (127_872, 1280)])
+@pytest.mark.parametrize(("examples", "intervals"), [(0, 10), (64_000, 160), (127_872, 1280)])
 def test_the_loss_of_the_exact_function_of_a_point_is_0(images: int, intervals: int) -> None:
     torch.manual_seed(0)
     it = model(Solves(0.3, 0.0))

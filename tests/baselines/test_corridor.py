@@ -34,7 +34,7 @@ def test_train_sample_evaluate(
 ) -> None:
     run, file = tmp_path / "run", tmp_path / "samples.npz"
     data = ["--data-dir", shared_data]
-    call("train", model, dataset, "--images", "256", "--out", run, *data)
+    call("train", model, dataset, "--examples", "256", "--out", run, *data)
     options = [part for option in CHEAP[model] for part in ("--option", option)]
     drawn = call("sample", run, "--count", "70", *options, "--out", file)
     assert f"70 samples, {NFE[model]} network evaluations each" in drawn

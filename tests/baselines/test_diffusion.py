@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from baselines.ddpm import Ddpm, ImprovedDdpm
 from baselines.diffusion import Diffusion, State, diffuse, last_of
 from baselines.labels import Labels
-from baselines.learning import Learning
 from baselines.networks.mlp import MLP
+from baselines.optimizers import OptimizerConfig
 from baselines.predictions import CLEAN, EPSILON, Prediction, V, edm, min_snr
 from baselines.schedules import VE, VP, LinearBetas, NoiseLevels, Schedule
 from baselines.variational import bound
@@ -37,7 +37,7 @@ class Guess(nn.Module):
 
 
 def diffusion(schedule: Schedule, network: nn.Module, **options: Any) -> Diffusion:
-    return Diffusion(POINTS, schedule, network, Learning(3e-3), **options)
+    return Diffusion(POINTS, schedule, network, OptimizerConfig(3e-3), **options)
 
 
 def eight_gaussians(count: int) -> Tensor:
@@ -166,7 +166,7 @@ class Walk(Diffusion):
 
 def test_samples_are_the_end_of_a_trajectory_at_unit_scale() -> None:
     schedule = VE(0.01, 50.0)
-    model = Walk(POINTS, schedule, Guess(), Learning(1e-3))
+    model = Walk(POINTS, schedule, Guess(), OptimizerConfig(1e-3))
     noise = torch.randn(5, 2)
     first, second, last = model.trajectory(noise, {}, steps=3)
     torch.testing.assert_close(first, noise / (1 + 50.0**2) ** 0.5)
@@ -201,7 +201,7 @@ def test_the_hybrid_loss_teaches_means_by_one_part_and_variances_by_the_other() 
     t = torch.tensor([1, 2, 5, 20, 40, 60, 80, 100])
     x_t = diffuse(schedule, x_0, t, noise)
     output = torch.randn(8, 4, requires_grad=True)
-    how = Guess(), Learning(1e-3)
+    how = Guess(), OptimizerConfig(1e-3)
     ImprovedDdpm(POINTS, schedule, *how).loss(output, x_0, x_t, noise, t).backward()
     assert output.grad is not None
     mean, variance = output.grad.chunk(2, dim=1)

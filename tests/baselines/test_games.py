@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from baselines.games import (
+from baselines.adversarial import (
     LOSSES,
     accuracies,
     append_labels,
@@ -19,7 +19,7 @@ from baselines.games import (
     squared_norms,
 )
 from baselines.labels import conditions_of, labels_of
-from baselines.learning import decayed
+from baselines.optimizers import decayed
 from genbench.api import Progress
 
 

@@ -16,10 +16,10 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from baselines.games import LOSSES
+from baselines.adversarial import LOSSES
 from baselines.gan import Gan, gan
 from baselines.networks.gan import WEIGHTED, Discriminator
-from genbench.api import Batch, Progress, SampleSpec, Turn
+from genbench.api import Batch, PlayerStep, Progress, SampleSpec
 from genbench.api.errors import UsageError
 from genbench.registry import check_options
 
@@ -294,7 +294,7 @@ def two_processes() -> None:
         optimizer = model.optimization(name).optimizer(player.parameters())
         model.players[name], optimizers[name] = fabric.setup(player, optimizer)
 
-    def move(turn: Turn) -> None:
+    def move(turn: PlayerStep) -> None:
         optimizers[turn.player].zero_grad(set_to_none=True)
         fabric.backward(turn.loss)
         optimizers[turn.player].step()

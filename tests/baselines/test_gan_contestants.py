@@ -244,7 +244,7 @@ def test_the_vaes_loss_is_the_bound_at_its_best_sigma() -> None:
         assert other.log_prob(batch.data).sum() < likelihood.sum()
 
 
-@pytest.mark.parametrize(("images", "share"), [(0, 0.0), (1, 0.25), (4, 1.0), (8, 1.0)])
+@pytest.mark.parametrize(("examples", "share"), [(0, 0.0), (1, 0.25), (4, 1.0), (8, 1.0)])
 def test_beta_weighs_the_divergence_and_rises_over_half_a_training(
     images: int, share: float
 ) -> None:

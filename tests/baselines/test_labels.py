@@ -14,7 +14,7 @@ from baselines.denoisers import Denoiser, NetworkDenoiser, to_epsilon
 from baselines.edm import Edm
 from baselines.flow_matching import FlowMatching
 from baselines.labels import Labels, class_count
-from baselines.learning import Learning
+from baselines.optimizers import OptimizerConfig
 from baselines.predictions import EPSILON, Prediction, V, edm, velocity
 from baselines.schedules import VP, LinearBetas, NoiseLevels, OptimalTransport, Schedule
 from genbench.api import Categorical, SampleSpec
@@ -157,7 +157,7 @@ def test_guided_samples_follow_the_guided_field(name: str, scale: float) -> None
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn(4, 2, dtype=torch.float64, generator=generator)
     labels = torch.tensor([0, 1, 2, 0])
-    how = Learning(1e-3), Labels(3)
+    how = OptimizerConfig(1e-3), Labels(3)
     model: Any
     if name == "edm":
         schedule: Schedule = NoiseLevels()

@@ -6,17 +6,17 @@ import pytest
 import torch
 from torch import nn
 
-from baselines.learning import Learning
+from baselines.optimizers import OptimizerConfig
 from genbench.api import Progress
 
 
-def rates(learning: Learning, steps: int = 1001) -> list[float]:
+def rates(learning: OptimizerConfig, steps: int = 1001) -> list[float]:
     """At equal distances over a training of 100,000 images, both ends included."""
     return [learning.rate_at(Progress(k, 100 * k, 100_000)) for k in range(steps)]
 
 
 def test_the_learning_rate_rises_then_falls_to_0() -> None:
-    whole = rates(Learning(1.0))
+    whole = rates(OptimizerConfig(1.0))
     peak = whole.index(max(whole))
     assert whole[0] == 0
     assert 0.99 < whole[peak] <= 1
@@ -28,24 +28,27 @@ def test_the_learning_rate_rises_then_falls_to_0() -> None:
 
 
 def test_it_may_fall_linearly() -> None:
-    whole = rates(Learning(1.0, "linear", warmup=10_000))
+    whole = rates(OptimizerConfig(1.0, "linear", warmup=10_000))
     assert whole[100:] == pytest.approx([1 - k / 1000 for k in range(100, 1001)])
 
 
 def test_without_decay_it_stays_at_its_peak() -> None:
-    whole = rates(Learning(2e-4, "none", warmup=40_000))
+    whole = rates(OptimizerConfig(2e-4, "none", warmup=40_000))
     assert whole[200] == pytest.approx(1e-4)
     assert whole[399] < 2e-4
     assert set(whole[400:]) == {2e-4}
 
 
 def test_the_warmup_may_be_told_in_images() -> None:
-    assert Learning(1.0, "none", warmup=640_000).rate_at(Progress(1, 128, 10**8)) == 128 / 640_000
-    assert Learning(1.0, "none").rate_at(Progress(1, 10, 1000)) == 0.5
+    assert (
+        OptimizerConfig(1.0, "none", warmup=640_000).rate_at(Progress(1, 128, 10**8))
+        == 128 / 640_000
+    )
+    assert OptimizerConfig(1.0, "none").rate_at(Progress(1, 10, 1000)) == 0.5
 
 
 def test_adam_and_a_clipped_norm() -> None:
-    how = Learning(5e-4, beta2=0.999).optimization()
+    how = OptimizerConfig(5e-4, beta2=0.999).optimization()
     optimizer = how.optimizer(nn.Linear(2, 2).parameters())
     assert isinstance(optimizer, torch.optim.Adam)
     assert optimizer.defaults["betas"] == (0.9, 0.999)

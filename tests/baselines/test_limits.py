@@ -17,7 +17,7 @@ from baselines.denoisers import NetworkDenoiser, to_epsilon
 from baselines.diffusion import ContinuousDiffusion
 from baselines.edm import Edm
 from baselines.flow_matching import FlowMatching
-from baselines.learning import Learning
+from baselines.optimizers import OptimizerConfig
 from baselines.predictions import CLEAN, EPSILON, Prediction, V, edm, velocity
 from baselines.samplers import DDIM, RungeKutta, integrate
 from baselines.schedules import (
@@ -34,7 +34,7 @@ from baselines.score_sde import ScoreSde
 from genbench.api import Batch, SampleSpec
 
 POINTS = SampleSpec("points", (2,), None)
-LEARNING = Learning(1e-3)
+LEARNING = OptimizerConfig(1e-3)
 
 
 class Exact(nn.Module):

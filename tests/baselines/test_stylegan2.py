@@ -204,7 +204,7 @@ def test_published_configurations_have_their_parameters(name: str) -> None:
 
 
 def test_trains_in_step_on_two_processes_and_resumes_with_everything_switched_on() -> None:
-    options = TINY | {"path_length": 1.0, "mixing": 0.5, "ada_images": 200, "ada_target": 0.0}
+    options = TINY | {"path_length": 1.0, "mixing": 0.5, "ada_examples": 200, "ada_target": 0.0}
     checks = model_checks(stylegan2_ada, options=options, data=["digits"])
     wanted = [check for check in checks if "process" in check.promise or "resume" in check.promise]
     assert len(wanted) == 2

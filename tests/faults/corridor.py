@@ -27,7 +27,7 @@ SUITE = """
 title = "Toys"
 dataset = "points-ring"
 seeds = [0]
-images = 64
+examples = 64
 samples = 64
 
 [score]
@@ -67,10 +67,10 @@ def in_this_process() -> Iterator[None]:
     page that reads everything and draws nothing."""
 
     def run(
-        bench: Any, jobs: Any, workers: int, plugins: Any, show: local.Show, done: dict[Any, Any]
+        context: Any, jobs: Any, workers: int, plugins: Any, show: local.Show, done: dict[Any, Any]
     ) -> None:
         for job in jobs:
-            done[job] = local._records(bench, job, plugins, partial(show, job))
+            done[job] = local._records(context, job, plugins, partial(show, job))
             show(job, local._ending(done[job]))
 
     def undrawn(records: Sequence[Record]) -> str:

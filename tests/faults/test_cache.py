@@ -22,8 +22,8 @@ from pydantic import ValidationError
 
 from genbench import evaluation, registry, sampling, suite
 from genbench.data import open_samples
-from genbench.devices.hardware import Host
-from genbench.experiment import Bench, bench, jobs, trained
+from genbench.devices.hardware import Hardware
+from genbench.experiment import RunContext, context, jobs, trained
 from genbench.experiment.context import open_cached
 from genbench.extractors import digits as digits_module
 from genbench.extractors import inception as inception_module
@@ -37,7 +37,7 @@ TRAINING = Training(
     model="toy",
     options={"learning_rate": 0.1, "widths": [1, 2], "norm": None},
     dataset="points-ring",
-    images=64,
+    examples=64,
     batch=32,
     ema_halflife=10.0,
     augment="none",
@@ -46,13 +46,13 @@ TRAINING = Training(
     snapshots=2,
     seed=0,
 )
-HOST = Host(Path(), "cpu").identity()
+HOST = Hardware(Path(), "cpu").identity()
 SAMPLING: dict[str, Any] = {
     "training": "1f",
     "code": "2e",
-    "host": Host(Path(), "cpu").sampling_identity(),
+    "hardware": Hardware(Path(), "cpu").sampling_identity(),
     "precision": "32-true",
-    "images": 64,
+    "examples": 64,
     "weights": "ema",
     "snapshot": "3d",
     "options": {"steps": 10, "eta": 0.0},
@@ -99,42 +99,42 @@ def assert_all_differ(identity: Callable[..., str], **fields: Any) -> int:
 
 
 def test_training() -> None:
-    """Each field of ``Training``, those of a later version too, and each fact of the host."""
+    """Each field of ``Training``, those of a later version too, and each fact of the hardware."""
 
-    def identity(data: str = "d@1", code: str = "2e", host: Any = HOST, **fields: Any) -> str:
+    def identity(data: str = "d@1", code: str = "2e", hardware: Any = HOST, **fields: Any) -> str:
         training = dataclasses.replace(TRAINING, **fields)
-        return suite.training_identity(training, dataset=data, code=code, host=host)
+        return suite.training_identity(training, dataset=data, code=code, hardware=hardware)
 
     fields = {f.name: getattr(TRAINING, f.name) for f in dataclasses.fields(Training)}
     found = [identity(), identity("d@2"), identity(code="3d")]
     found += [identity(**{name: new}) for name, value in fields.items() for new in changes(value)]
-    found += [identity(host=other) for other in changes(HOST)]
+    found += [identity(hardware=other) for other in changes(HOST)]
     assert len(set(found)) == len(found)
     assert set(inspect.signature(suite.training_identity).parameters) == {
-        *("training", "dataset", "code", "host")
+        *("training", "dataset", "code", "hardware")
     }
 
 
 def test_host(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two devices on one node, and one on each of two, are the same world; where the data lies
     does not count, since its content does."""
-    host = Host(Path(), "cpu")
+    hardware = Hardware(Path(), "cpu")
     hosts = [
-        host,
-        dataclasses.replace(host, device="cuda"),
-        dataclasses.replace(host, devices=2),
-        dataclasses.replace(host, num_nodes=3),
-        dataclasses.replace(host, devices=2, strategy="ddp_find_unused_parameters_true"),
+        hardware,
+        dataclasses.replace(hardware, device="cuda"),
+        dataclasses.replace(hardware, devices=2),
+        dataclasses.replace(hardware, num_nodes=3),
+        dataclasses.replace(hardware, devices=2, strategy="ddp_find_unused_parameters_true"),
     ]
-    found = [host.identity() for host in hosts]
-    monkeypatch.setattr(bench, "version", lambda name: f"{name} 0.0")
-    found.append(host.identity())
-    sampled = [host.sampling_identity(), found[1] | host.sampling_identity()]
+    found = [hardware.identity() for hardware in hosts]
+    monkeypatch.setattr(context, "version", lambda name: f"{name} 0.0")
+    found.append(hardware.identity())
+    sampled = [hardware.sampling_identity(), found[1] | hardware.sampling_identity()]
     monkeypatch.setattr(loop, "VERSION", loop.VERSION + 1)
-    found.append(host.identity())
+    found.append(hardware.identity())
     assert len({str(identity) for identity in found}) == len(found)
     assert sampled[0]["torch"] == "torch 0.0"
-    assert {f.name for f in dataclasses.fields(Host)} == {
+    assert {f.name for f in dataclasses.fields(Hardware)} == {
         *("data_dir", "device", "devices", "num_nodes", "strategy")
     }
 
@@ -144,7 +144,7 @@ def test_sampling() -> None:
 
 
 def test_likelihood() -> None:
-    shared = {name: SAMPLING[name] for name in ("training", "code", "host", "snapshot", "seed")}
+    shared = {name: SAMPLING[name] for name in ("training", "code", "hardware", "snapshot", "seed")}
     fields = {**shared, "reference": "digits:test@1f", "samples": 64, "version": 1}
     assert assert_all_differ(suite.likelihood_identity, **fields) > 10
 
@@ -212,7 +212,7 @@ def test_a_stored_record(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     """What names a record before anything is loaded: the entry, all of ``[score]``, the data, the
     source of genbench and of every plugin."""
     hashes = {"model": "1f", "metric": "2e", "genbench": "3d"}
-    for module in (bench, trained):
+    for module in (context, trained):
         patch = partial(monkeypatch.setattr, module)
         patch("open_cached", lambda name, folder: SimpleNamespace(id=name))
     monkeypatch.setattr(registry, "source_hash", lambda module, what: hashes["genbench"])
@@ -220,13 +220,13 @@ def test_a_stored_record(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     monkeypatch.setattr(registry.metrics, "names", lambda: ["mine"])
     monkeypatch.setattr(registry.metrics, "is_ours", lambda name: False)
     monkeypatch.setattr(registry.metrics, "code", lambda name: hashes["metric"])
-    base = Bench("s", tmp_path, Host(tmp_path, "cpu"), 64, SCORE)
+    base = RunContext("s", tmp_path, Hardware(tmp_path, "cpu"), 64, SCORE)
     entry = Entry("E", "toy", TRAINING, {"scale": 1.0}, {})
 
     def path(entry: Entry = entry, **changed: Any) -> Path:
         return jobs._record_path(dataclasses.replace(base, **changed), entry, [entry])
 
-    found = [path(), path(samples=65), path(host=Host(tmp_path, "cuda"))]
+    found = [path(), path(samples=65), path(hardware=Hardware(tmp_path, "cuda"))]
     found += [path(score=score) for score in other_scores()]
     fields: dict[str, Any] = {
         "model": "another",
@@ -243,8 +243,8 @@ def test_a_stored_record(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     # fault is not stored.
     assert path(loggers=("csv",)) == path(name="another") == path()
     assert {f.name for f in dataclasses.fields(Entry)} == {"name", "fault", *fields}
-    assert {f.name for f in dataclasses.fields(Bench)} == {
-        *("name", "out", "host", "samples", "score", "loggers")
+    assert {f.name for f in dataclasses.fields(RunContext)} == {
+        *("name", "out", "hardware", "samples", "score", "loggers")
     }
 
 
@@ -286,12 +286,12 @@ def test_one_byte_of_an_extractor(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         shutil.copy(shipped / name, tmp_path / name)
     monkeypatch.setattr(digits_module, "files", lambda package: tmp_path)
     before = digits_module.digits().id
-    weights, card_path = tmp_path / "digits.safetensors", tmp_path / "digits.json"
+    weights, metadata_path = tmp_path / "digits.safetensors", tmp_path / "digits.json"
     altered = weights.read_bytes()[:-1] + bytes([weights.read_bytes()[-1] ^ 1])
     weights.write_bytes(altered)
-    card = json.loads(card_path.read_text())
-    card["sha256"] = hashlib.sha256(altered).hexdigest()
-    card_path.write_text(json.dumps(card))
+    metadata = json.loads(metadata_path.read_text())
+    metadata["sha256"] = hashlib.sha256(altered).hexdigest()
+    metadata_path.write_text(json.dumps(metadata))
     assert digits_module.digits().id != before
 
     monkeypatch.setattr(inception_module, "SHA256", "")
@@ -306,7 +306,7 @@ PLUGIN = """
 from functools import partial
 import torch
 from torch import nn
-from genbench import Optimization, Turn, registry
+from genbench import Optimization, PlayerStep, registry
 
 class Moved(nn.Module):
     def __init__(self, spec, rate):
@@ -320,7 +320,7 @@ class Moved(nn.Module):
 
     def losses(self, batch, progress):
         moved = self.players["mover"](torch.randn_like(batch.data))
-        yield Turn("mover", (moved.mean(0) - batch.data.mean(0)).square().mean())
+        yield PlayerStep("mover", (moved.mean(0) - batch.data.mean(0)).square().mean())
 
     def sample(self, noise, condition, *, scale: float = 1.0):
         return self.players["mover"](scale * noise)
@@ -380,7 +380,7 @@ def test_a_run_does_again_what_an_alteration_concerns(
         """The stages of which there is more than before."""
         before = set(out.rglob("*"))
         open_cached.cache_clear()  # as in another process
-        bench._scorer.cache_clear()
+        context._scorer.cache_clear()
         with in_this_process():
             done = call("run", toml, "--out", out)
         assert done.exit_code == 0, done.output
@@ -404,7 +404,7 @@ def test_a_run_does_again_what_an_alteration_concerns(
         case "the batch":
             replaced("batch = 32", "batch = 16")
         case "torch":
-            monkeypatch.setattr(bench, "version", lambda name: "0.0")
+            monkeypatch.setattr(context, "version", lambda name: "0.0")
         case "the loop":
             monkeypatch.setattr(loop, "VERSION", loop.VERSION + 1)
         case "the sampler":

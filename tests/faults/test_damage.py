@@ -25,24 +25,24 @@ KINDS = {
     "what is trained": "runs/toy*/run.json",
     "how it ended": "runs/toy*/training.json",
     "the history": "runs/toy*/history.csv",
-    "its card": "runs/toy*/history.csv.json",
+    "its metadata": "runs/toy*/history.csv.json",
     "a snapshot": "runs/toy*/snapshots/*.safetensors",
-    "a snapshot's card": "runs/toy*/snapshots/*.json",
+    "a snapshot's metadata": "runs/toy*/snapshots/*.json",
     "samples": "runs/toy*/samples/*.safetensors",
-    "their card": "runs/toy*/samples/*.json",
+    "their metadata": "runs/toy*/samples/*.json",
     "neighbours": "runs/toy*/neighbours/*.safetensors",
-    "the neighbours' card": "runs/toy*/neighbours/*.json",
-    "a passage": "runs/toy*/passages/*.safetensors",
-    "a passage's card": "runs/toy*/passages/*.json",
+    "the neighbours' metadata": "runs/toy*/neighbours/*.json",
+    "a trajectory": "runs/toy*/trajectories/*.safetensors",
+    "a trajectory's metadata": "runs/toy*/trajectories/*.json",
     "scores": "runs/toy*/scores/*.json",
     "a record": "runs/toy*/records/*.json",
     "a time": "runs/toy*/timing/*.json",
     "the real row": "runs/real/records/*.json",
     "its scores": "runs/real/scores/*.json",
     "the real samples": "runs/real/samples/*.safetensors",
-    "the real samples' card": "runs/real/samples/*.json",
+    "the real samples' metadata": "runs/real/samples/*.json",
     "the real neighbours": "runs/real/neighbours/*.safetensors",
-    "the real neighbours' card": "runs/real/neighbours/*.json",
+    "the real neighbours' metadata": "runs/real/neighbours/*.json",
 }
 
 
@@ -83,7 +83,7 @@ def reader(folder: Path, path: Path) -> Callable[[], object]:
 
         return look
     if path.suffix == ".json":
-        return lambda: store.read_card(path)
+        return lambda: store.read_metadata(path)
     return lambda: store.read_artefact(path)
 
 
@@ -129,7 +129,7 @@ def damage(folder: Path, pattern: str, stream: random.Random) -> Path:
 def unjudged(path: Path, damaged: list[Path]) -> bool:
     """Whether what holds the checksum of ``path`` is damaged itself, and named for both."""
     return any(
-        other == store.card_path(path) or (other.name, path.parent) == (MARKER, other.parent)
+        other == store.metadata_path(path) or (other.name, path.parent) == (MARKER, other.parent)
         for other in damaged
         if other != path
     )
@@ -170,7 +170,7 @@ def test_a_run_names_what_is_damaged_and_mends_it(
 @pytest.mark.parametrize("kind", ["a snapshot", "how it ended", "what is trained"])
 def test_training_again_mends_a_training(kind: str, finished: Path, tmp_path: Path) -> None:
     """Outside an output folder, whose names say what is in them."""
-    arguments = ["toy", "points-ring", "--images", "64", "--out", tmp_path / "run"]
+    arguments = ["toy", "points-ring", "--examples", "64", "--out", tmp_path / "run"]
     assert call("train", *arguments).exit_code == 0
     whole = {p: p.read_bytes() for p in files(tmp_path / "run") if p.suffix != ".json"}
     for number in range(4):
@@ -188,7 +188,7 @@ def test_training_again_mends_a_training(kind: str, finished: Path, tmp_path: Pa
 
 def test_another_training_is_not_mended(tmp_path: Path) -> None:
     """What is refused is left as it is."""
-    command = ["train", "toy", "points-ring", "--out", tmp_path / "run", "--images"]
+    command = ["train", "toy", "points-ring", "--out", tmp_path / "run", "--examples"]
     assert call(*command, "64").exit_code == 0
     damage(tmp_path, "run/snapshots/*.safetensors", random.Random(0))
     before = {path: path.read_bytes() for path in files(tmp_path)}
@@ -204,7 +204,7 @@ def test_another_training_is_not_mended(tmp_path: Path) -> None:
         ("sample", "what is trained"),
         ("sample", "how it ended"),
         ("sample", "a snapshot"),
-        ("sample", "a snapshot's card"),
+        ("sample", "a snapshot's metadata"),
         ("sample", "samples"),
         ("table", "the records"),
         ("table", "the marker"),

@@ -180,7 +180,7 @@ def test_train_sample_and_report_at_every_call(
     suite: Path, calls: dict[object, Call], tmp_path: Path
 ) -> None:
     run, file, page = tmp_path / "run", tmp_path / "s.npz", tmp_path / "page.html"
-    train = ["train", "toy", "points-ring", "--images", "64", "--out", run]
+    train = ["train", "toy", "points-ring", "--examples", "64", "--out", run]
     sample = ["sample", run, "--count", "9", "--out", file]
     assert len(every_call_fails_once(tmp_path, train)) > 40
     assert len(every_call_fails_once(tmp_path, sample)) > 10
@@ -239,7 +239,7 @@ def test_a_rank_that_cannot_write_ends_them_all_at_once(tmp_path: Path) -> None:
     """It is told as it is, and not as a rank out of step with the others, who never write."""
     plugin, run = tmp_path / "full.py", tmp_path / "run"
     plugin.write_text(PLUGIN, encoding="utf-8")
-    options = ["--devices", "2", "--images", "6400", "--plugin", plugin, "--out", run]
+    options = ["--devices", "2", "--examples", "6400", "--plugin", plugin, "--out", run]
     done = subprocess.run(
         [sys.executable, "-m", "genbench", "train", "toy", "points-ring", *map(str, options)],
         capture_output=True,

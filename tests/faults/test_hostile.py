@@ -131,19 +131,19 @@ def test_as_weights_of_an_extractor(
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("trained") / "run"
-    arguments = ["toy", "points-ring", "--images", "64", "--out", run]
+    arguments = ["toy", "points-ring", "--examples", "64", "--out", run]
     assert call("train", *arguments).exit_code == 0
     return run
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_as_snapshot_and_state(name: str, canary: Path, trained: Path) -> None:
-    """Their checksums agree: whoever made them made their cards too."""
+    """Their checksums agree: whoever made them made their metadata files too."""
     data = hostile.files(canary)[name]()
     snapshot = checkpoint.snapshot_path(trained, 64, "ema")
-    store.write_artefact(snapshot, data, {"images": 64})
+    store.write_artefact(snapshot, data, {"examples": 64})
     unfinished = trained.with_name("unfinished")
-    arguments = ["toy", "points-ring", "--images", "64", "--out", unfinished]
+    arguments = ["toy", "points-ring", "--examples", "64", "--out", unfinished]
     if not unfinished.exists():
         assert call("train", *arguments).exit_code == 0
     store.remove(unfinished / checkpoint.OUTCOME)
@@ -165,7 +165,7 @@ def test_states_of_something_else(trained: Path, tmp_path: Path) -> None:
         [{"step": 1}, parts, {**parts, "model": {"w": torch.ones(3)}}, {**parts, "history": 7}]
     ):
         out = tmp_path / str(number)
-        arguments = ["toy", "points-ring", "--images", "64", "--out", out]
+        arguments = ["toy", "points-ring", "--examples", "64", "--out", out]
         assert call("train", *arguments).exit_code == 0
         store.remove(out / checkpoint.OUTCOME)
         store.write_artefact(out / "checkpoint-1.pt", store.pack_state(state), {"step": 1})
@@ -229,7 +229,7 @@ def test_as_published_data(
 
 
 def test_as_samples_of_a_run(canary: Path, tmp_path: Path) -> None:
-    """The report shows samples of an output folder, with a card that agrees."""
+    """The report shows samples of an output folder, with a metadata that agrees."""
     suite = write_suite(tmp_path / "suite")
     with in_this_process():
         assert call("run", suite, "--out", tmp_path / "out").exit_code == 0

@@ -15,7 +15,7 @@ from same import assert_same_training
 
 from genbench import registry, store
 from genbench.data import open_samples
-from genbench.experiment.repair import mend
+from genbench.experiment.repair import repair
 from genbench.training import checkpoint, loop
 
 STEPS = 30
@@ -100,7 +100,7 @@ def test_a_damaged_state_is_named_and_the_other_used(
     for path in damaged:
         path.write_bytes(path.read_bytes()[:-1])
     said: list[str] = []
-    mend(tmp_path / "run", None, lambda event: said.append(str(event.note)))
+    repair(tmp_path / "run", None, lambda event: said.append(str(event.note)))
     assert len(said) == len(damaged)
     assert all(f"{path} is damaged" in " ".join(said) for path in damaged)
     taken: list[int] = []
@@ -110,4 +110,4 @@ def test_a_damaged_state_is_named_and_the_other_used(
 
 
 def _step(path: Path) -> int:
-    return int((store.read_card(store.card_path(path)) or {})["step"])
+    return int((store.read_metadata(store.metadata_path(path)) or {})["step"])

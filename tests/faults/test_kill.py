@@ -109,6 +109,6 @@ def test_killed_at_every_call_of_the_end(
         assert loop.outcome(folder) is not None
         if not killed:
             break
-    # Three files of five calls, a card that was not there, four files that go.
+    # Three files of five calls, a metadata that was not there, four files that go.
     assert call == 3 * 5 + 1 + 4 + 1
     assert not list(folder.glob("checkpoint-*"))

@@ -53,8 +53,8 @@ def put(name: str, value: str) -> Act:
     return lambda folder: store.write_bytes(folder / name, value.encode())
 
 
-def card(value: str) -> Act:
-    return lambda folder: store.write_card(folder / "a.json", {"value": value})
+def metadata(value: str) -> Act:
+    return lambda folder: store.write_metadata(folder / "a.json", {"value": value})
 
 
 def artefact(value: str) -> Act:
@@ -88,7 +88,7 @@ def text(folder: Path) -> str | None:
 
 
 def card_value(folder: Path) -> str | None:
-    found = store.read_card(folder / "a.json")
+    found = store.read_metadata(folder / "a.json")
     return found and str(found["value"])
 
 
@@ -118,12 +118,12 @@ def entry(folder: Path) -> str:
 SAVES: dict[str, tuple[Act, Act, Act, list[Any]]] = {
     "a new file": (nothing, put("deep/a.txt", "new"), text, [None, "new"]),
     "a file": (put("deep/a.txt", "old"), put("deep/a.txt", "new"), text, ["old", "new"]),
-    "a new card": (nothing, card("new"), card_value, [None, "new"]),
-    "a card": (card("old"), card("new"), card_value, ["old", "new"]),
+    "a new metadata": (nothing, metadata("new"), card_value, [None, "new"]),
+    "a metadata": (metadata("old"), metadata("new"), card_value, ["old", "new"]),
     "a new artefact": (nothing, artefact("new"), artefact_value, [None, "new"]),
     "the same artefact": (artefact("new"), artefact("new"), artefact_value, [None, "new"]),
-    # Never one with the other's card. Nothing of a run is replaced by something else but states,
-    # which have two places for that.
+    # Never one with the other's metadata. Nothing of a run is replaced by something else but
+    # states, which have two places for that.
     "another artefact": (artefact("old"), artefact("new"), artefact_value, ["old", None, "new"]),
     "the first state": (nothing, state(1), step, [None, 1]),
     "the second state": (state(1), state(2), step, [1, 2]),
@@ -169,7 +169,7 @@ def test_clearing_the_state_leaves_a_valid_one_or_none(torn: bool, tmp_path: Pat
         folder.mkdir()
         states(1, 2, 3)(folder)
         went_on = killed(folder, checkpoint.clear_state, at, torn)
-        # A card and its file, twice: without the second card there is none.
+        # A metadata and its file, twice: without the second metadata there is none.
         assert step(folder) in ((3, 2) if at < 4 else (None,))
         if not went_on:
             break

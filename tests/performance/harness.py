@@ -17,7 +17,7 @@ STOPWATCH = Path(__file__).with_name("stopwatch.py")
 def measure(tiny: bool = False) -> list[Ratio]:
     """The quickstart at one job over the sum of its stages; and its trainings' images a second at
     two jobs over one job's."""
-    budget = ["--set", "images=640", "--set", "samples=64", "--set", "score.snapshots.samples=64"]
+    budget = ["--set", "examples=640", "--set", "samples=64", "--set", "score.snapshots.samples=64"]
     small = [*budget, "--set", "score.snapshots.count=1"] if tiny else []
     with tempfile.TemporaryDirectory() as folder:
         one, stages = run(Path(folder) / "one", 1, small)

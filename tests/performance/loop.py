@@ -38,7 +38,7 @@ def measure(tiny: bool = False) -> list[Ratio]:
     torch.set_num_threads(threads)
     rates = {name: BATCH * steps / spent for name, spent in seconds.items()}
     what = "quickstart's DDPM: whole loop against a bare one"
-    return [Ratio(what, rates["ours"], rates["theirs"], "images/s", True, 1.0)]
+    return [Ratio(what, rates["ours"], rates["theirs"], "examples/s", True, 1.0)]
 
 
 def build(spec: SampleSpec) -> Ddpm:

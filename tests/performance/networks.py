@@ -134,7 +134,7 @@ def compare(scale: Scale, precision: str) -> Iterator[Ratio]:
                 f"U-Net, {what}, {precision}",
                 rates["ours"],
                 rates[heads, best],
-                "images/s",
+                "examples/s",
                 True,
                 TARGETS[precision],
                 note,

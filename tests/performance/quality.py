@@ -52,8 +52,8 @@ class Scale:
     seeds: tuple[int, ...]
 
 
-FULL = Scale(within=0.2, images=60_000, looks=12, samples=500, seeds=(0, 1, 2))
-TINY = Scale(within=1e9, images=128, looks=1, samples=100, seeds=(0,))
+FULL = Scale(within=0.2, examples=60_000, looks=12, samples=500, seeds=(0, 1, 2))
+TINY = Scale(within=1e9, examples=128, looks=1, samples=100, seeds=(0,))
 
 
 @dataclass(frozen=True)
@@ -116,9 +116,9 @@ class Look:
 
 def told(looks: list[Look]) -> str:
     return ", ".join(
-        f"{look.images:,} images in {look.seconds:.0f} s"
+        f"{look.examples:,} images in {look.seconds:.0f} s"
         if look.arrived
-        else f"still {look.distance:.2f} after {look.images:,} images and {look.seconds:.0f} s"
+        else f"still {look.distance:.2f} after {look.examples:,} images and {look.seconds:.0f} s"
         for look in looks
     )
 
@@ -149,7 +149,7 @@ def ours(scale: Scale, seed: int) -> Iterator[tuple[float, int, Tensor]]:
     data = digits("train", Path())
     spec = data.spec
     plan = loop.Plan(
-        scale.images // 64,
+        scale.examples // 64,
         64,
         ema_halflife=10_000,
         augment="none",
@@ -208,7 +208,7 @@ def peer(scale: Scale, setting: Setting, seed: int) -> Iterator[tuple[float, int
         step = setting.batch * setting.accumulate  # in images
         seconds = 0.0
         while True:
-            trainer.train_num_steps += scale.images // scale.looks // step
+            trainer.train_num_steps += scale.examples // scale.looks // step
             start = time.perf_counter()
             with silence():
                 trainer.train()

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from genbench import registry
-from genbench.api import Batch, Condition, Optimization, Progress, SampleSpec, Turn
+from genbench.api import Batch, Condition, Optimization, PlayerStep, Progress, SampleSpec
 from genbench.api.errors import UsageError
 
 
@@ -45,14 +45,16 @@ class Sound(nn.Module):
     def optimization(self, player: str) -> Optimization:
         return Optimization(partial(torch.optim.Adam, lr=1.0), lambda progress: 1e-3)
 
-    def losses(self, batch: Batch, progress: Progress) -> Iterator[Turn]:
+    def losses(self, batch: Batch, progress: Progress) -> Iterator[PlayerStep]:
         self.seen += 1
         x = batch.data
         noise = torch.randn_like(x)
         moved = self.players["generator"](noise)
-        yield Turn("generator", (moved.mean(0) - x.mean(0)).square().mean())
+        yield PlayerStep("generator", (moved.mean(0) - x.mean(0)).square().mean())
         if progress.step % 4 == 0:
-            yield Turn("critic", (self.players["critic"](moved.detach()) - noise).square().mean())
+            yield PlayerStep(
+                "critic", (self.players["critic"](moved.detach()) - noise).square().mean()
+            )
 
     def sample(self, noise: Tensor, condition: Condition, *, scale: float = 1.0) -> Tensor:
         moved: Tensor = self.players["generator"](scale * noise)
@@ -60,27 +62,27 @@ class Sound(nn.Module):
 
 
 class NanLoss(Sound):
-    def losses(self, batch: Batch, progress: Progress) -> Iterator[Turn]:
+    def losses(self, batch: Batch, progress: Progress) -> Iterator[PlayerStep]:
         for turn in super().losses(batch, progress):
-            yield Turn(turn.player, turn.loss / (progress.step != 5))
+            yield PlayerStep(turn.player, turn.loss / (progress.step != 5))
 
 
 class NoGradient(Sound):
     """The critic's input was to carry the graph, and so was its output."""
 
-    def losses(self, batch: Batch, progress: Progress) -> Iterator[Turn]:
+    def losses(self, batch: Batch, progress: Progress) -> Iterator[PlayerStep]:
         for turn in super().losses(batch, progress):
             loss = turn.loss * 0 if turn.player == "critic" else turn.loss
-            yield Turn(turn.player, loss)
+            yield PlayerStep(turn.player, loss)
 
 
 class NeverMoves(Sound):
-    def losses(self, batch: Batch, progress: Progress) -> Iterator[Turn]:
+    def losses(self, batch: Batch, progress: Progress) -> Iterator[PlayerStep]:
         yield next(super().losses(batch, progress))
 
 
 class LateRefusal(Sound):
-    def losses(self, batch: Batch, progress: Progress) -> Iterator[Turn]:
+    def losses(self, batch: Batch, progress: Progress) -> Iterator[PlayerStep]:
         raise UsageError("it needs labels")
 
 
@@ -97,7 +99,7 @@ class Outside(Sound):
         super().__init__(spec)
         self.extra = nn.Parameter(torch.ones(()))
 
-    def losses(self, batch: Batch, progress: Progress) -> Iterator[Turn]:
+    def losses(self, batch: Batch, progress: Progress) -> Iterator[PlayerStep]:
         (gradient,) = torch.autograd.grad((self.extra - 2).square(), self.extra)
         with torch.no_grad():
             self.extra -= 0.1 * gradient
@@ -127,10 +129,10 @@ class Negative(Sound):
 class BehindItsBack(Sound):
     """Calls a submodule, whose gradients no wrapper averages."""
 
-    def losses(self, batch: Batch, progress: Progress) -> Iterator[Turn]:
+    def losses(self, batch: Batch, progress: Progress) -> Iterator[PlayerStep]:
         yield from super().losses(batch, progress)
         out = self.players["critic"].layer(batch.data.flatten(1))
-        yield Turn("critic", (out - 1).square().mean())
+        yield PlayerStep("critic", (out - 1).square().mean())
 
 
 class Forgetful(Sound):
@@ -140,10 +142,10 @@ class Forgetful(Sound):
         super().__init__(spec)
         self.running = 0.0
 
-    def losses(self, batch: Batch, progress: Progress) -> Iterator[Turn]:
+    def losses(self, batch: Batch, progress: Progress) -> Iterator[PlayerStep]:
         for turn in super().losses(batch, progress):
             self.running = 0.9 * self.running + 0.1 * float(turn.loss.detach())
-            yield Turn(turn.player, turn.loss * (1 + self.running))
+            yield PlayerStep(turn.player, turn.loss * (1 + self.running))
 
 
 class Unnormalised(Sound):
@@ -153,7 +155,7 @@ class Unnormalised(Sound):
         super().__init__(spec)
         self.largest = 1.0
 
-    def losses(self, batch: Batch, progress: Progress) -> Iterator[Turn]:
+    def losses(self, batch: Batch, progress: Progress) -> Iterator[PlayerStep]:
         if progress.step == 0:
             self.largest = 3.0
         yield from super().losses(batch, progress)
@@ -169,7 +171,7 @@ class OwnGenerator(Sound):
         super().__init__(spec)
         self.stream = torch.Generator().manual_seed(int.from_bytes(os.urandom(4), "big"))
 
-    def losses(self, batch: Batch, progress: Progress) -> Iterator[Turn]:
+    def losses(self, batch: Batch, progress: Progress) -> Iterator[PlayerStep]:
         noise = 0.1 * torch.randn(batch.data.shape, generator=self.stream)
         yield from super().losses(Batch(batch.data + noise), progress)
 
@@ -183,7 +185,7 @@ class Reseeds(Sound):
 class DataDecides(Sound):
     """Skips the critic on dark pictures."""
 
-    def losses(self, batch: Batch, progress: Progress) -> Iterator[Turn]:
+    def losses(self, batch: Batch, progress: Progress) -> Iterator[PlayerStep]:
         for turn in super().losses(batch, progress):
             if turn.player == "generator" or batch.data.mean() < 0:
                 yield turn

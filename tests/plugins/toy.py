@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from genbench import registry
-from genbench.api import Batch, Condition, Optimization, Progress, SampleSpec, Turn
+from genbench.api import Batch, Condition, Optimization, PlayerStep, Progress, SampleSpec
 from genbench.api.errors import UsageError
 
 
@@ -39,13 +39,13 @@ class Toy(nn.Module):
     def optimization(self, player: str) -> Optimization:
         return Optimization(partial(torch.optim.Adam, lr=1.0), lambda progress: self.learning_rate)
 
-    def losses(self, batch: Batch, progress: Progress) -> Iterator[Turn]:
+    def losses(self, batch: Batch, progress: Progress) -> Iterator[PlayerStep]:
         noise = 0.1 * torch.randn_like(batch.data)
         moved = self.players["mover"](noise)
         loss = (moved.mean(0) - batch.data.mean(0)).square().mean()
         if progress.step == self.breaks_at:
             loss = loss * float("nan")
-        yield Turn("mover", loss, {"offset": moved.detach().mean()})
+        yield PlayerStep("mover", loss, {"offset": moved.detach().mean()})
 
     def sample(self, noise: Tensor, condition: Condition, *, scale: float = 0.1) -> Tensor:
         moved: Tensor = self.players["mover"](scale * noise)
@@ -63,7 +63,7 @@ def faulty(spec: SampleSpec, *, where: str = "train") -> Toy:
         raise UsageError(f"samples of shape {spec.shape} do not fit this model")
 
     class Faulty(Toy):
-        def losses(self, batch: Batch, progress: Progress) -> Iterator[Turn]:
+        def losses(self, batch: Batch, progress: Progress) -> Iterator[PlayerStep]:
             if where == "die":
                 os._exit(9)
             if where == "train":
@@ -82,7 +82,7 @@ def mortal(spec: SampleSpec, *, mark: str) -> Toy:
     """A model whose second process dies at step 15, unless the file ``mark`` is there."""
 
     class Mortal(Toy):
-        def losses(self, batch: Batch, progress: Progress) -> Iterator[Turn]:
+        def losses(self, batch: Batch, progress: Progress) -> Iterator[PlayerStep]:
             second = os.environ.get("LOCAL_RANK") == "1"
             if second and progress.step == 15 and not Path(mark).exists():
                 Path(mark).touch()
@@ -96,9 +96,9 @@ def parting(spec: SampleSpec) -> Toy:
     """A model that goes behind its player's back, so that nothing averages its gradients."""
 
     class Parting(Toy):
-        def losses(self, batch: Batch, progress: Progress) -> Iterator[Turn]:
+        def losses(self, batch: Batch, progress: Progress) -> Iterator[PlayerStep]:
             (bias,) = self.players["mover"].parameters()
-            yield Turn("mover", (bias - batch.data.mean(0)).square().mean())
+            yield PlayerStep("mover", (bias - batch.data.mean(0)).square().mean())
 
     return Parting(spec, 0.05, None)
 

@@ -25,7 +25,7 @@ RESAMPLES = 10_000
 COLLAPSE_FRACTION = 0.25
 """Of the real row's coverage: a run below it has lost most of the data, whatever its fidelity."""
 
-RISK_LEVEL = 0.5
+CVAR_LEVEL = 0.5
 """Share of the runs, from the worst, of which the risk is the mean. Chan et al. 2020 take the worst
 5 %, which is less than one run of ten."""
 
@@ -44,12 +44,12 @@ class Summary:
     """Sample standard deviation, over n - 1; ``None`` where ``mean`` is, or n = 1."""
     median: float | None
     """With the runs that gave no value ranked last; ``None`` where it falls on such a run."""
-    spread: float | None
+    iqr: float | None
     """Interquartile range, ranked as the median; ``None`` where a quartile falls on a run without a
     value, or n = 1. It is the *dispersion across runs* of Chan et al. 2020, "Measuring the
     Reliability of Reinforcement Learning Algorithms"."""
-    risk: float | None
-    """Mean of the worst ``RISK_LEVEL`` of the runs, ranked as the median; ``None`` where a run
+    cvar: float | None
+    """Mean of the worst ``CVAR_LEVEL`` of the runs, ranked as the median; ``None`` where a run
     without a value is among them, or n = 1. It is the *risk across runs* of Chan et al. 2020."""
 
 
@@ -69,8 +69,8 @@ def summarize(values: Sequence[float | None], higher_is_better: bool = False) ->
         mean=math.fsum(finite) / n if complete else None,
         deviation=_deviation(finite) if complete else None,
         median=quantile(row, 0.5),
-        spread=None if n < 2 or lower is None or upper is None else upper - lower,
-        risk=None if n < 2 else _expected_shortfall(row, higher_is_better),
+        iqr=None if n < 2 or lower is None or upper is None else upper - lower,
+        cvar=None if n < 2 else _expected_shortfall(row, higher_is_better),
     )
 
 
@@ -113,11 +113,11 @@ def interquartile_mean(values: Sequence[float | None], higher_is_better: bool) -
 
 
 def _expected_shortfall(row: Sequence[float | None], higher_is_better: bool) -> float | None:
-    """The conditional value at risk of ranked values: the mean of the worst share ``RISK_LEVEL`` of
+    """The conditional value at risk of ranked values: the mean of the worst share ``CVAR_LEVEL`` of
     them, of which the last counts in part where that is no whole number (Rockafellar & Uryasev
     2002, "Conditional Value-at-Risk for General Loss Distributions")."""
     worst_first = row if higher_is_better else row[::-1]
-    mass = RISK_LEVEL * len(row)
+    mass = CVAR_LEVEL * len(row)
     total = 0.0
     for rank, value in enumerate(worst_first[: math.ceil(mass)]):
         if value is None:

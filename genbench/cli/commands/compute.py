@@ -104,7 +104,7 @@ def sensitivity(
 ) -> None:
     """Train every entry of SUITE on a grid of settings: how much depends on tuning?
 
-    A setting is an option of the entry's model, or one of batch, ema_halflife, images, augment,
+    A setting is an option of the entry's model, or one of batch, ema_halflife, examples, augment,
     precision and threads. Tells the share of the grid nearly as good as its best, and the expected
     best score of so many trials.
     """
@@ -165,7 +165,7 @@ def reproduce(
             what,
             out,
             scores,
-            place.host(data_dir),
+            place.hardware(data_dir),
             seeds=seed_numbers(seeds),
             jobs=jobs,
             as_json=as_json,
@@ -178,7 +178,7 @@ def reproduce(
 @click.argument("what", metavar="SUITE:ENTRY|MODEL")
 @click.argument("dataset", required=False)
 @click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="A model option.")
-@click.option("--images", type=click.IntRange(min=1), help="Budget in images seen.")
+@click.option("--examples", type=click.IntRange(min=1), help="Budget in examples seen.")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of the training.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Run folder.")
 @logger_option
@@ -190,7 +190,7 @@ def train(
     what: str,
     dataset: str | None,
     options: tuple[str, ...],
-    images: int | None,
+    examples: int | None,
     seed: int | None,
     out: Path,
     loggers: tuple[str, ...],
@@ -203,9 +203,9 @@ def train(
     load(plugins)
     from genbench.cli import single
 
-    training = single.describe(what, dataset, options, images, seed, precision)
+    training = single.describe(what, dataset, options, examples, seed, precision)
     project = "genbench" if dataset is not None else Path(what.rpartition(":")[0]).stem
-    single.train(training, out, place.host(data_dir), plugins, project, loggers)
+    single.train(training, out, place.hardware(data_dir), plugins, project, loggers)
 
 
 @click.command()
@@ -234,8 +234,8 @@ def sample(
     load(plugins)
     from genbench.cli import single
 
-    host = place.host(data_dir)
-    single.sample(folder, count, options, seed, weights, out, precision, host, plugins)
+    hardware = place.hardware(data_dir)
+    single.sample(folder, count, options, seed, weights, out, precision, hardware, plugins)
 
 
 @click.command()
@@ -267,7 +267,15 @@ def evaluate(
     from genbench.cli import scoring
 
     scores = scoring.evaluate(
-        samples, reference, train, extractor, options, metrics, seed, place.host(data_dir), plugins
+        samples,
+        reference,
+        train,
+        extractor,
+        options,
+        metrics,
+        seed,
+        place.hardware(data_dir),
+        plugins,
     )
     if scores is not None:
         sys.exit(scoring.show(scores, as_json))
@@ -301,4 +309,4 @@ def show(
     load(plugins)
     from genbench.cli import showing
 
-    showing.show(which, folder, count, options, out, precision, place.host(data_dir), plugins)
+    showing.show(which, folder, count, options, out, precision, place.hardware(data_dir), plugins)

@@ -7,7 +7,7 @@ import sys
 import torch
 import torchmetrics
 
-from genbench import Optimization, SampleSpec, TensorSamples, Turn
+from genbench import Optimization, PlayerStep, SampleSpec, TensorSamples
 
 
 class Model(torch.nn.Module):
@@ -29,7 +29,7 @@ class Model(torch.nn.Module):
 
     def losses(self, batch, progress):
         self.fail("training")
-        yield Turn("only", self.players["only"](batch.data).square().mean())
+        yield PlayerStep("only", self.players["only"](batch.data).square().mean())
 
     def sample(self, noise, condition, *, last: bool = False):
         self.fail("last" if last else "sampling")

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import nn
 
-from genbench import Optimization, Turn
+from genbench import Optimization, PlayerStep
 
 
 class Autoencoder(nn.Module):
@@ -43,7 +43,7 @@ class VAE(nn.Module):
         decoded, mean, log_variance = self.players["autoencoder"](noise, x)
         distortion = 0.5 * (2 * math.pi * math.e * (x - decoded).square().mean()).log()
         kl = 0.5 * (mean.square() + log_variance.exp() - log_variance - 1).sum() / x.numel()
-        yield Turn("autoencoder", distortion + kl, {"kl": kl.detach()})
+        yield PlayerStep("autoencoder", distortion + kl, {"kl": kl.detach()})
 
     def sample(self, noise, condition, *, temperature: float = 1.0):
         return self.players["autoencoder"](temperature * noise)[0]

@@ -1,0 +1,137 @@
+"""What the adversarial contestants share: losses, penalties, whose turn it is, labels.
+
+======================  ========================================================================
+``Loss``, ``LOSSES``    what each player descends, given logits
+``relativistic``        a loss that compares real with generated samples in pairs
+``input_gradient``      logits, and their gradient with respect to the samples, for any penalty
+``squared_norms``       of such gradients, one a sample: R1 and R2 are their means
+``frozen``              a network through which gradients pass, and which learns nothing
+``accuracies``          diagnostics of a discriminator's turn
+``generator_moves``     whether the generator has a turn, where the critic has more of them
+``latent_size``         of a generator's noise, unless told
+``append_labels``       one-hot labels beside whatever a network takes
+======================  ========================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import one_hot, relu, softplus
+
+from genbench.api import Progress, SampleSpec
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What each player descends, as a function of logits ``(B,)``: positive means real."""
+
+    discriminator: Callable[[Tensor, Tensor], Tensor]
+    """Of the logits of real and of generated samples."""
+    generator: Callable[[Tensor], Tensor]
+    """Of the logits of generated samples."""
+
+
+LOSSES: Mapping[str, Loss] = {
+    # Goodfellow et al. (2014), section 3: softplus(-l) = -log D and softplus(l) = -log(1 - D), for
+    # D = sigmoid(l).
+    "non-saturating": Loss(
+        lambda real, fake: softplus(-real).mean() + softplus(fake).mean(),
+        lambda fake: softplus(-fake).mean(),
+    ),
+    # Lim & Ye (2017); Miyato et al. (2018), eqs. 16 and 17.
+    "hinge": Loss(
+        lambda real, fake: relu(1 - real).mean() + relu(1 + fake).mean(),
+        lambda fake: -fake.mean(),
+    ),
+    # Arjovsky et al. (2017), eq. 2: the critic's difference, which bounds a distance only where
+    # something holds the critic's slope.
+    "wasserstein": Loss(
+        lambda real, fake: fake.mean() - real.mean(),
+        lambda fake: -fake.mean(),
+    ),
+}
+
+
+def relativistic(logits: Tensor, others: Tensor) -> Tensor:
+    """The relativistic pairing loss (Jolicoeur-Martineau 2019; Huang et al. 2024, eq. 2).
+
+    The discriminator descends it for the logits ``(B,)`` of real samples and, as ``others``, those
+    of generated ones; the generator descends it with the two exchanged.
+    """
+    return softplus(others - logits).mean()
+
+
+def input_gradient(
+    logits_of: Callable[[Tensor], Tensor], x: Tensor, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """``logits_of(x)`` and the gradient of their sum with respect to x ``(B, *shape)``, float32.
+
+    Both can be differentiated by the weights, whose ``dtype`` the arithmetic has: autocast is off,
+    since the squares of small numbers suffer most from a lower precision. A discriminator calls
+    this inside its own ``forward``: in a loss, the gradient would pass through a wrapper's hooks,
+    which DDP and Fabric's mixed precision do not survive.
+    """
+    with torch.autocast(x.device.type, enabled=False):
+        x = x.detach().to(dtype).requires_grad_()
+        # A view, since what counts FLOPs hooks the inputs of modules, and cannot hook a leaf here.
+        logits = logits_of(x.view_as(x))
+        (gradient,) = torch.autograd.grad(logits.sum(), x, create_graph=True)
+    return logits, gradient.float()
+
+
+def squared_norms(gradient: Tensor) -> Tensor:
+    """``(B, *shape)`` to ``(B,)``: ‖∇D(x)‖², of which γ/2 times the mean is R1 over real samples,
+    R2 over generated ones (Mescheder et al. 2018, eqs. 9 and 10)."""
+    return gradient.square().flatten(1).sum(1)
+
+
+@contextmanager
+def frozen(network: nn.Module) -> Iterator[None]:
+    """Graphs recorded inside pass through ``network`` and leave its parameters out.
+
+    Only the recording counts, so the parameters are free again before the backward pass, whatever
+    becomes of it. It is right under DDP too: DDP arms its reducer at each forward pass, and faults
+    only a backward pass that reached *some* of the parameters; here it reaches none, so nothing is
+    reduced, and the next forward pass arms it anew. (Leaving the parameters in would be as right,
+    but would compute, and under DDP communicate, gradients that nobody uses.)
+    """
+    network.requires_grad_(False)
+    try:
+        yield
+    finally:
+        network.requires_grad_(True)
+
+
+def accuracies(real: Tensor, fake: Tensor) -> dict[str, float | Tensor]:
+    """``accuracy_real`` and ``accuracy_fake``: the share of logits ``(B,)`` that tell rightly."""
+    return {
+        "accuracy_real": (real > 0).float().mean(),
+        "accuracy_fake": (fake < 0).float().mean(),
+    }
+
+
+def generator_moves(progress: Progress, n_critic: int) -> bool:
+    """Whether this step is the last of ``n_critic`` turns of the critic, each of which sees its own
+    real samples: the examples of a training are the critic's."""
+    return (progress.step + 1) % n_critic == 0
+
+
+def latent_size(spec: SampleSpec, latent: int | None, usual: int) -> int:
+    """``latent``, where it is told; else ``usual``, or for points as many as they have numbers:
+    more would have to be folded away."""
+    if latent is not None:
+        return latent
+    return spec.shape[0] if len(spec.shape) == 1 else usual
+
+
+def append_labels(x: Tensor, labels: Tensor, classes: int) -> Tensor:
+    """x ``(B, F, *space)`` to ``(B, F + classes, *space)``: the label as a one-hot vector, the same
+    at each position (Mirza & Osindero 2014, figure 1)."""
+    planes = one_hot(labels, classes).to(x.dtype)
+    planes = planes.view(*planes.shape, *[1] * (x.ndim - 2))
+    return torch.cat([x, planes.expand(-1, -1, *x.shape[2:])], dim=1)

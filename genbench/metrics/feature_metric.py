@@ -1,0 +1,32 @@
+"""Metrics that look at all features of a side at once."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
+
+from genbench.api import Features
+
+
+class FeatureMetric(Metric):
+    """Keeps ``features["features"]`` of each of its ``sides``, as they come."""
+
+    needs: Set[str] = frozenset({"features"})
+    sides: Set[str] = frozenset({"reference", "generated"})
+    full_state_update = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        for side in sorted(self.sides):
+            self.add_state(f"{side}_features", [], dist_reduce_fx="cat")
+
+    def update(self, features: Features, side: str) -> None:
+        """Add ``features["features"]``, ``(B, D)``, of one of ``sides``."""
+        getattr(self, f"{side}_features").append(features["features"])
+
+    def all_of(self, side: str) -> Tensor:
+        """``(N, D)``: what has been kept of a side."""
+        return dim_zero_cat(getattr(self, f"{side}_features"))

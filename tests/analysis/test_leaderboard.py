@@ -1,0 +1,243 @@
+"""Published and measured rows: what is accepted, what is shown, and in which order."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from genbench import registry
+from genbench.analysis.published import Board, load
+from genbench.analysis.reproduction import recipe, reproduced, row
+from genbench.analysis.standings import standings
+from genbench.api.errors import UsageError
+from genbench.cli import main
+from genbench.extractors.resize import ANTIALIASED, LEGACY
+from genbench.registry.texts import titles
+from genbench.rendering import leaderboard
+from genbench.store import canonical
+from genbench.store.records import Record, read_records, write_records
+from genbench.suite import parse, trainings
+
+RESULTS = Path(__file__).resolve().parents[2] / "results"
+
+BOARD = """
+title   = "CIFAR-10"
+dataset = "cifar10"
+
+[sources.ho]
+title   = "Ho et al. 2020"
+address = "https://example.org/ho"
+
+[[rows]]
+model     = "DDPM"
+settings  = "L_simple"
+family    = "diffusion"
+nfe       = 1000
+scores    = { frechet_distance = 3.17, inception_score = 9.46 }
+source    = "ho"
+table     = "Table 1"
+quote     = "9.46±0.11 3.17"
+count     = 50_000
+reference = "train"
+selected  = "minimum over training"
+seen      = true
+"""
+
+
+def board(text: str, tmp_path: Path) -> Board:
+    path = tmp_path / "board.toml"
+    path.write_text(text, encoding="utf-8")
+    return load(str(path))
+
+
+def another(**changes: str) -> str:
+    """The row of ``BOARD``, with some of its lines changed; an empty value drops the line."""
+    lines = []
+    for line in BOARD[BOARD.index("[[rows]]") :].splitlines():
+        key = line.partition("=")[0].strip()
+        lines.append(f"{key} = {changes[key]}" if key in changes else line)
+    return "\n".join(line for line in lines if not line.endswith("= ")) + "\n"
+
+
+def run(seed: int | None, distance: float, entry: str = "ours", **changes: object) -> Record:
+    record = Record(
+        suite="mine",
+        entry="real" if seed is None else entry,
+        model="real" if seed is None else "ddpm",
+        trains=None if seed is None else "ddpm",
+        dataset="cifar10",
+        seed=seed,
+        status="done",
+        scores={"frechet_distance": {"value": distance, "low": None, "high": None}},
+        better={"frechet_distance": False},
+        protocol={
+            "extractor": "inception@0123456789ab",
+            "resize": LEGACY.name,
+            "reference": "cifar10:train@0123",
+            "samples": 50_000,
+        },
+        conditions={} if seed is None else {"examples": 1000, "options": {}},
+        cost={} if seed is None else {"nfe": 50.0},
+    )
+    return replace(record, **changes)  # type: ignore[arg-type]
+
+
+def test_rows_of_one_protocol_are_ranked_together(tmp_path: Path) -> None:
+    published = board(
+        BOARD + another(model='"worse"', scores="{ frechet_distance = 9.46 }"), tmp_path
+    )
+    measured = [run(None, 1.0), *(run(seed, 4.0 + seed) for seed in range(5))]
+    (group,) = standings(published, [("out", measured)])
+    assert [(r.rank, r.label) for r in group.rows] == [
+        (None, "real"),
+        (1, "DDPM"),
+        (2, "ours"),
+        (3, "worse"),
+    ]
+    ours = group.rows[2].scores["frechet_distance"]
+    # Student's t with four degrees of freedom: 6 ± 2.776 √2.5 / √5.
+    assert ours.value == 6
+    assert ours.low == pytest.approx(6 - 2.7764451 * 2.5**0.5 / 5**0.5)
+    assert ours.high == pytest.approx(6 + 2.7764451 * 2.5**0.5 / 5**0.5)
+    assert group.rows[2].origin == "genbench reproduce out:ours"
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("extractor", "inception-torchvision@0123456789ab"),
+        ("reference", "cifar10:test@0123"),
+        ("samples", 10_000),
+        ("resize", ANTIALIASED.name),
+    ],
+)
+def test_other_protocols_have_a_ranking_of_their_own(
+    part: str, value: object, tmp_path: Path
+) -> None:
+    other = run(0, 1.0)
+    other = replace(other, protocol={**other.protocol, part: value})
+    first, second = standings(board(BOARD, tmp_path), [("out", [other])])
+    assert [r.label for r in first.rows] == ["DDPM"]
+    assert [(r.rank, r.label) for r in second.rows] == [(1, "ours")]
+
+
+def test_runs_on_other_data_or_of_another_kind_do_not_join(tmp_path: Path) -> None:
+    given = {"examples": 1000, "options": {"conditional": True}}
+    others = [run(0, 1.0, dataset="mnist"), run(0, 1.0, conditions=given)]
+    (group,) = standings(board(BOARD, tmp_path), [("out", others)])
+    assert [r.label for r in group.rows] == ["DDPM"]
+
+
+def test_a_diverged_run_gives_a_median_and_no_interval(tmp_path: Path) -> None:
+    runs = [run(0, 4.0), run(1, 5.0), run(2, 0.1, status="diverged")]
+    (group,) = standings(board(BOARD, tmp_path), [("out", runs)])
+    ours = next(r for r in group.rows if r.label == "ours").scores["frechet_distance"]
+    assert (ours.value, ours.low, ours.high, ours.ended) == (5.0, None, None, "2 of 3")
+
+
+def test_only_what_was_seen_is_shown(tmp_path: Path) -> None:
+    hearsay = another(model='"hearsay"', seen="false")
+    (group,) = standings(board(BOARD + hearsay, tmp_path))
+    assert [r.label for r in group.rows] == ["DDPM"]
+
+
+def test_where_two_documents_disagree_both_stand(tmp_path: Path) -> None:
+    source = '\n[sources.song]\ntitle = "Song"\naddress = "https://example.org/song"\n'
+    other = another(source='"song"', scores="{ frechet_distance = 3.21 }", quote='"3.21"')
+    (group,) = standings(board(BOARD + source + other, tmp_path))
+    assert [r.scores["frechet_distance"].value for r in group.rows] == [3.17, 3.21]
+
+
+def test_a_protocol_that_is_not_stated_is_a_group_of_its_own(tmp_path: Path) -> None:
+    unstated = another(model='"silent"', count="", reference="")
+    first, second = standings(board(BOARD + unstated, tmp_path))
+    assert "not stated" not in first.heading
+    assert second.heading == ("Over inception, reference not stated, number of samples not stated")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("seen      = true", "", "rows.0.seen"),
+        ('table     = "Table 1"', 'table = ""', "rows.0.table"),
+        ('source    = "ho"', 'source = "hoo"', "did you mean 'ho'"),
+        ("frechet_distance = 3.17", "frechet_distance = 3.71", "3.71 is not in its quote"),
+        ("frechet_distance = 3.17", "fid = 3.17", "rows.0.scores.fid"),
+        ("https://example.org/ho", "from memory", "sources.ho.address"),
+        ('"diffusion"', '"difusion"', "rows.0.family"),
+        ("count     = 50_000", "number = 50_000", "rows.0.number"),
+        ("[[rows]]", '[sources.x]\ntitle = "x"\naddress = "https://x"\n[[rows]]', "source 'x'"),
+    ],
+)
+def test_bad_rows_are_one_line(old: str, new: str, said: str, tmp_path: Path) -> None:
+    assert old in BOARD
+    with pytest.raises(UsageError, match=r"board\.toml") as caught:
+        board(BOARD.replace(old, new), tmp_path)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_row_stands_once(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="stands there twice"):
+        board(BOARD + another(), tmp_path)
+
+
+@pytest.mark.parametrize("name", titles(registry.leaderboards))
+def test_the_boards_that_packages_offer(name: str) -> None:
+    found = load(name)
+    for form in ("terminal", "markdown", "json"):
+        text = leaderboard.render(found, standings(found), form)
+        assert all(source.address in text for source in found.sources.values())
+
+
+def test_the_command(tmp_path: Path) -> None:
+    path = tmp_path / "board.toml"
+    path.write_text(BOARD, encoding="utf-8")
+    write_records(tmp_path / "all" / "one", [run(0, 2.0, entry="a | b")])
+    out = ["leaderboard", str(path), str(tmp_path / "all"), "--format"]
+    markdown = CliRunner().invoke(main, [*out, "markdown"])
+    assert markdown.exit_code == 0, markdown.output
+    assert r"a \| b" in markdown.stdout
+    told = json.loads(CliRunner().invoke(main, [*out, "json"]).stdout)
+    labels = [r["label"] for group in told["standings"] for r in group["rows"]]
+    assert labels == ["a | b", "DDPM"]
+
+
+def test_a_recipe_is_the_suite_of_the_row() -> None:
+    runs = row(read_records(RESULTS / "digits-full"), "DDIM-50")
+    suite = parse("recipe", recipe(runs))
+    assert suite.seeds == (0, 1, 2, 3, 4)
+    ((entry, *_), *_) = trainings(suite)
+    first = runs[0]
+    assert (entry.training.model, entry.training.dataset) == ("ddpm", "digits")
+    assert canonical(entry.training.options) == canonical(first.conditions["options"])
+    assert entry.training.examples == first.conditions["examples"]
+    assert entry.training.snapshots == 4
+    assert entry.sample == first.conditions["sample"]
+    assert suite.score.extractor == "digits"
+    assert suite.score.reference == "digits:test"
+
+
+def test_an_unknown_row_has_a_near_one() -> None:
+    with pytest.raises(UsageError, match="did you mean 'DDIM-50'"):
+        row(read_records(RESULTS / "digits-full"), "DDIM50")
+
+
+def test_what_is_reproduced() -> None:
+    before = [run(seed, 4.0 + seed) for seed in range(5)]  # 6 ± 2.776 · 1.581 · √(1/5 + 1/k)
+    near = [run(9, 6 + 2.77 * 2.5**0.5 * 1.2**0.5)]
+    far = [run(9, 6 + 2.78 * 2.5**0.5 * 1.2**0.5)]
+    assert reproduced(before, near, "frechet_distance").outcome == "inside"
+    assert reproduced(before, far, "frechet_distance").outcome == "outside"
+    same = reproduced(before, before[:2], "frechet_distance")
+    assert (same.identical, same.seeds, same.outcome) == (2, 2, "inside")
+    diverged = [replace(run, status="diverged") for run in before[:2]]
+    assert reproduced(before, diverged, "frechet_distance").outcome == "outside"
+    assert reproduced(before[:1], near, "frechet_distance").outcome == "undecided"
+    assert asdict(reproduced(before, near, "frechet_distance"))["low"] == pytest.approx(
+        6 - 2.7764451 * 2.5**0.5 * 1.2**0.5
+    )

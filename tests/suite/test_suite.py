@@ -1,0 +1,379 @@
+"""Suite files: validated entries, shared trainings, identities, and mistakes in one line."""
+
+from __future__ import annotations
+
+import copy
+import tomllib
+from dataclasses import replace
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from genbench import registry, suite
+from genbench.api import Variant
+from genbench.api.errors import GenbenchError, UsageError
+from genbench.registry import PluginError
+
+TEXT = """
+title = "A suite"
+dataset = "digits"
+seeds = [0, 1]
+examples = 1000
+samples = 64
+
+[score]
+extractor = "digits"
+reference = "digits:test"
+metrics = ["frechet_distance"]
+
+[train]
+batch = 64
+
+[entries.A]
+model = "ddpm"
+options = { timesteps = 50 }
+
+[entries.B]
+model = "ddim"
+options = { timesteps = 50 }
+sample = { steps = 5 }
+
+[entries.C]
+model = "ddpm"
+options = { timesteps = 50 }
+train = { batch = 32 }
+"""
+
+
+@pytest.fixture
+def content() -> dict[str, Any]:
+    return tomllib.loads(TEXT)
+
+
+def test_entries_that_train_alike_train_once(content: dict[str, Any]) -> None:
+    groups = suite.trainings(suite.parse("it", content))
+    assert [[e.name for e in g] for g in groups] == [["A", "B"], ["A", "B"], ["C"], ["C"]]
+    assert [g[0].training.seed for g in groups] == [0, 1, 0, 1]
+    variant = groups[0][1]
+    assert (variant.model, variant.training.model) == ("ddim", "ddpm")
+    assert variant.sample == {"sampler": "ddim", "steps": 5}
+    assert groups[2][0].training.batch == 32
+
+
+def test_the_budget_is_rounded_up_to_whole_batches(content: dict[str, Any]) -> None:
+    training = suite.trainings(suite.parse("it", content))[0][0].training
+    assert training.steps == 16
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sedes": [0]}, "unknown key 'sedes'; did you mean 'seeds'?"),
+        ({"seeds": []}, "seeds: should be one or more different numbers"),
+        ({"seeds": [3, 3]}, "seeds: should be one or more different numbers"),
+        ({"seeds": [-1]}, "seeds.0: input should be greater than or equal to 0, got -1"),
+        ({"examples": "many"}, "examples: input should be a valid integer, got 'many'"),
+        ({"examples": 0}, "examples: input should be greater than or equal to 1, got 0"),
+        ({"examples": None}, "examples: input should be a valid integer"),
+        ({"title": ...}, "the key 'title' is missing"),
+        ({"entries": {}}, "entries: dictionary should have at least 1 item"),
+        (
+            {"entries": {"A": {"mdel": "ddpm"}}},
+            "unknown key 'entries.A.mdel'; did you mean 'model'",
+        ),
+        ({"score": {"extracter": "x"}}, "unknown key 'score.extracter'; did you mean 'extractor'?"),
+        (
+            {"train": {"precision": "16-mixed"}},
+            "train.precision: 16-mixed is refused: its loss scaler overflows by design, which "
+            "would count as divergence; use bf16-mixed",
+        ),
+        (
+            {"entries": {"A": {"model": "ddpm", "train": {"precision": "16-mixed"}}}},
+            "entries.A.train.precision: 16-mixed is refused: its loss scaler",
+        ),
+        ({"train": {"precision": "16-true"}}, "train.precision: input should be '32-true' or"),
+        ({"train": {"ema_halflife": 0}}, "train.ema_halflife: input should be greater than 0"),
+    ],
+)
+def test_mistakes_in_one_line(
+    content: dict[str, Any], change: dict[str, Any], message: str
+) -> None:
+    for key, value in change.items():
+        if value is ...:
+            del content[key]
+        elif key == "score":
+            content[key] |= value
+        else:
+            content[key] = value
+    with pytest.raises(UsageError) as error:
+        suite.parse("my.toml", content)
+    if "unknown key" in message and "missing" in str(error.value):
+        pytest.fail(f"told of something missing first: {error.value}")
+    assert str(error.value).startswith("my.toml: ")
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"model": "dpm"}, "unknown model 'dpm'; did you mean 'ddpm'?"),
+        (
+            {"model": "ddpm", "options": {"timestep": 3}},
+            "model 'ddpm' has no option 'timestep'; did you mean 'timesteps'?",
+        ),
+        ({"model": "ddpm", "options": {"timesteps": "3"}}, "option 'timesteps'"),
+    ],
+)
+def test_wrong_models_and_options(
+    content: dict[str, Any], section: dict[str, Any], message: str
+) -> None:
+    content["entries"] = {"A": section}
+    with pytest.raises(UsageError) as error:
+        suite.trainings(suite.parse("it", content))
+    assert message in str(error.value)
+
+
+@pytest.fixture
+def plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that is fine, and four that are at fault in their own ways."""
+
+    def build(spec: object, *, device: object = object()) -> None: ...
+
+    def fine(spec: object, *, width: int = 8) -> None: ...
+
+    added = {
+        "odd": build,
+        "fine": fine,
+        "nobodys": Variant(trains="not-installed", sample={}),
+        "unwritable": Variant(trains="fine", sample={"device": object()}),
+    }
+    gone = EntryPoint("gone", "no_such_module:build", "genbench.models")
+    installed = {**registry.models._installed(), "gone": [gone]}
+    monkeypatch.setattr(registry.models, "_points", installed)
+    monkeypatch.setattr(registry.models, "_added", added)
+
+
+@pytest.mark.usefixtures("plugins")
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("gone", "model 'gone' of no_such_module:build cannot be loaded: ModuleNotFoundError"),
+        ("odd", "model 'odd', option 'device': <object object at"),
+        ("nobodys", "model 'nobodys' samples another: unknown model 'not-installed'"),
+        ("unwritable", "model 'unwritable', option 'device': <object object at"),
+    ],
+)
+def test_a_plugin_at_fault_costs_its_own_entries(
+    content: dict[str, Any], model: str, message: str
+) -> None:
+    content["entries"] |= {
+        "Bad": {"model": model, "options": {"width": 3}},
+        "Fine": {"model": "fine", "options": {"width": 3}},
+    }
+    if model != "gone":
+        del content["entries"]["Bad"]["options"]
+    groups = suite.trainings(suite.parse("it", content), [0])
+    faults = {entry.name: entry.fault for group in groups for entry in group}
+    assert faults.pop("Bad", "")[: len(message)] == message  # type: ignore[index]
+    assert faults == dict.fromkeys(["A", "B", "C", "Fine"])
+    (bad,) = (group for group in groups if group[0].name == "Bad")
+    assert [entry.name for entry in bad] == ["Bad"]
+    training = bad[0].training
+    assert (training.model, training.batch) == (model, 64)
+    assert suite.training_identity(training, dataset="d", code="c", hardware={})
+    assert registry.models.code(model)
+
+
+@pytest.mark.usefixtures("plugins")
+def test_a_wrong_option_is_the_users_mistake_whatever_else_is_wrong(
+    content: dict[str, Any],
+) -> None:
+    content["entries"] = {
+        "Bad": {"model": "gone"},
+        "Fine": {"model": "fine", "options": {"widht": 3}},
+    }
+    with pytest.raises(UsageError, match="model 'fine' has no option 'widht'; did you mean"):
+        suite.trainings(suite.parse("it", content))
+
+
+def test_the_floor_keeps_its_name(content: dict[str, Any]) -> None:
+    content["entries"] = {"real": {"model": "ddpm"}}
+    with pytest.raises(UsageError, match="cannot be named 'real'"):
+        suite.trainings(suite.parse("it", content))
+
+
+def test_overrides(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(TEXT, encoding="utf-8")
+    loaded = suite.load(
+        str(path),
+        ["examples=64", "entries.A.options.timesteps=7", "dataset=mnist", "train.augment=flip"],
+    )
+    assert (loaded.examples, loaded.dataset, loaded.train.augment) == (64, "mnist", "flip")
+    assert loaded.entries["A"].options == {"timesteps": 7}
+
+
+@pytest.mark.parametrize("override", ["examples", "=3", "examples.deep=3"])
+def test_overrides_that_make_no_sense(tmp_path: Path, override: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(TEXT, encoding="utf-8")
+    with pytest.raises(UsageError, match="--set"):
+        suite.load(str(path), [override])
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("quickstrat", "unknown suite 'quickstrat'; did you mean 'quickstart'?"),
+        ("nowhere.toml", "cannot read the suite nowhere.toml"),
+    ],
+)
+def test_suites_that_are_not_there(name: str, message: str) -> None:
+    with pytest.raises(GenbenchError) as error:
+        suite.load(name)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["title = ", "when = 2020-01-01"])
+def test_files_that_are_not_suites(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError, match=r"bad\.toml"):
+        suite.load(str(path))
+
+
+@pytest.fixture
+def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two offer a suite of one name, and each one that cannot be read; two more are broken."""
+    points = dict(registry.suites._installed())
+    for name in ("suites_one", "suites_two"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "ours.toml").write_text(TEXT, encoding="utf-8")
+        points[name] = [EntryPoint(name, name, "genbench.suites")]
+    (tmp_path / "suites_two" / "torn.toml").write_text("title = ", encoding="utf-8")
+    points["gone"] = [EntryPoint("gone", "suites_gone", "genbench.suites")]
+    points["odd"] = [EntryPoint("odd", "builtins:dict", "genbench.suites")]
+    (tmp_path / "suites_one" / "latin.toml").write_bytes(b"title = '\xe9'")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(registry.suites, "_points", points)
+
+
+@pytest.mark.usefixtures("packages")
+def test_suites_of_packages_at_odds() -> None:
+    names = suite.names()
+    assert names["quickstart"] == suite.load("quickstart").title
+    assert "'ours' is claimed by suites_one and suites_two" in names["ours"]
+    assert names["torn"].startswith("TOMLDecodeError: Invalid value")
+    with pytest.raises(UsageError, match="suite 'ours' is claimed by suites_one and suites_two"):
+        suite.load("ours")
+    with pytest.raises(UsageError, match="suite 'torn' is not TOML"):
+        suite.load("torn")
+    with pytest.raises(PluginError, match="suite 'latin' of suites_one cannot be read: UnicodeDec"):
+        suite.load("latin")
+    assert "UnicodeDecodeError" in names["latin"]
+    with pytest.raises(UsageError, match="unknown suite 'mine'; ") as error:
+        suite.load("mine")
+    assert "; suite 'gone' of suites_gone cannot be loaded: ModuleNotFound" in str(error.value)
+    assert "; suites 'odd' of builtins:dict cannot be read: " in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["32-true", "bf16-mixed"])
+def test_precisions_of_the_command_line(text: str) -> None:
+    assert suite.precision(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("16-mixed", "--precision: 16-mixed is refused: its loss scaler overflows by design"),
+        ("bf16", "--precision: input should be '32-true' or 'bf16-mixed', got 'bf16'"),
+    ],
+)
+def test_precisions_that_are_refused(text: str, message: str) -> None:
+    with pytest.raises(UsageError) as error:
+        suite.precision(text)
+    assert str(error.value).startswith(message)
+
+
+def test_every_built_in_suite_is_valid() -> None:
+    names = suite.names()
+    assert "quickstart" in names
+    for name, title in names.items():
+        loaded = suite.load(name)
+        assert loaded.title == title
+        assert suite.trainings(loaded)
+
+
+def test_a_training_identity_sees_every_field(content: dict[str, Any]) -> None:
+    training = suite.trainings(suite.parse("it", content))[0][0].training
+    rest: dict[str, Any] = {"dataset": "d@1", "code": "c", "hardware": {"torch": "2"}}
+    changes: dict[str, Any] = {
+        "model": "gan",
+        "options": dict(training.options) | {"timesteps": 51},
+        "dataset": "mnist",
+        "examples": 1001,
+        "batch": 63,
+        "ema_halflife": 1.0,
+        "augment": "flip",
+        "precision": "bf16-mixed",
+        "threads": 2,
+        "snapshots": 5,
+        "seed": 9,
+        "dequantize": True,
+    }
+    assert changes.keys() == vars(training).keys()
+    identities = {suite.training_identity(training, **rest)}
+    identities |= {
+        suite.training_identity(replace(training, **{name: value}), **rest)
+        for name, value in changes.items()
+    }
+    for name, value in {"dataset": "d@2", "code": "e", "hardware": {"torch": "3"}}.items():
+        identities.add(suite.training_identity(training, **(rest | {name: value})))
+    assert len(identities) == 1 + len(changes) + 3
+
+
+def test_sampling_and_scoring_identities_see_every_field() -> None:
+    sampling: dict[str, Any] = {
+        "training": "t",
+        "code": "c",
+        "hardware": {"device": "cpu"},
+        "precision": "32-true",
+        "examples": 1,
+        "snapshot": "a",
+        "weights": "ema",
+        "options": {"steps": 1},
+        "seed": 0,
+        "count": 5,
+        "version": 1,
+    }
+    other: dict[str, Any] = {
+        "training": "u",
+        "code": "d",
+        "hardware": {"device": "cuda"},
+        "precision": "bf16-mixed",
+        "examples": 2,
+        "snapshot": "b",
+        "weights": "raw",
+        "options": {"steps": 2},
+        "seed": 1,
+        "count": 6,
+        "version": 2,
+    }
+    identities = {suite.sampling_identity(**sampling)}
+    for name in sampling:
+        identities.add(suite.sampling_identity(**(copy.copy(sampling) | {name: other[name]})))
+    assert len(identities) == 1 + len(sampling)
+    scoring: dict[str, Any] = {
+        "samples": "s", "protocol": {"a": 1}, "code": {"m": "1"}, "seed": 0, "version": 1,
+    }  # fmt: skip
+    changed: dict[str, Any] = {
+        "samples": "t", "protocol": {"a": 2}, "code": {"m": "2"}, "seed": 1, "version": 2,
+    }  # fmt: skip
+    identities = {suite.scoring_identity(**scoring)}
+    for name in scoring:
+        identities.add(suite.scoring_identity(**(scoring | {name: changed[name]})))
+    assert len(identities) == 1 + len(scoring)

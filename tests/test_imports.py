@@ -1,0 +1,92 @@
+"""The law of imports: one way, and the light parts without torch."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+ORDER = [
+    {"api"},
+    {"store"},
+    {"registry", "io", "loggers"},
+    {"data", "suite"},
+    {"devices"},
+    {"training", "sampling", "extractors", "metrics"},
+    {"evaluation", "analysis"},
+    {"rendering"},
+    {"report"},
+    {"experiment"},
+    {"executors"},
+    {"testing"},
+    {"cli"},
+    {"__main__"},
+]
+RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
+
+
+def imports(file: Path) -> set[str]:
+    """Every module that ``file`` imports, wherever in the file, typing-only imports included."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: relative import"
+            assert node.module
+            found.add(node.module)
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def room(module: str) -> str | None:
+    parts = module.split(".")
+    return parts[1] if parts[0] == "genbench" and len(parts) > 1 else None
+
+
+def files(package: str) -> list[Path]:
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+@pytest.mark.parametrize("file", files("genbench"), ids=lambda f: str(f.relative_to(ROOT)))
+def test_imports_of_the_harness_run_one_way(file: Path) -> None:
+    ours = file.relative_to(ROOT / "genbench").with_suffix("").parts[0]
+    if ours == "__init__":
+        return
+    assert ours in RANK, f"{ours} has no place in the order"
+    used = imports(file)
+    assert not any(module.split(".")[0] == "baselines" for module in used)
+    for other in {room(module) for module in used} - {None, ours}:
+        assert RANK[other] < RANK[ours], f"{ours} imports {other}"
+
+
+@pytest.mark.parametrize("file", files("baselines"), ids=lambda f: str(f.relative_to(ROOT)))
+def test_contestants_use_what_any_plugin_may(file: Path) -> None:
+    rooms = {room(module) for module in imports(file)} - {None}
+    assert rooms <= {"api"}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["run", "--help"]]
+    + [["list", group] for group in ("models", "suites", "metrics", "extractors")],
+    ids=" ".join,
+)
+def test_looking_around_imports_no_torch(arguments: list[str]) -> None:
+    code = (
+        "import sys; from genbench.cli import main\n"
+        f"main({arguments!r}, standalone_mode=False)\n"
+        "assert 'torch' not in sys.modules, 'torch was imported'"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_importing_genbench_imports_no_torch() -> None:
+    code = "import sys, genbench, genbench.api; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)

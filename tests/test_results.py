@@ -1,0 +1,56 @@
+"""What lies in ``results/``: rendered from the data, and readable by anybody."""
+
+from __future__ import annotations
+
+import json
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import jsonschema
+import pandas as pd
+import pytest
+
+from genbench.store.records import json_schema
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "results"
+RECORDS = sorted(RESULTS.rglob("records.jsonl"))
+
+_spec = spec_from_file_location("render", RESULTS / "render.py")
+assert _spec is not None
+assert _spec.loader is not None
+render = module_from_spec(_spec)
+_spec.loader.exec_module(render)
+
+
+def test_what_is_rendered_is_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    pages = render.pages()
+    assert {path.name for path in pages} >= {"README.md", "leaderboards.md", "table.md"}
+    stale = [path for path, text in pages.items() if path.read_text(encoding="utf-8") != text]
+    assert not stale, "python results/render.py writes them anew"
+
+
+@pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.parent.name)
+def test_records_are_as_their_schema_says(path: Path) -> None:
+    validator = jsonschema.Draft202012Validator(json_schema())
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert lines
+    for line in lines:
+        validator.validate(json.loads(line))
+
+
+def test_the_schema_refuses_what_is_no_record() -> None:
+    validator = jsonschema.Draft202012Validator(json_schema())
+    record = json.loads((RESULTS / "quickstart" / "records.jsonl").read_text().split("\n")[1])
+    for change in ({"seed": "one"}, {"schema": 2}, {"scores": {"recall": {"value": "high"}}}):
+        assert not validator.is_valid(record | change)
+    del record["entry"]
+    assert not validator.is_valid(record)
+
+
+@pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.parent.name)
+def test_records_load_with_pandas(path: Path) -> None:
+    frame = pd.read_json(path, lines=True)
+    assert {"entry", "seed", "status", "scores", "schema"} <= set(frame.columns)
+    assert len(frame) == len(path.read_text(encoding="utf-8").splitlines())

@@ -1,0 +1,300 @@
+"""The loop: it learns, keeps what it must, stops where a loss is not finite, resumes exactly."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from lightning_fabric import Fabric
+from scipy import stats
+from torch import Tensor, nn
+
+from genbench.api import (
+    Batch,
+    Condition,
+    GenerativeModel,
+    Optimization,
+    PlayerStep,
+    Progress,
+    ProgressEvent,
+    SampleSpec,
+    TensorSamples,
+)
+from genbench.training import batches, checkpoint, ema, loop
+
+SPEC = SampleSpec("points", (2,), levels=None)
+
+
+class Game(nn.Module):
+    """Two players, dropout and a buffer: everything that a resume could lose."""
+
+    players: nn.ModuleDict
+
+    def __init__(self, breaks_at: int | None = None) -> None:
+        super().__init__()
+        self.players = nn.ModuleDict(
+            {
+                name: nn.Sequential(nn.Linear(2, 8), nn.Dropout(0.2), nn.Linear(8, 2))
+                for name in "ab"
+            }
+        )
+        self.register_buffer("seen", torch.zeros(()))
+        self.noise_shape = (2,)
+        self.breaks_at = breaks_at
+
+    def optimization(self, player: str) -> Optimization:
+        return Optimization(
+            torch.optim.Adam, lambda progress: 1e-2 * (1 - progress.fraction), clip_norm=1.0
+        )
+
+    def losses(self, batch: Batch, progress: Progress) -> Iterator[PlayerStep]:
+        self.seen += len(batch)
+        noise = torch.randn_like(batch.data)
+        yield PlayerStep("a", (self.players["a"](noise) - batch.data).square().mean())
+        if progress.step % 2 == 0:
+            loss = (self.players["b"](noise) - self.players["a"](noise).detach()).square().mean()
+            if self.breaks_at is not None and progress.step >= self.breaks_at:
+                loss = loss / 0
+            yield PlayerStep("b", loss, {"noise": noise.mean()})
+
+    def sample(self, noise: Tensor, condition: Condition) -> Tensor:
+        out: Tensor = self.players["a"](noise)
+        return out
+
+
+def data(count: int = 100) -> TensorSamples:
+    points = torch.randn(count, 2, generator=torch.Generator().manual_seed(0)) + 3
+    return TensorSamples(SPEC, "points", points)
+
+
+def quiet(event: ProgressEvent) -> None:
+    pass
+
+
+def plan(steps: int = 30, **changes: int) -> loop.Plan:
+    values = {"steps": steps, "batch": 8, "snapshots": 3, "seed": 5} | changes
+    return loop.Plan(ema_halflife=50, augment="none", **values)
+
+
+def fit(
+    folder: Path,
+    build: Callable[[], GenerativeModel] = Game,
+    plan: loop.Plan = plan(),  # noqa: B008 - a frozen value
+    report: Callable[[ProgressEvent], None] = quiet,
+) -> loop.Outcome:
+    fabric = Fabric(accelerator="cpu", devices=1)
+    return loop.train(fabric, build, data(), plan, folder, report)
+
+
+def test_it_learns_and_leaves_what_it_must(tmp_path: Path) -> None:
+    outcome = fit(tmp_path, plan=plan(steps=300))
+    history = pd.read_csv(tmp_path / "history.csv")
+    first, last = history[history.player == "a"].loss.iloc[[0, -1]]
+    assert last < first / 3
+    assert outcome.status == "done"
+    assert outcome.examples == 300 * 8
+    assert outcome.snapshots == (0, 800, 1600, 2400)
+    assert outcome.parameters == {"a": 42, "b": 42}
+    assert list(history.columns[:3]) == ["step", "examples", "player"]
+    # Player b moves every other step, and alone has the diagnostic.
+    assert (history.player == "b").sum() == 150
+    assert history.noise.notna().equals(history.player == "b")
+    assert history.learning_rate.iloc[0] == pytest.approx(1e-2)
+
+
+def test_snapshots_hold_the_average_and_the_raw_weights(tmp_path: Path) -> None:
+    fit(tmp_path)
+    raw = checkpoint.load_snapshot(tmp_path, 240, "raw")
+    average = checkpoint.load_snapshot(tmp_path, 240, "ema")
+    assert raw.keys() == average.keys() == Game().state_dict().keys()
+    assert raw["seen"] == average["seen"] == 240
+    assert not torch.equal(raw["players.a.0.weight"], average["players.a.0.weight"])
+    zero = checkpoint.load_snapshot(tmp_path, 0, "raw")
+    assert torch.equal(
+        zero["players.a.0.weight"],
+        checkpoint.load_snapshot(tmp_path, 0, "ema")["players.a.0.weight"],
+    )
+
+
+def test_the_average_is_the_recursion(tmp_path: Path) -> None:
+    """Against the definition: the raw weights after every step, each with half the share of those
+    a half-life later; the random initial ones have none."""
+    fit(tmp_path, plan=plan(steps=6, snapshots=6))
+    expected, shares = torch.zeros(8, 2), 0.0
+    for step in range(6):
+        weight = checkpoint.load_snapshot(tmp_path, (step + 1) * 8, "raw")["players.a.0.weight"]
+        share = 0.5 ** ((5 - step) * 8 / 50)
+        expected, shares = expected + share * weight, shares + share
+    expected = expected / shares
+    average = checkpoint.load_snapshot(tmp_path, 48, "ema")["players.a.0.weight"]
+    torch.testing.assert_close(average, expected)
+
+
+def test_decay_has_the_halflife() -> None:
+    steps = 50_000 // 64
+    assert ema.decay(50_000, 64, 10**6) ** steps == pytest.approx(0.5, abs=1e-3)
+    assert ema.decay(50_000, 64, 0) == 0
+
+
+def test_bf16_mixed_trains_and_keeps_full_precision_weights(tmp_path: Path) -> None:
+    fabric = Fabric(accelerator="cpu", devices=1, precision="bf16-mixed")
+    outcome = loop.train(fabric, Game, data(), plan(), tmp_path, quiet)
+    assert (outcome.status, outcome.examples) == ("done", 240)
+    raw = checkpoint.load_snapshot(tmp_path, 240, "raw")
+    assert raw["players.a.0.weight"].dtype == torch.float32
+
+
+def test_weights_that_a_step_broke_are_not_kept(tmp_path: Path) -> None:
+    """A finite gradient and an infinite learning rate: the step itself is what breaks."""
+
+    class Leap(Game):
+        def optimization(self, player: str) -> Optimization:
+            return Optimization(torch.optim.SGD, lambda p: math.inf if p.step == 9 else 1e-3)
+
+    outcome = fit(tmp_path, Leap)
+    assert (outcome.status, outcome.first_nonfinite_step, outcome.snapshots) == (
+        "diverged",
+        9,
+        (0,),
+    )
+
+
+def test_the_first_nonfinite_loss_stops_it(tmp_path: Path) -> None:
+    outcome = fit(tmp_path, partial(Game, breaks_at=13))
+    assert outcome.status == "diverged"
+    assert outcome.first_nonfinite_step == 14  # player b moves on even steps
+    assert outcome.snapshots == (0, 80)
+    history = pd.read_csv(tmp_path / "history.csv")
+    assert not math.isfinite(history.loss.iloc[-1])
+    assert history.loss.iloc[:-1].map(math.isfinite).all()
+    weights = checkpoint.load_snapshot(tmp_path, 80, "raw")
+    assert all(value.isfinite().all() for value in weights.values())
+
+
+def test_divergence_at_once_leaves_snapshot_zero(tmp_path: Path) -> None:
+    outcome = fit(tmp_path, partial(Game, breaks_at=0))
+    assert outcome.snapshots == (0,)
+    assert outcome.examples == 0
+
+
+class Stop(Exception):
+    pass
+
+
+@pytest.mark.parametrize("stop", [1, 9, 10, 11, 29])
+def test_a_resumed_training_is_the_undisturbed_one(
+    tmp_path: Path, stop: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    fit(whole)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "CHECKPOINT_SHARE", math.inf)
+    original = loop._Training._maybe_save
+
+    def save_then_stop(self: loop._Training) -> None:
+        original(self)
+        if self.step == stop:
+            raise Stop
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop._Training, "_maybe_save", save_then_stop)
+        with pytest.raises(Stop):
+            fit(broken)
+    outcome = fit(broken)
+    assert (outcome.status, outcome.snapshots) == ("done", (0, 80, 160, 240))
+    assert (broken / "history.csv").read_bytes() == (whole / "history.csv").read_bytes()
+    for weights in ("raw", "ema"):
+        ours = checkpoint.load_snapshot(broken, 240, weights)
+        theirs = checkpoint.load_snapshot(whole, 240, weights)
+        assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_a_finished_training_is_read_not_repeated(tmp_path: Path) -> None:
+    first = fit(tmp_path)
+
+    def build() -> GenerativeModel:
+        raise AssertionError("built again")
+
+    assert fit(tmp_path, build) == first
+
+
+def test_flops_are_those_of_the_matrix_products(tmp_path: Path) -> None:
+    """Two linear layers of 2·8 weights: forward 2 × batch × weights, backward the same for the
+    weights' gradients, and for the inputs' of the second layer."""
+    outcome = fit(tmp_path, plan=plan(steps=32))
+    layer = 2 * 8 * 2 * 8
+    a_turn = 2 * layer + 2 * layer + layer
+    b_turn = a_turn + 2 * layer  # and player a's forward
+    assert outcome.flops == 32 * a_turn + 16 * b_turn
+
+
+def test_order_covers_every_epoch_and_depends_on_the_step_alone() -> None:
+    order = batches.EpochSampler(size=10, batch=4, seed=0)
+    stream = torch.cat([order.indices(step) for step in range(5)])
+    assert sorted(stream[:10].tolist()) == sorted(stream[10:].tolist()) == list(range(10))
+    assert not torch.equal(stream[:10], stream[10:])
+    assert torch.equal(batches.EpochSampler(10, 4, 0).indices(3), stream[12:16])
+    wide = batches.EpochSampler(size=3, batch=8, seed=0).indices(0)
+    assert sorted(wide[:3].tolist()) == sorted(wide[3:6].tolist()) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("resident", [True, False])
+def test_loader_gives_each_rank_its_share(resident: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not resident:
+        monkeypatch.setattr(batches, "RESIDENT_BYTES", 0)
+    samples, order = data(), batches.EpochSampler(100, 8, 0)
+    shares = [
+        batches.loader(samples, order, rank=rank, world=2, device=torch.device("cpu"))
+        for rank in (0, 1)
+    ]
+    for step in (0, 1, 2, 7):
+        together = torch.stack([share(step).data for share in shares], 1).flatten(0, 1)
+        assert torch.equal(together, samples.data[order.indices(step)])
+
+
+def test_dequantised_levels_fill_their_cells_and_no_more() -> None:
+    spec = SampleSpec("image", (1, 8, 8), levels=17)
+    stored = torch.randint(17, (400, 1, 8, 8), dtype=torch.uint8)
+    spread = batches.dequantize(Batch(spec.encode(stored)), 17).data
+    # In units of a level: k + U - 1/2.
+    offset = (spread + 1) * 8 - stored.float()
+    assert offset.abs().max() <= 0.5 + 1e-5
+    assert stats.kstest(offset.flatten().double(), stats.uniform(-0.5, 1).cdf).pvalue > 1e-3
+
+
+def test_a_training_on_dequantised_levels_sees_them(tmp_path: Path) -> None:
+    """The batch that a model is given, with and without."""
+    seen: list[Tensor] = []
+
+    class Watching(Game):
+        def losses(self, batch: Batch, progress: Progress) -> Iterator[PlayerStep]:
+            seen.append(batch.data)
+            yield PlayerStep("a", self.players["a"](batch.data).square().mean())
+
+        def optimization(self, player: str) -> Optimization:
+            return Optimization(torch.optim.Adam, lambda progress: 1e-2)
+
+    whole = SampleSpec("points", (2,), levels=3)
+    samples = TensorSamples(whole, "levels", torch.randint(3, (100, 2), dtype=torch.uint8))
+    for name, dequantized in (("plain", False), ("iqr", True)):
+        how = replace(plan(1), dequantize=dequantized)
+        loop.train(Fabric(accelerator="cpu"), Watching, samples, how, tmp_path / name, quiet)
+    plain, spread = seen
+    assert set(plain.unique().tolist()) <= {-1.0, 0.0, 1.0}
+    assert ((spread - plain).abs() <= 0.5).all()
+    assert len(spread.unique()) == spread.numel()
+
+
+def test_flip_mirrors_about_half() -> None:
+    torch.manual_seed(0)
+    ramp = torch.arange(4.0).expand(1000, 1, 4)
+    flipped = batches.random_horizontal_flip(Batch(ramp)).data
+    mirrored = (flipped == ramp.flip(-1)).all(-1).squeeze(1)
+    assert 400 < int(mirrored.sum()) < 600
+    assert torch.equal(flipped[~mirrored], ramp[~mirrored])
