@@ -202,7 +202,7 @@ def example_records() -> list[Record]:
 def example_folder(example_records: list[Record], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of ``example_records``: real digits, noisier the worse the entry is said to be."""
     folder = tmp_path_factory.mktemp("example")
-    digits = load_digits().examples.astype(np.uint8)[:, None]
+    digits = load_digits().images.astype(np.uint8)[:, None]
     random = np.random.default_rng(0)
     for record in example_records:
         if "samples" in record.files:
