@@ -14,7 +14,7 @@ from genbench.devices.hardware import Hardware
 from genbench.executors.local import default_workers
 from genbench.experiment import SamplingCost, TrainingCost, sampling_cost, training_cost
 from genbench.store import fingerprint
-from genbench.suite import Entry, SuiteFile
+from genbench.suite import SeededEntry, Suite
 from genbench.training.checkpoint import WEIGHTS
 
 
@@ -29,7 +29,7 @@ class _Costs:
 
 
 def show_plan(
-    content: SuiteFile, seeds: Sequence[int] | None, hardware: Hardware, jobs: int | None
+    content: Suite, seeds: Sequence[int] | None, hardware: Hardware, jobs: int | None
 ) -> None:
     """Print the trainings with their parameters and FLOPs, the entries with their network
     evaluations, and an estimate of the time on ``hardware``. Nothing is written."""
@@ -55,7 +55,7 @@ def show_plan(
     )
 
 
-def _costs(hardware: Hardware, group: Sequence[Entry]) -> _Costs:
+def _costs(hardware: Hardware, group: Sequence[SeededEntry]) -> _Costs:
     first = group[0]
     if first.fault is not None:
         return _Costs(unknown=first.fault)
@@ -71,7 +71,7 @@ def _costs(hardware: Hardware, group: Sequence[Entry]) -> _Costs:
 
 
 def _printed(
-    content: SuiteFile, group: Sequence[Entry], costs: _Costs, seconds: float | None
+    content: Suite, group: Sequence[SeededEntry], costs: _Costs, seconds: float | None
 ) -> float | None:
     """Print one training; the sum of ``seconds`` and its own."""
     training = group[0].training
@@ -103,7 +103,7 @@ def _printed(
     return None if seconds is None else seconds + total
 
 
-def _options(entry: Entry) -> str:
+def _options(entry: SeededEntry) -> str:
     options = ", ".join(f"{name} {value}" for name, value in entry.sample.items())
     return options or "as the model does"
 

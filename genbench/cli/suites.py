@@ -13,7 +13,7 @@ from genbench.api import REAL
 from genbench.api.errors import DataError, UsageError, one_line
 from genbench.cli.screen import console, screen
 from genbench.store.records import MARKER, RECORDS, read_records, seal, sealed, write_records
-from genbench.suite import Entry, SuiteFile
+from genbench.suite import SeededEntry, Suite
 
 if TYPE_CHECKING:
     from genbench.cli.options import Place
@@ -66,7 +66,7 @@ def run(
     return status(records)
 
 
-def described(name: str, overrides: Sequence[str], precision: str | None) -> SuiteFile:
+def described(name: str, overrides: Sequence[str], precision: str | None) -> Suite:
     """The suite that the command line describes. Raises ``UsageError``."""
     content = suite.load(name, overrides)
     if precision is None:
@@ -76,7 +76,7 @@ def described(name: str, overrides: Sequence[str], precision: str | None) -> Sui
 
 def perform(
     name: str,
-    content: SuiteFile,
+    content: Suite,
     out: Path,
     hardware: Hardware,
     seeds: Sequence[int] | None,
@@ -103,7 +103,7 @@ def perform(
 
 def _perform(
     context: RunContext,
-    content: SuiteFile,
+    content: Suite,
     seeds: Sequence[int] | None,
     jobs: int | None,
     plugins: Sequence[Path],
@@ -154,7 +154,7 @@ def status(records: Sequence[Record]) -> int:
 
 
 def _faulty(
-    context: RunContext, content: SuiteFile, groups: Sequence[Sequence[Entry]]
+    context: RunContext, content: Suite, groups: Sequence[Sequence[SeededEntry]]
 ) -> dict[Job, list[Record]]:
     """The failed rows of entries whose model's plugin is at fault: there is nothing to execute."""
     from genbench import experiment
@@ -195,7 +195,7 @@ def _stored(out: Path) -> list[Record] | None:
         return None  # of another version's schema
 
 
-def _check(context: RunContext, content: SuiteFile, groups: Sequence[Sequence[Entry]]) -> None:
+def _check(context: RunContext, content: Suite, groups: Sequence[Sequence[SeededEntry]]) -> None:
     """What can be known to be wrong is told before anything is written."""
     from genbench import evaluation, experiment
 
@@ -226,12 +226,12 @@ def say(line: str) -> None:
     console.print(line, markup=False, soft_wrap=True)
 
 
-def _label(group: Sequence[Entry]) -> str:
+def _label(group: Sequence[SeededEntry]) -> str:
     names = ", ".join(entry.name for entry in group)
     return f"{names} · seed {group[0].training.seed}"
 
 
-def _announce(groups: Sequence[Sequence[Entry]], finished: int) -> None:
+def _announce(groups: Sequence[Sequence[SeededEntry]], finished: int) -> None:
     console.print(f"{len(groups)} trainings, {sum(map(len, groups))} entries to score")
     shared = {tuple(e.name for e in g): g[0].training.model for g in groups if len(g) > 1}
     for names, model in shared.items():
@@ -241,18 +241,18 @@ def _announce(groups: Sequence[Sequence[Entry]], finished: int) -> None:
         console.print(f"{finished} jobs are finished already")
 
 
-def _in_order(records: Sequence[Record], content: SuiteFile) -> list[Record]:
+def _in_order(records: Sequence[Record], content: Suite) -> list[Record]:
     order = [REAL, *content.entries]
     return sorted(records, key=lambda r: (order.index(r.entry), r.seed or 0))
 
 
 def _timed(
-    context: RunContext, groups: Sequence[Sequence[Entry]], records: Sequence[Record]
+    context: RunContext, groups: Sequence[Sequence[SeededEntry]], records: Sequence[Record]
 ) -> list[Record]:
     """Seconds per sample, measured alone, on the first seed of each entry."""
     from genbench import experiment
 
-    first: dict[str, Entry] = {}
+    first: dict[str, SeededEntry] = {}
     for entry in (entry for group in groups for entry in group):
         first.setdefault(entry.name, entry)
     timed = []

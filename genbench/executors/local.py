@@ -24,7 +24,7 @@ from genbench.devices.ranks import OutOfStep
 from genbench.devices.threads import thread_variables
 from genbench.experiment import RunContext
 from genbench.store.records import Record
-from genbench.suite import Entry
+from genbench.suite import SeededEntry
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
@@ -37,7 +37,7 @@ class Job:
 
     label: str
     dataset: str
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[SeededEntry, ...] = ()
 
 
 Show = Callable[[Job, ProgressEvent], None]

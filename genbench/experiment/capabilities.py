@@ -17,7 +17,7 @@ from genbench.experiment.trained import Trained
 from genbench.metrics.resampling import mean
 from genbench.sampling import BLOCK, likelihood, trajectories
 from genbench.sampling.trajectories import FORWARD, REVERSE, Trajectory
-from genbench.suite import Entry
+from genbench.suite import SeededEntry
 from genbench.training import checkpoint
 
 BITS = "bits_per_dim"
@@ -69,7 +69,7 @@ def stored_trajectories(
     ranks: Ranks,
     context: RunContext,
     trained: Trained,
-    entries: Sequence[Entry],
+    entries: Sequence[SeededEntry],
     report: ProgressCallback,
 ) -> dict[str, str]:
     """Kind → file, relative to the output folder, of the trajectories that a report shows: sampled

@@ -17,7 +17,7 @@ from genbench.experiment.context import open_cached
 from genbench.experiment.stages import sampling_options
 from genbench.experiment.trained import builder, is_pretrained
 from genbench.sampling import BLOCK
-from genbench.suite import Entry, Training
+from genbench.suite import SeededEntry, Training
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -81,7 +81,7 @@ def training_cost(hardware: Hardware, training: Training) -> TrainingCost:
     )
 
 
-def sampling_cost(hardware: Hardware, entry: Entry) -> SamplingCost:
+def sampling_cost(hardware: Hardware, entry: SeededEntry) -> SamplingCost:
     """From one call of each network a shape: after it, the sampler is answered with zeros, since a
     thousand true steps would take as long as what is being estimated. An adaptive solver would take
     other steps."""

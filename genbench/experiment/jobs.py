@@ -42,12 +42,12 @@ from genbench.experiment.trained import (
 )
 from genbench.loggers import Log
 from genbench.store.records import Record, Score
-from genbench.suite import Entry
+from genbench.suite import SeededEntry
 from genbench.training import checkpoint, loop, stability
 
 
 def run_job(
-    ranks: Ranks, context: RunContext, entries: Sequence[Entry], report: ProgressCallback
+    ranks: Ranks, context: RunContext, entries: Sequence[SeededEntry], report: ProgressCallback
 ) -> list[Record]:
     """Everything that hangs off one training: a record for each of ``entries``, which share it.
 
@@ -67,11 +67,15 @@ def run_job(
 
 
 def _run(
-    ranks: Ranks, context: RunContext, entries: Sequence[Entry], log: Log, report: ProgressCallback
+    ranks: Ranks,
+    context: RunContext,
+    entries: Sequence[SeededEntry],
+    log: Log,
+    report: ProgressCallback,
 ) -> list[Record]:
     training = entries[0].training
 
-    def rows(status: str, error: BaseException, *of: Entry) -> list[Record]:
+    def rows(status: str, error: BaseException, *of: SeededEntry) -> list[Record]:
         ranks.barrier(error)
         return ranks.on_rank_zero(lambda: [_without_scores(context, e, status, error) for e in of])
 
@@ -114,7 +118,9 @@ def _run(
     return records
 
 
-def lost(context: RunContext, dataset: str, entries: Sequence[Entry], reason: str) -> list[Record]:
+def lost(
+    context: RunContext, dataset: str, entries: Sequence[SeededEntry], reason: str
+) -> list[Record]:
     """The records of a job whose process died: of ``entries``, or of the real row without any. What
     it had recorded before stands."""
     if not entries:
@@ -127,7 +133,10 @@ def lost(context: RunContext, dataset: str, entries: Sequence[Entry], reason: st
 
 
 def repair_all(
-    context: RunContext, groups: Sequence[Sequence[Entry]], dataset: str, report: ProgressCallback
+    context: RunContext,
+    groups: Sequence[Sequence[SeededEntry]],
+    dataset: str,
+    report: ProgressCallback,
 ) -> None:
     """Name and put away what is damaged in the run folders of ``groups`` and of the real row."""
     for group in groups:
@@ -136,14 +145,16 @@ def repair_all(
     repair_real(context, report)
 
 
-def finished(context: RunContext, entries: Sequence[Entry]) -> list[Record] | None:
+def finished(context: RunContext, entries: Sequence[SeededEntry]) -> list[Record] | None:
     """The records of a job that needs no work, or ``None``."""
     records = [_stored(context, entry, entries) for entry in entries]
     whole = [record for record in records if record is not None]
     return whole if len(whole) == len(records) else None
 
 
-def _stored(context: RunContext, entry: Entry, entries: Sequence[Entry]) -> Record | None:
+def _stored(
+    context: RunContext, entry: SeededEntry, entries: Sequence[SeededEntry]
+) -> Record | None:
     metadata = metadata_if_whole(_record_path(context, entry, entries))
     if metadata is None:
         return None
@@ -154,7 +165,7 @@ def _record(
     ranks: Ranks,
     context: RunContext,
     trained: Trained,
-    entry: Entry,
+    entry: SeededEntry,
     curve: list[dict[str, Any]],
     report: ProgressCallback,
 ) -> Record:
@@ -215,7 +226,11 @@ def _history(trained: Trained) -> pd.DataFrame:
 
 
 def _draw_last_good(
-    ranks: Ranks, context: RunContext, trained: Trained, entry: Entry, report: ProgressCallback
+    ranks: Ranks,
+    context: RunContext,
+    trained: Trained,
+    entry: SeededEntry,
+    report: ProgressCallback,
 ) -> tuple[int, TensorSamples, dict[str, Any]]:
     """Samples of the last snapshot whose sampler gives finite ones, and its example count."""
     for examples in reversed(trained.outcome.snapshots):
@@ -236,7 +251,7 @@ def _draw_last_good(
     raise NonFiniteSamples("no snapshot, not even the untrained one, gives finite samples")
 
 
-def _base(context: RunContext, entry: Entry) -> Record:
+def _base(context: RunContext, entry: SeededEntry) -> Record:
     return Record(
         suite=context.name,
         entry=entry.name,
@@ -250,7 +265,7 @@ def _base(context: RunContext, entry: Entry) -> Record:
     )
 
 
-def _conditions(context: RunContext, entry: Entry) -> dict[str, Any]:
+def _conditions(context: RunContext, entry: SeededEntry) -> dict[str, Any]:
     training = entry.training
     return {
         "options": dict(training.options),
@@ -276,7 +291,9 @@ def _divergence(outcome: loop.Outcome, broken: str | None, examples: int) -> str
     return None if broken is None else f"{broken}; scored at {examples} examples"
 
 
-def _without_scores(context: RunContext, entry: Entry, status: str, error: BaseException) -> Record:
+def _without_scores(
+    context: RunContext, entry: SeededEntry, status: str, error: BaseException
+) -> Record:
     """The row of an entry that has no scores: the reason in one line, and the traceback of a
     plugin's own fault beside its run."""
     if not isinstance(error, GenbenchError):
@@ -285,7 +302,7 @@ def _without_scores(context: RunContext, entry: Entry, status: str, error: BaseE
     return replace(_base(context, entry), status=status, reason=one_line(error))
 
 
-def _record_path(context: RunContext, entry: Entry, entries: Sequence[Entry]) -> Path:
+def _record_path(context: RunContext, entry: SeededEntry, entries: Sequence[SeededEntry]) -> Path:
     """Named by all that decides the record, the entries that share the training included: they
     decide how its snapshots were sampled."""
     key = store.fingerprint(

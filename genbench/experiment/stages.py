@@ -29,7 +29,7 @@ from genbench.devices.ranks import Ranks
 from genbench.evaluation import Scorer, Scores
 from genbench.experiment.context import RunContext, open_cached
 from genbench.experiment.trained import Trained, builder
-from genbench.suite import Entry
+from genbench.suite import SeededEntry
 from genbench.training import checkpoint
 
 
@@ -40,7 +40,7 @@ def sampling_options(
     return registry.check_options(what, model.sample, options)
 
 
-def check_sampling(hardware: Hardware, entries: Sequence[Entry]) -> None:
+def check_sampling(hardware: Hardware, entries: Sequence[SeededEntry]) -> None:
     """Raises ``UsageError`` for a sampling option that the model does not have, before anything is
     trained. A model whose plugin is at fault, or that cannot be built here, is left to its own
     row."""
@@ -157,7 +157,7 @@ def scored(
     return identity, Scores(**{**metadata, "values": values})
 
 
-def snapshot_options(entries: Sequence[Entry]) -> Mapping[str, Any]:
+def snapshot_options(entries: Sequence[SeededEntry]) -> Mapping[str, Any]:
     """Of the entries that share a training, the first that gives cheap options decides."""
     return next((e.snapshot_sample for e in entries if e.snapshot_sample), entries[0].sample)
 
@@ -166,7 +166,7 @@ def snapshot_scores(
     ranks: Ranks,
     context: RunContext,
     trained: Trained,
-    entries: Sequence[Entry],
+    entries: Sequence[SeededEntry],
     report: ProgressCallback,
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Quality along training, EMA and raw: ``{"examples", "weights", "scores"}`` a snapshot; and

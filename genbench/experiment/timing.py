@@ -8,10 +8,10 @@ from genbench import sampling, store
 from genbench.experiment.context import RunContext
 from genbench.experiment.stages import conditions, sampling_options
 from genbench.experiment.trained import open_trained, run_folder
-from genbench.suite import Entry
+from genbench.suite import SeededEntry
 
 
-def seconds_per_sample(context: RunContext, entry: Entry) -> float:
+def seconds_per_sample(context: RunContext, entry: SeededEntry) -> float:
     """Wall-clock of one block over its size; to be called while nothing else runs."""
     folder = run_folder(context, entry.training)
     path = folder / "timing" / f"{store.fingerprint(dict(entry.sample))}.json"

@@ -7,7 +7,7 @@ the entries. Every mistake in it is told in one line that names the key and the 
 from __future__ import annotations
 
 from genbench.suite.entries import (
-    Entry,
+    SeededEntry,
     Training,
     likelihood_identity,
     sampling_identity,
@@ -15,7 +15,16 @@ from genbench.suite.entries import (
     training_identity,
     trainings,
 )
-from genbench.suite.file import Precision, Score, SuiteFile, Train, parse, precision, with_precision
+from genbench.suite.file import (
+    Entry,
+    Precision,
+    Score,
+    Suite,
+    Train,
+    parse,
+    precision,
+    with_precision,
+)
 from genbench.suite.finding import load, names, parse_value
 from genbench.suite.grid import Grid, Point, expand_grid, parse_over
 
@@ -25,7 +34,7 @@ __all__ = [
     "Point",
     "Precision",
     "Score",
-    "SuiteFile",
+    "Suite",
     "Train",
     "Training",
     "expand_grid",

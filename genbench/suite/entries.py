@@ -12,7 +12,7 @@ from genbench.api import REAL, Variant
 from genbench.api.errors import UnknownName, UsageError
 from genbench.registry import PluginError
 from genbench.store import fingerprint
-from genbench.suite.file import EntrySection, Precision, SuiteFile
+from genbench.suite.file import Entry, Precision, Suite
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Training:
 
 
 @dataclass(frozen=True)
-class Entry:
+class SeededEntry:
     """One model, trained and sampled one way, with one seed."""
 
     name: str
@@ -57,14 +57,14 @@ class Entry:
     options as they were given."""
 
 
-def trainings(suite: SuiteFile, seeds: Sequence[int] | None = None) -> list[list[Entry]]:
+def trainings(suite: Suite, seeds: Sequence[int] | None = None) -> list[list[SeededEntry]]:
     """The entries, grouped by what they train: one inner list a training, all seeds of an entry
     side by side. Options are checked against the models; an entry whose model's plugin is at fault
     says so, in a group that has no other kind.
 
     Raises ``UsageError`` for an unknown model, one that two packages claim, or a wrong option.
     """
-    groups: dict[tuple[str, str | None], list[Entry]] = {}
+    groups: dict[tuple[str, str | None], list[SeededEntry]] = {}
     for name, section in suite.entries.items():
         for seed in seeds if seeds is not None else suite.seeds:
             entry = _entry(suite, name, section, seed)
@@ -72,7 +72,7 @@ def trainings(suite: SuiteFile, seeds: Sequence[int] | None = None) -> list[list
     return list(groups.values())
 
 
-def _entry(suite: SuiteFile, name: str, section: EntrySection, seed: int) -> Entry:
+def _entry(suite: Suite, name: str, section: Entry, seed: int) -> SeededEntry:
     if name == REAL:
         raise UsageError(f"an entry cannot be named {name!r}: that row is the floor")
     fault = None
@@ -91,7 +91,7 @@ def _entry(suite: SuiteFile, name: str, section: EntrySection, seed: int) -> Ent
         seed=seed,
         **(defaults | chosen),
     )
-    return Entry(
+    return SeededEntry(
         name=name,
         model=section.model,
         training=training,
@@ -101,7 +101,7 @@ def _entry(suite: SuiteFile, name: str, section: EntrySection, seed: int) -> Ent
     )
 
 
-def _plugged(section: EntrySection) -> tuple[str, dict[str, Any], dict[str, Any]]:
+def _plugged(section: Entry) -> tuple[str, dict[str, Any], dict[str, Any]]:
     """Which model trains, its options, and the sampling options of a variant. Raises
     ``PluginError`` where the plugin is at fault, ``UsageError`` where the suite is."""
     trains, factory, preset = trained(section.model)

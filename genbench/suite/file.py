@@ -97,7 +97,7 @@ class TrainOverride(_Section):
     threads: PositiveInt | None = None
 
 
-class EntrySection(_Section):
+class Entry(_Section):
     """One contestant: what trains, and how it is sampled."""
 
     model: str
@@ -109,7 +109,7 @@ class EntrySection(_Section):
     train: TrainOverride = TrainOverride()
 
 
-class SuiteFile(_Section):
+class Suite(_Section):
     """A whole suite, as its TOML file has it."""
 
     title: str
@@ -122,12 +122,12 @@ class SuiteFile(_Section):
     """Of every entry, the real row included."""
     score: Score
     train: Train = Train()
-    entries: Annotated[dict[str, EntrySection], Field(min_length=1)]
+    entries: Annotated[dict[str, Entry], Field(min_length=1)]
 
 
-def parse(source: str, content: Mapping[str, Any]) -> SuiteFile:
+def parse(source: str, content: Mapping[str, Any]) -> Suite:
     """Validate a suite's content. Raises ``UsageError`` naming ``source`` and the key."""
-    return validated(SuiteFile, source, content)
+    return validated(Suite, source, content)
 
 
 def precision(text: str) -> Precision:
@@ -139,7 +139,7 @@ def precision(text: str) -> Precision:
     return valid
 
 
-def with_precision(suite: SuiteFile, precision: Precision) -> SuiteFile:
+def with_precision(suite: Suite, precision: Precision) -> Suite:
     """The same suite with every entry trained and sampled in ``precision``."""
     entries = {
         name: entry.model_copy(update={"train": entry.train.model_copy(update={"precision": None})})

@@ -9,10 +9,10 @@ from typing import Any
 from genbench import registry
 from genbench.api.errors import UsageError
 from genbench.registry.texts import read_toml, titles
-from genbench.suite.file import SuiteFile, parse
+from genbench.suite.file import Suite, parse
 
 
-def load(name: str, overrides: Sequence[str] = ()) -> SuiteFile:
+def load(name: str, overrides: Sequence[str] = ()) -> Suite:
     """The suite of that name, or in that TOML file, with ``KEY=VALUE`` overrides.
 
     A key is a dotted path (``train.batch``, ``entries.GAN.options.channels``), a value TOML or else

@@ -13,7 +13,7 @@ from genbench import registry
 from genbench.api.errors import UsageError, did_you_mean
 from genbench.registry import PluginError
 from genbench.suite.entries import trained
-from genbench.suite.file import EntrySection, SuiteFile, TrainOverride, parse
+from genbench.suite.file import Entry, Suite, TrainOverride, parse
 from genbench.suite.finding import parse_value
 
 _COMMA = re.compile(r",(?![^\[]*\])")
@@ -38,7 +38,7 @@ class Point:
 class Grid:
     """A suite whose entries are the points of a grid."""
 
-    suite: SuiteFile
+    suite: Suite
     points: Mapping[str, Point]
     """By the name of the entry that is one: ``DDPM · learning_rate 0.001 · batch 32``."""
     left_out: Mapping[str, str]
@@ -67,7 +67,7 @@ def parse_over(over: Sequence[str]) -> dict[str, list[Any]]:
     return settings
 
 
-def expand_grid(suite: SuiteFile, settings: Mapping[str, Sequence[Any]]) -> Grid:
+def expand_grid(suite: Suite, settings: Mapping[str, Sequence[Any]]) -> Grid:
     """Every entry of ``suite`` at every combination of ``settings`` (at least one key).
 
     A key is one that an entry may override of ``[train]``, or the budget ``examples``, or else an
@@ -102,7 +102,7 @@ def expand_grid(suite: SuiteFile, settings: Mapping[str, Sequence[Any]]) -> Grid
     return Grid(parse("--over", content), points, left_out)
 
 
-def _keys(section: EntrySection) -> set[str] | None:
+def _keys(section: Entry) -> set[str] | None:
     """The settings of an entry; ``None`` where its plugin is at fault."""
     try:
         _, factory, _ = trained(section.model)

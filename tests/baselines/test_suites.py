@@ -13,7 +13,7 @@ import torch
 from genbench import registry
 from genbench.api import Categorical, GenerativeModel, SampleSpec
 from genbench.data import open_samples
-from genbench.suite import Entry, SuiteFile, Training, load, trainings
+from genbench.suite import SeededEntry, Suite, Training, load, trainings
 from genbench.training import ema
 
 SUITES = sorted(
@@ -30,12 +30,12 @@ DOWNLOADED = {
 
 
 @cache
-def suite(name: str) -> SuiteFile:
+def suite(name: str) -> Suite:
     return load(name)
 
 
 @cache
-def groups(name: str) -> list[list[Entry]]:
+def groups(name: str) -> list[list[SeededEntry]]:
     """The entries of one seed, those of one training together."""
     return trainings(suite(name), seeds=[0])
 

@@ -250,7 +250,7 @@ def test_doctor() -> None:
         (["rn"], "unknown command 'rn'; did you mean 'run'?"),
         (["run", "quickstrat"], "unknown suite 'quickstrat'; did you mean 'quickstart'?"),
         (["run", "none.toml"], "cannot read the suite none.toml"),
-        (["run", "quickstart", "--set", "image=3"], "unknown key 'image'; did you mean 'images'?"),
+        (["run", "quickstart", "--set", "example=3"], "did you mean 'examples'?"),
         (["run", "quickstart", "--set", "examples=x"], "examples: input should be a valid integer"),
         (["run", "quickstart", "--seeds", "a"], "--seeds a: write whole numbers"),
         (["run", "quickstart", "--seeds", "1,1"], "--seeds 1,1: seeds are different numbers"),

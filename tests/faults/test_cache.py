@@ -29,7 +29,7 @@ from genbench.extractors import digits as digits_module
 from genbench.extractors import inception as inception_module
 from genbench.metrics.frechet import FrechetDistance
 from genbench.registry import source_hash
-from genbench.suite import Entry, Score, Training
+from genbench.suite import Score, SeededEntry, Training
 from genbench.suite.file import Likelihood, Snapshots
 from genbench.training import loop
 
@@ -221,9 +221,9 @@ def test_a_stored_record(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     monkeypatch.setattr(registry.metrics, "is_ours", lambda name: False)
     monkeypatch.setattr(registry.metrics, "code", lambda name: hashes["metric"])
     base = RunContext("s", tmp_path, Hardware(tmp_path, "cpu"), 64, SCORE)
-    entry = Entry("E", "toy", TRAINING, {"scale": 1.0}, {})
+    entry = SeededEntry("E", "toy", TRAINING, {"scale": 1.0}, {})
 
-    def path(entry: Entry = entry, **changed: Any) -> Path:
+    def path(entry: SeededEntry = entry, **changed: Any) -> Path:
         return jobs._record_path(dataclasses.replace(base, **changed), entry, [entry])
 
     found = [path(), path(samples=65), path(hardware=Hardware(tmp_path, "cuda"))]
@@ -242,7 +242,7 @@ def test_a_stored_record(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     # A record is the same under another name and in whatever tool it is followed, and one with a
     # fault is not stored.
     assert path(loggers=("csv",)) == path(name="another") == path()
-    assert {f.name for f in dataclasses.fields(Entry)} == {"name", "fault", *fields}
+    assert {f.name for f in dataclasses.fields(SeededEntry)} == {"name", "fault", *fields}
     assert {f.name for f in dataclasses.fields(RunContext)} == {
         *("name", "out", "hardware", "samples", "score", "loggers")
     }

@@ -19,7 +19,7 @@ def plugins() -> None:
     registry.add_plugin_file(TOY)
 
 
-def content(**entries: dict[str, Any]) -> suite.SuiteFile:
+def content(**entries: dict[str, Any]) -> suite.Suite:
     return suite.parse(
         "a suite",
         {
