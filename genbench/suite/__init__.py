@@ -34,6 +34,7 @@ __all__ = [
     "Point",
     "Precision",
     "Score",
+    "SeededEntry",
     "Suite",
     "Train",
     "Training",

@@ -22,6 +22,7 @@ from pydantic import ValidationError
 
 from genbench import evaluation, registry, sampling, suite
 from genbench.data import open_samples
+from genbench.devices import hardware as hardware_module
 from genbench.devices.hardware import Hardware
 from genbench.experiment import RunContext, context, jobs, trained
 from genbench.experiment.context import open_cached
@@ -127,7 +128,7 @@ def test_host(monkeypatch: pytest.MonkeyPatch) -> None:
         dataclasses.replace(hardware, devices=2, strategy="ddp_find_unused_parameters_true"),
     ]
     found = [hardware.identity() for hardware in hosts]
-    monkeypatch.setattr(context, "version", lambda name: f"{name} 0.0")
+    monkeypatch.setattr(hardware_module, "version", lambda name: f"{name} 0.0")
     found.append(hardware.identity())
     sampled = [hardware.sampling_identity(), found[1] | hardware.sampling_identity()]
     monkeypatch.setattr(loop, "VERSION", loop.VERSION + 1)
@@ -404,7 +405,7 @@ def test_a_run_does_again_what_an_alteration_concerns(
         case "the batch":
             replaced("batch = 32", "batch = 16")
         case "torch":
-            monkeypatch.setattr(context, "version", lambda name: "0.0")
+            monkeypatch.setattr(hardware_module, "version", lambda name: "0.0")
         case "the loop":
             monkeypatch.setattr(loop, "VERSION", loop.VERSION + 1)
         case "the sampler":
