@@ -19,14 +19,13 @@ Every file but the logs is a metadata, or has one beside it, with a checksum: se
 from __future__ import annotations
 
 from genbench.devices.hardware import STRATEGIES, Hardware, choose_hardware
-from genbench.experiment.capabilities import forward, reverse
 from genbench.experiment.context import RunContext
 from genbench.experiment.estimate import SamplingCost, TrainingCost, sampling_cost, training_cost
 from genbench.experiment.jobs import finished, lost, repair_all, run_job
 from genbench.experiment.logs import open_log
 from genbench.experiment.real import finished_real, run_real
-from genbench.experiment.stages import check_sampling, draw
-from genbench.experiment.timing import seconds_per_sample
+from genbench.experiment.shown import forward, reverse
+from genbench.experiment.stages import check_sampling, draw, seconds_per_sample
 from genbench.experiment.trained import open_trained, train
 
 __all__ = [
