@@ -61,13 +61,15 @@ SAMPLES = Stage[Contents](
 SCORES = Stage[Scores](
     "scores",
     version=evaluation.VERSION,
-    inputs=("samples", "protocol", "code"),
+    inputs=("samples", "protocol", "code", "outputs"),
     pack=_as_json,
     unpack=_scores,
     # A repair of what a metric rests on need not change the identity.
     kept=lambda scores, seconds: not scores.faults,
 )
-"""Scores, from the scoring protocol and the code of the plugins that take part."""
+"""Scores, from the scoring protocol and the code of the plugins that take part. ``outputs`` are the
+names of the scores that are asked for: the protocol names the metrics, of which one may compute
+several."""
 
 LIKELIHOOD = Stage[Estimate](
     "likelihood",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -157,14 +158,19 @@ def scored(
     samples: Samples,
     outputs: Sequence[str] | None = None,
 ) -> tuple[str, Scores]:
-    """The scoring's identity and the scores of ``samples``: computed now, or read."""
+    """The scoring's identity and the scores of ``samples``: computed now, or read. ``outputs``: those
+    asked for, by default all of the suite's."""
+    outputs = tuple(outputs or scorer.outputs)
     inputs = {
         "samples": samples.id,
         "protocol": scorer.protocol(len(samples), outputs),
         "code": scorer.code(outputs),
+        "outputs": sorted(set(outputs)),
     }
     made = SCORES.once(ranks, folder, inputs, lambda: scorer(samples, outputs, ranks))
-    return made.identity, made.value
+    values = made.value.values  # as they were asked for at first, in whatever order
+    in_order = {name: values[name] for name in outputs if name in values}
+    return made.identity, replace(made.value, values=in_order)
 
 
 def likelihood_score(

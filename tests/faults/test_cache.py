@@ -115,6 +115,7 @@ VALUES: dict[str, Any] = {
     "model": "toy",
     "names": ["features", "logits"],
     "options": {"steps": 10, "eta": 0.0},
+    "outputs": ["memorized", "precision"],
     "precision": "32-true",
     "protocol": protocol(),
     "reference": "digits:test@1f",
