@@ -158,8 +158,8 @@ def scored(
     samples: Samples,
     outputs: Sequence[str] | None = None,
 ) -> tuple[str, Scores]:
-    """The scoring's identity and the scores of ``samples``: computed now, or read. ``outputs``: those
-    asked for, by default all of the suite's."""
+    """The scoring's identity and the scores of ``samples``: computed now, or read. ``outputs``: by
+    default all that the suite asks for."""
     outputs = tuple(outputs or scorer.outputs)
     inputs = {
         "samples": samples.id,

@@ -18,10 +18,9 @@ from genbench.suite.file import (
     Suite,
     Train,
     parse,
-    precision,
-    with_precision,
+    parse_precision,
+    parse_value,
 )
-from genbench.suite.finding import load, names, parse_value
 from genbench.suite.grid import Grid, Point, expand_grid, parse_over
 
 __all__ = [
@@ -35,12 +34,9 @@ __all__ = [
     "Train",
     "Training",
     "expand_grid",
-    "load",
-    "names",
     "parse",
     "parse_over",
+    "parse_precision",
     "parse_value",
-    "precision",
     "trainings",
-    "with_precision",
 ]

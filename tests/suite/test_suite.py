@@ -205,7 +205,7 @@ def test_the_floor_keeps_its_name(content: dict[str, Any]) -> None:
 def test_overrides(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(TEXT, encoding="utf-8")
-    loaded = suite.load(
+    loaded = suite.Suite.from_toml(
         str(path),
         ["examples=64", "entries.A.options.timesteps=7", "dataset=mnist", "train.augment=flip"],
     )
@@ -218,7 +218,7 @@ def test_overrides_that_make_no_sense(tmp_path: Path, override: str) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(TEXT, encoding="utf-8")
     with pytest.raises(UsageError, match="--set"):
-        suite.load(str(path), [override])
+        suite.Suite.from_toml(str(path), [override])
 
 
 @pytest.mark.parametrize(
@@ -230,7 +230,7 @@ def test_overrides_that_make_no_sense(tmp_path: Path, override: str) -> None:
 )
 def test_suites_that_are_not_there(name: str, message: str) -> None:
     with pytest.raises(GenbenchError) as error:
-        suite.load(name)
+        suite.Suite.from_toml(name)
     assert message in str(error.value)
 
 
@@ -239,7 +239,7 @@ def test_files_that_are_not_suites(tmp_path: Path, text: str) -> None:
     path = tmp_path / "bad.toml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(UsageError, match=r"bad\.toml"):
-        suite.load(str(path))
+        suite.Suite.from_toml(str(path))
 
 
 @pytest.fixture
@@ -262,25 +262,25 @@ def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("packages")
 def test_suites_of_packages_at_odds() -> None:
     names = suite.names()
-    assert names["quickstart"] == suite.load("quickstart").title
+    assert names["quickstart"] == suite.Suite.from_toml("quickstart").title
     assert "'ours' is claimed by suites_one and suites_two" in names["ours"]
     assert names["torn"].startswith("TOMLDecodeError: Invalid value")
     with pytest.raises(UsageError, match="suite 'ours' is claimed by suites_one and suites_two"):
-        suite.load("ours")
+        suite.Suite.from_toml("ours")
     with pytest.raises(UsageError, match="suite 'torn' is not TOML"):
-        suite.load("torn")
+        suite.Suite.from_toml("torn")
     with pytest.raises(PluginError, match="suite 'latin' of suites_one cannot be read: UnicodeDec"):
-        suite.load("latin")
+        suite.Suite.from_toml("latin")
     assert "UnicodeDecodeError" in names["latin"]
     with pytest.raises(UsageError, match="unknown suite 'mine'; ") as error:
-        suite.load("mine")
+        suite.Suite.from_toml("mine")
     assert "; suite 'gone' of suites_gone cannot be loaded: ModuleNotFound" in str(error.value)
     assert "; suites 'odd' of builtins:dict cannot be read: " in str(error.value)
 
 
 @pytest.mark.parametrize("text", ["32-true", "bf16-mixed"])
 def test_precisions_of_the_command_line(text: str) -> None:
-    assert suite.precision(text) == text
+    assert suite.parse_precision(text) == text
 
 
 @pytest.mark.parametrize(
@@ -292,7 +292,7 @@ def test_precisions_of_the_command_line(text: str) -> None:
 )
 def test_precisions_that_are_refused(text: str, message: str) -> None:
     with pytest.raises(UsageError) as error:
-        suite.precision(text)
+        suite.parse_precision(text)
     assert str(error.value).startswith(message)
 
 
@@ -300,6 +300,6 @@ def test_every_built_in_suite_is_valid() -> None:
     names = suite.names()
     assert "quickstart" in names
     for name, title in names.items():
-        loaded = suite.load(name)
+        loaded = suite.Suite.from_toml(name)
         assert loaded.title == title
         assert suite.trainings(loaded)
