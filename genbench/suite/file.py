@@ -131,8 +131,8 @@ class Entry(_Section):
     gives some decides."""
     train: TrainOverride = TrainOverride()
 
-    def __init__(self, model: str | Callable[..., Any], **others: Any) -> None:
-        super().__init__(**{"model": model, **others})
+    def __init__(self, *model: str | Callable[..., Any], **others: Any) -> None:
+        super().__init__(**dict(zip(["model"], model, strict=False)), **others)
 
 
 class Suite(_Section):

@@ -13,6 +13,7 @@ from genbench import registry, suite
 from genbench.api import Variant
 from genbench.api.errors import GenbenchError, UsageError
 from genbench.registry import PluginError
+from genbench.registry.texts import titles
 
 TEXT = """
 title = "A suite"
@@ -75,7 +76,7 @@ def test_the_budget_is_rounded_up_to_whole_batches(content: dict[str, Any]) -> N
         ({"examples": "many"}, "examples: input should be a valid integer, got 'many'"),
         ({"examples": 0}, "examples: input should be greater than or equal to 1, got 0"),
         ({"examples": None}, "examples: input should be a valid integer"),
-        ({"title": ...}, "the key 'title' is missing"),
+        ({"dataset": ...}, "the key 'dataset' is missing"),
         ({"entries": {}}, "entries: dictionary should have at least 1 item"),
         (
             {"entries": {"A": {"mdel": "ddpm"}}},
@@ -261,7 +262,7 @@ def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("packages")
 def test_suites_of_packages_at_odds() -> None:
-    names = suite.names()
+    names = titles(registry.suites)
     assert names["quickstart"] == suite.Suite.from_toml("quickstart").title
     assert "'ours' is claimed by suites_one and suites_two" in names["ours"]
     assert names["torn"].startswith("TOMLDecodeError: Invalid value")
@@ -297,7 +298,7 @@ def test_precisions_that_are_refused(text: str, message: str) -> None:
 
 
 def test_every_built_in_suite_is_valid() -> None:
-    names = suite.names()
+    names = titles(registry.suites)
     assert "quickstart" in names
     for name, title in names.items():
         loaded = suite.Suite.from_toml(name)
