@@ -14,7 +14,7 @@ from genbench.api import Estimate
 from genbench.evaluation import Scores
 from genbench.evaluation.embedding import FEATURES
 from genbench.sampling import likelihood, trajectories
-from genbench.store import Contents, Stage, unchanged
+from genbench.store import Contents, Stage
 from genbench.store.records import SCHEMA, Record
 from genbench.training import loop
 
@@ -34,16 +34,10 @@ def _scores(contents: Contents) -> Scores:
     return Scores(**{**contents[1], "values": values})
 
 
-def _record(contents: Contents) -> Record:
-    return Record(**contents[1])
-
-
 TRAINING = Stage[Contents](
     "training",
     version=loop.VERSION,
     inputs=("training", "data", "code", "hardware"),
-    pack=unchanged,
-    unpack=unchanged,
 )
 """The weights along a training, from all fields of ``suite.Training``, the data set's contents, the
 model's code and the hardware."""
@@ -52,8 +46,6 @@ SAMPLES = Stage[Contents](
     "samples",
     version=sampling.VERSION,
     inputs=(*SNAPSHOT, "precision", "examples", "weights", "options", "seed", "count"),
-    pack=unchanged,
-    unpack=unchanged,
     suffix=TENSORS,
 )
 """Samples, and what they cost."""
@@ -84,8 +76,6 @@ TRAJECTORIES = Stage[Contents](
     "trajectories",
     version=trajectories.VERSION,
     inputs=(*SNAPSHOT, "kind", "options", "count", "frames"),
-    pack=unchanged,
-    unpack=unchanged,
     suffix=TENSORS,
     alone=True,
 )
@@ -95,8 +85,6 @@ NEIGHBOURS = Stage[Contents](
     "neighbours",
     version=1,
     inputs=("scoring", "count"),
-    pack=unchanged,
-    unpack=unchanged,
     suffix=TENSORS,
 )
 """Samples, each beside the training sample nearest to it. ``scoring`` names the samples, the
@@ -115,8 +103,6 @@ REAL_SAMPLES = Stage[Contents](
     "samples",
     version=1,
     inputs=("reference", "count"),
-    pack=unchanged,
-    unpack=unchanged,
     suffix=TENSORS,
 )
 """Reference samples, to be shown beside the generated ones."""
@@ -126,7 +112,7 @@ RECORD = Stage[Record](
     version=SCHEMA,
     inputs=("training", "model", "sample", "snapshot_sample", "context"),
     pack=_as_json,
-    unpack=_record,
+    unpack=lambda contents: Record(**contents[1]),
     kept=lambda record, seconds: not record.faults,  # what has one is tried again
 )
 """The row of an entry. The entries that share the training decide ``snapshot_sample``, how its
@@ -137,7 +123,7 @@ REAL_RECORD = Stage[Record](
     version=SCHEMA,
     inputs=("context",),
     pack=_as_json,
-    unpack=_record,
+    unpack=lambda contents: Record(**contents[1]),
     kept=lambda record, seconds: not record.faults,
 )
 """The real row."""
