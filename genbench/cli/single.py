@@ -190,7 +190,6 @@ def _of_names(model: str, dataset: str, options: Sequence[str]) -> Training:
     value = registry.models.get(model)
     if isinstance(value, Variant):
         raise UsageError(f"{model!r} is a way to sample {value.trains!r}: train that")
-    defaults = suite.Train().model_dump()
     return Training(
         model=model,
         options=_options(model, {}, options),
@@ -198,7 +197,6 @@ def _of_names(model: str, dataset: str, options: Sequence[str]) -> Training:
         examples=80_000,
         snapshots=1,
         seed=0,
-        **defaults,
     )
 
 

@@ -112,7 +112,7 @@ def _perform(
     from genbench.executors.local import Job, default_workers, execute
 
     out = context.out
-    overridden = [section.train.threads or 1 for section in content.entries.values()]
+    overridden = [section.train.get("threads", 1) for section in content.entries.values()]
     threads = max(content.train.threads, *overridden)
     groups = suite.trainings(content, seeds)
     sound = [group for group in groups if group[0].fault is None]

@@ -17,18 +17,18 @@ from genbench.suite.entries import (
 )
 from genbench.suite.file import (
     Entry,
-    Precision,
     Score,
     Suite,
-    Train,
     parse,
     precision,
     with_precision,
 )
 from genbench.suite.finding import load, names, parse_value
 from genbench.suite.grid import Grid, Point, expand_grid, parse_over
+from genbench.suite.train import OPTIONS, Precision, Train
 
 __all__ = [
+    "OPTIONS",
     "Entry",
     "Grid",
     "Point",

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from dataclasses import replace
+from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Field,
     TypeAdapter,
     ValidationError,
@@ -17,15 +16,7 @@ from pydantic import (
 
 from genbench.api.errors import UsageError
 from genbench.registry.validation import message, validated
-
-
-def _not_16_mixed(precision: object) -> object:
-    if precision == "16-mixed":
-        raise ValueError(
-            "16-mixed is refused: its loss scaler overflows by design, which would count as "
-            "divergence; use bf16-mixed"
-        )
-    return precision
+from genbench.suite.train import STRICT, PositiveInt, Precision, Train, TrainOverride
 
 
 def _different(seeds: tuple[int, ...]) -> tuple[int, ...]:
@@ -34,12 +25,8 @@ def _different(seeds: tuple[int, ...]) -> tuple[int, ...]:
     return seeds
 
 
-Precision = Annotated[Literal["32-true", "bf16-mixed"], BeforeValidator(_not_16_mixed)]
-PositiveInt = Annotated[int, Field(ge=1)]
-
-
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = {**STRICT, "frozen": True}
 
 
 class Snapshots(_Section):
@@ -71,32 +58,6 @@ class Score(_Section):
     seed: Annotated[int, Field(ge=0)] = 0
 
 
-class Train(_Section):
-    """How every model trains."""
-
-    batch: PositiveInt = 64
-    ema_halflife: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 22_000
-    """In examples."""
-    augment: Literal["none", "flip"] = "none"
-    dequantize: bool = False
-    """Spread each whole level over its cell, as a likelihood of levels wants it."""
-    precision: Precision = "32-true"
-    threads: PositiveInt = 1
-    """CPU threads of a run's process."""
-
-
-class TrainOverride(_Section):
-    """What one entry changes of ``[train]``, and of the budget."""
-
-    examples: PositiveInt | None = None
-    batch: PositiveInt | None = None
-    ema_halflife: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    augment: Literal["none", "flip"] | None = None
-    dequantize: bool | None = None
-    precision: Precision | None = None
-    threads: PositiveInt | None = None
-
-
 class Entry(_Section):
     """One contestant: what trains, and how it is sampled."""
 
@@ -106,7 +67,8 @@ class Entry(_Section):
     snapshot_sample: dict[str, Any] = {}
     """Cheap sampling options for the scores along training; the first entry of a training that
     gives some decides."""
-    train: TrainOverride = TrainOverride()
+    train: TrainOverride = {}
+    """What it changes of ``[train]``, and of the budget: ``examples``."""
 
 
 class Suite(_Section):
@@ -141,9 +103,9 @@ def precision(text: str) -> Precision:
 
 def with_precision(suite: Suite, precision: Precision) -> Suite:
     """The same suite with every entry trained and sampled in ``precision``."""
-    entries = {
-        name: entry.model_copy(update={"train": entry.train.model_copy(update={"precision": None})})
-        for name, entry in suite.entries.items()
-    }
-    train = suite.train.model_copy(update={"precision": precision})
+    entries = {}
+    for name, entry in suite.entries.items():
+        others = {key: value for key, value in entry.train.items() if key != "precision"}
+        entries[name] = entry.model_copy(update={"train": others})
+    train = replace(suite.train, precision=precision)
     return suite.model_copy(update={"train": train, "entries": entries})

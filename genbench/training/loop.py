@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
+from pydantic.dataclasses import dataclass as validated_dataclass
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -27,6 +28,7 @@ from genbench.api.errors import GenbenchError, one_line
 from genbench.api.seeding import seed_all
 from genbench.devices.ranks import gather
 from genbench.loggers import SILENT, Log
+from genbench.suite.train import STRICT, Train
 from genbench.training import checkpoint, ema
 from genbench.training.batches import EpochSampler, dequantize, loader, random_horizontal_flip
 from genbench.training.history import History
@@ -45,22 +47,14 @@ CHECKPOINT_SHARE = 0.05
 """A checkpoint at most that often, and never at more than that share of the time."""
 
 
-@dataclass(frozen=True)
-class Plan:
+@validated_dataclass(frozen=True, kw_only=True, config=STRICT)
+class Plan(Train):
     """What the loop needs to know of a training."""
 
     steps: int
-    batch: int
-    """Examples a step, over all devices."""
-    ema_halflife: float
-    """In examples."""
-    augment: str
-    """``none`` or ``flip``."""
     snapshots: int
     """Equally spaced, after number 0 before the first step."""
     seed: int
-    dequantize: bool = False
-    """Whether each level becomes a random point of its cell."""
 
     def snapshot_steps(self) -> list[int]:
         """After how many steps the weights are kept, 0 included."""

@@ -62,7 +62,17 @@ def run(
     )
 
 
-@click.command()
+class _NamesTrainOptions(click.Command):
+    """Its help names the options of ``[train]``, which are imported when it is asked for."""
+
+    def get_help(self, ctx: click.Context) -> str:
+        from genbench.suite import OPTIONS
+
+        self.help = (self.help or "").format(train=", ".join(OPTIONS))
+        return super().get_help(ctx)
+
+
+@click.command(cls=_NamesTrainOptions)
 @click.argument("suite_name", metavar="SUITE")
 @click.option(
     "--over",
@@ -104,8 +114,8 @@ def sensitivity(
 ) -> None:
     """Train every entry of SUITE on a grid of settings: how much depends on tuning?
 
-    A setting is an option of the entry's model, or one of batch, ema_halflife, examples, augment,
-    precision and threads. Tells the share of the grid nearly as good as its best, and the expected
+    A setting is an option of the entry's model, the budget (examples), or an option of [train]:
+    {train}. Tells the share of the grid nearly as good as its best, and the expected
     best score of so many trials.
     """
     load(plugins)
