@@ -52,7 +52,7 @@ def train(
 ) -> None:
     """Train into the folder ``out``, or go on with what is there; ``loggers`` have it under the
     name ``project``."""
-    hardware.require_shares(training.batch)
+    hardware.require_shares(training.batch, training.accumulate)
     with launched_ranks(hardware) as leads, thread_variables(training.threads):
         if not leads:
             return

@@ -203,7 +203,7 @@ def _check(context: RunContext, content: Suite, groups: Sequence[Sequence[Seeded
     evaluation.resolve(content.score.snapshots.metrics, content.score.seed)
     for group in groups:
         if group[0].training.seed == groups[0][0].training.seed:
-            context.hardware.require_shares(group[0].training.batch)
+            context.hardware.require_shares(group[0].training.batch, group[0].training.accumulate)
             experiment.check_sampling(context.hardware, group)
 
 

@@ -78,7 +78,7 @@ def train(
         raise UsageError(f"augment = 'flip' is for examples, not for {data.spec.modality}")
     if training.dequantize and data.spec.levels is None:
         raise UsageError(f"dequantize is for whole levels; {training.dataset} is real-valued")
-    hardware.require_shares(training.batch)
+    hardware.require_shares(training.batch, training.accumulate)
     plan = loop.Plan(
         steps=0 if pretrained else training.steps,
         snapshots=training.snapshots,

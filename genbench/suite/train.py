@@ -35,6 +35,19 @@ class Train:
 
     batch: Annotated[PositiveInt, Field(title="batch")] = 64
     """Examples a step, over all devices."""
+    accumulate: Annotated[PositiveInt, Field(title="micro-batches a step")] = 1
+    """Micro-batches of one size that a step's batch is processed in, one after the other, for want
+    of memory.
+
+    For each step of a player, the gradients of the micro-batches are averaged; then its optimiser
+    steps once. For losses that are means over examples this is the step of the whole batch. It is
+    not where the examples of a batch see each other: batch normalisation (``dcgan``, and the
+    generators of ``wgan-gp`` and ``sngan``), a minibatch's standard deviation (``stylegan2-ada``);
+    these see their micro-batch. What ``losses`` itself counts or averages (the probability of
+    ``stylegan2-ada``'s augmentation, its mean path length) is brought up to date once a
+    micro-batch. Where turns share a forward pass, as in ``gan``, every micro-batch keeps that
+    part's graph until its last turn.
+    """
     ema_halflife: Annotated[
         float, Field(gt=0, allow_inf_nan=False, title="EMA half-life in examples")
     ] = 22_000
