@@ -181,13 +181,16 @@ class _Training:
         self.average.to(self.fabric.device)
         self.average.train(False)
         self.model.train(True)
-        self.optimizers: dict[str, Any] = {}
+        self.optimizers: dict[str, list[Any]] = {}
+        self.rates: dict[str, list[float]] = {}
         for name in list(self.model.players):
             player = self.model.players[name]
-            optimizer = self.model.optimization(name).optimizer(player.parameters())
+            optimizers = self.model.optimization(name).optimizers(player)
+            self.rates[name] = [group["lr"] for group in _groups(optimizers)]
             if state is not None:
-                optimizer.load_state_dict(state["optimizers"][name])
-            wrapped, self.optimizers[name] = self.fabric.setup(player, optimizer)
+                for optimizer, saved in zip(optimizers, state["optimizers"][name], strict=True):
+                    optimizer.load_state_dict(saved)
+            wrapped, *self.optimizers[name] = self.fabric.setup(player, *optimizers)
             self.model.players[name] = wrapped
         self.ema = ema.ExponentialMovingAverage(self.average, self.model)
         if state is not None:
@@ -257,12 +260,13 @@ class _Training:
         the others: each gives its turn once the one before has gone backward, so that no two graphs
         of one turn are held at a time."""
         player = self.model.players[turn.player]
-        optimizer = self.optimizers[turn.player]
+        optimizers = self.optimizers[turn.player]
         how = self.model.optimization(turn.player)
-        learning_rate = how.learning_rate(progress)
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate
-        optimizer.zero_grad(set_to_none=True)
+        groups, factor = _groups(optimizers), how.schedule(progress)
+        for group, rate in zip(groups, self.rates[turn.player], strict=True):
+            group["lr"] = rate * factor
+        for optimizer in optimizers:
+            optimizer.zero_grad(set_to_none=True)
         self.fabric.backward(turn.loss / self.plan.accumulate)
         seen = [_measured(turn)]
         for micro_batch in others:
@@ -271,28 +275,27 @@ class _Training:
             seen.append(_measured(other))
         if others and self.fabric.world_size > 1:
             _share_state(player, self.fabric.world_size)
-        norm = self.fabric.clip_gradients(
-            player,
-            optimizer,
-            max_norm=math.inf if how.clip_norm is None else how.clip_norm,
-            error_if_nonfinite=False,
+        norm = nn.utils.clip_grad_norm_(
+            [parameter for group in groups for parameter in group["params"]],
+            math.inf if how.clip_norm is None else how.clip_norm,
         )
         # One transfer for all: on an accelerator every one is a wait.
-        told = torch.cat([torch.stack(seen).mean(0), cast(Tensor, norm).float().reshape(1)])
+        told = torch.cat([torch.stack(seen).mean(0), norm.float().reshape(1)])
         reduced = cast(Tensor, self.fabric.all_reduce(told, reduce_op="mean"))
-        loss, *diagnostics, norm = reduced.tolist()
+        loss, *diagnostics, gradient_norm = reduced.tolist()
         self.history.add(
             progress,
             turn.player,
             loss=loss,
-            gradient_norm=norm,
-            learning_rate=learning_rate,
+            gradient_norm=gradient_norm,
+            learning_rate=groups[0]["lr"],
             diagnostics=dict(zip(turn.diagnostics, diagnostics, strict=True)),
         )
         self.loss = loss
-        if not (math.isfinite(loss) and math.isfinite(norm)):
+        if not (math.isfinite(loss) and math.isfinite(gradient_norm)):
             return False
-        optimizer.step()
+        for optimizer in optimizers:
+            optimizer.step()
         return True
 
     def _tell(self, progress: Progress) -> None:
@@ -315,7 +318,10 @@ class _Training:
             {
                 "model": self.model.state_dict(),
                 "average": self.average.state_dict(),
-                "optimizers": {name: o.state_dict() for name, o in self.optimizers.items()},
+                "optimizers": {
+                    name: [optimizer.state_dict() for optimizer in optimizers]
+                    for name, optimizers in self.optimizers.items()
+                },
                 "history": self.history.rows,
                 "step": self.step,
                 "seconds": self._elapsed(),
@@ -374,6 +380,10 @@ class _Training:
             checkpoint.clear_state(self.folder)
         self.fabric.barrier()
         return result
+
+
+def _groups(optimizers: Sequence[torch.optim.Optimizer]) -> list[dict[str, Any]]:
+    return [group for optimizer in optimizers for group in optimizer.param_groups]
 
 
 def _measured(turn: PlayerStep) -> Tensor:

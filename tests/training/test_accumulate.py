@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -51,7 +52,7 @@ class Pair(nn.Module):
         self.sizes: list[int] = []
 
     def optimization(self, player: str) -> Optimization:
-        return Optimization(torch.optim.Adam, lambda progress: 1e-2, clip_norm=0.5)
+        return Optimization(partial(torch.optim.Adam, lr=1e-2), clip_norm=0.5)
 
     def losses(self, batch: Batch, progress: Progress) -> Iterator[PlayerStep]:
         self.sizes.append(len(batch))
