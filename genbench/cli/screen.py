@@ -20,7 +20,7 @@ from rich.progress import (
 from genbench.api import ENDINGS, ProgressCallback, ProgressEvent
 
 if TYPE_CHECKING:
-    from genbench.executors.local import Job, Show
+    from genbench.api import Job, Observer
 
 console = Console(stderr=True)
 
@@ -51,8 +51,8 @@ def waiting() -> Iterator[ProgressCallback]:
 
 
 @contextmanager
-def screen(jobs: Sequence[Job]) -> Iterator[Show]:
-    """What ``executors.local.execute`` calls with each event."""
+def screen(jobs: Sequence[Job]) -> Iterator[Observer]:
+    """What an executor calls with each event."""
     if not console.is_terminal:
         yield _lines()
         return
@@ -105,7 +105,7 @@ class _Bars:
         return f"train  {loss}  {rate}"
 
 
-def _lines() -> Show:
+def _lines() -> Observer:
     start = time.perf_counter()
 
     def show(job: Job, event: ProgressEvent) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from genbench import experiment, store, suite
-from genbench.api import ProgressCallback, ProgressEvent
+from genbench.api import Job, ProgressCallback, ProgressEvent
 from genbench.api.errors import UsageError
 from genbench.cli.screen import console, screen
 from genbench.cli.single import parse_options
@@ -18,7 +18,6 @@ from genbench.devices.hardware import Hardware
 from genbench.devices.launch import launched_ranks, on_ranks
 from genbench.devices.ranks import Ranks
 from genbench.devices.threads import thread_variables
-from genbench.executors.local import Job
 from genbench.report import Frames, animation_gif, strip_png
 from genbench.suite import Training
 
@@ -53,7 +52,7 @@ def show(
     with launched_ranks(hardware) as leads, thread_variables(training.threads):
         if not leads:
             return
-        job = Job(f"{training.label}: {which}", training.dataset)
+        job = Job(f"{training.label}: {which}", "training", {})
         with screen([job]) as told:
             frames = on_ranks(
                 hardware,

@@ -10,14 +10,13 @@ from typing import Any
 import torch
 
 from genbench import experiment, registry, suite
-from genbench.api import ProgressCallback, ProgressEvent, TensorSamples, Variant
+from genbench.api import Job, ProgressCallback, ProgressEvent, TensorSamples, Variant
 from genbench.api.errors import UnknownName, UsageError
 from genbench.cli.screen import console, screen
 from genbench.devices.hardware import Hardware
 from genbench.devices.launch import launched_ranks, on_ranks
 from genbench.devices.ranks import Ranks
 from genbench.devices.threads import thread_variables
-from genbench.executors.local import Job
 from genbench.io.arrays import save_npz
 from genbench.suite import Training
 from genbench.training.loop import Outcome
@@ -56,7 +55,7 @@ def train(
     with launched_ranks(hardware) as leads, thread_variables(training.threads):
         if not leads:
             return
-        job = Job(training.label, training.dataset)
+        job = Job(training.label, "training", {})
         with screen([job]) as show:
             outcome = on_ranks(
                 hardware,
@@ -115,7 +114,7 @@ def sample(
     with launched_ranks(hardware) as leads, thread_variables(training.threads):
         if not leads:
             return
-        job = Job(f"{training.label}: {count} samples", training.dataset)
+        job = Job(f"{training.label}: {count} samples", "training", {})
         with screen([job]) as show:
             samples, cost = on_ranks(
                 hardware,

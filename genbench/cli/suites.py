@@ -8,19 +8,26 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genbench import store, suite
-from genbench.api import REAL
-from genbench.api.errors import DataError, UsageError, one_line
+from genbench import registry, store, suite
+from genbench.api import REAL, Failure
+from genbench.api.errors import DataError, UsageError
 from genbench.cli.screen import console, screen
-from genbench.store.records import MARKER, RECORDS, read_records, seal, sealed, write_records
+from genbench.store.records import (
+    MARKER,
+    RECORDS,
+    Record,
+    read_records,
+    seal,
+    sealed,
+    write_records,
+)
 from genbench.suite import SeededEntry, Suite
 
 if TYPE_CHECKING:
+    from genbench.api import Executor
     from genbench.cli.options import Place
     from genbench.devices.hardware import Hardware
-    from genbench.executors.local import Job
     from genbench.experiment import RunContext
-    from genbench.store.records import Record
 
 TABLE = "table.md"
 REPORT = "report.html"
@@ -109,11 +116,8 @@ def _perform(
     plugins: Sequence[Path],
 ) -> list[Record]:
     from genbench import experiment
-    from genbench.executors.local import Job, default_workers, execute
 
     out = context.out
-    overridden = [section.train.threads or 1 for section in content.entries.values()]
-    threads = max(content.train.threads, *overridden)
     groups = suite.trainings(content, seeds)
     sound = [group for group in groups if group[0].fault is None]
     store.require_own(out, MARKER)
@@ -123,26 +127,29 @@ def _perform(
         _claim(out, context.name)
         experiment.repair_all(context, sound, content.dataset, lambda event: say(str(event.note)))
         found = {
-            Job(_label(g), content.dataset, tuple(g)): experiment.finished(context, g)
+            experiment.training_job(context, content, g, plugins): experiment.finished(context, g)
             for g in sound
         }
-        floor = Job(REAL, content.dataset)
+        groups_of = dict(zip(found, sound, strict=True))
+        floor = experiment.real_job(context, content, plugins)
         found[floor] = experiment.finished_real(context, content.dataset)
         todo = [job for job, records in found.items() if records is None]
         _announce(sound, len(found) - len(todo))
-        found |= _faulty(context, content, groups)
-        if todo:
-            workers = min(jobs or default_workers(context.hardware, threads), len(todo))
-            with screen(todo) as show:
-                found |= execute(
-                    context, todo, workers=workers, threads=threads, plugins=plugins, show=show
-                )
-        records = _in_order([r for rows in found.values() for r in rows or []], content)
+        executor: Executor = registry.executors.make("local", workers=jobs)
+        with screen(todo) as show:
+            for job, answer in executor.execute(todo, show):
+                entries = groups_of.get(job, [])
+                if isinstance(answer, Failure):
+                    found[job] = experiment.lost(context, content.dataset, entries, answer.reason)
+                else:
+                    found[job] = [Record(**row) for row in answer]
+        rows = [*found.values(), *_faulty(context, content, groups)]
+        records = _in_order([r for records in rows for r in records or []], content)
         before = _stored(out)
         if todo:  # what is known stands, whatever becomes of the timing
             seal(out, context.name)
             write_records(out, records)
-        records = _timed(context, groups, records)
+        records = _timed(context, content, groups, records, executor, plugins)
         if records != before:
             _write(out, context.name, records)
     return records
@@ -155,18 +162,16 @@ def status(records: Sequence[Record]) -> int:
 
 def _faulty(
     context: RunContext, content: Suite, groups: Sequence[Sequence[SeededEntry]]
-) -> dict[Job, list[Record]]:
+) -> list[list[Record]]:
     """The failed rows of entries whose model's plugin is at fault: there is nothing to execute."""
     from genbench import experiment
-    from genbench.executors.local import Job
 
-    rows = {}
+    rows = []
     for group in groups:
         fault = group[0].fault
         if fault is not None:
             console.print(f"{_label(group)}: failed: {fault}", markup=False, soft_wrap=True)
-            job = Job(_label(group), content.dataset, tuple(group))
-            rows[job] = experiment.lost(context, content.dataset, group, fault)
+            rows.append(experiment.lost(context, content.dataset, group, fault))
     return rows
 
 
@@ -247,25 +252,37 @@ def _in_order(records: Sequence[Record], content: Suite) -> list[Record]:
 
 
 def _timed(
-    context: RunContext, groups: Sequence[Sequence[SeededEntry]], records: Sequence[Record]
+    context: RunContext,
+    content: Suite,
+    groups: Sequence[Sequence[SeededEntry]],
+    records: Sequence[Record],
+    executor: Executor,
+    plugins: Sequence[Path],
 ) -> list[Record]:
-    """Seconds per sample, measured alone, on the first seed of each entry."""
+    """With seconds per sample, measured alone, on the first seed of each entry."""
     from genbench import experiment
 
     first: dict[str, SeededEntry] = {}
     for entry in (entry for group in groups for entry in group):
         first.setdefault(entry.name, entry)
-    timed = []
+    seconds: dict[str, float | None] = {}
+    todo = {}
     for record in records:
         chosen = first.get(record.entry)
         if chosen is not None and record.scores and chosen.training.seed == record.seed:
-            try:
-                seconds = experiment.seconds_per_sample(context, chosen)
-            except store.CannotWrite:
-                raise
-            except Exception as error:
-                say(f"{record.entry} was not timed: {one_line(error)}")
-            else:
-                record = replace(record, cost={**record.cost, "seconds_per_sample": seconds})
-        timed.append(record)
-    return timed
+            seconds[chosen.name] = experiment.stored_seconds(context, chosen)
+            if seconds[chosen.name] is None:
+                todo[experiment.timing_job(context, content, chosen, plugins)] = chosen
+    for job, answer in executor.execute(list(todo), lambda job, event: None):
+        if isinstance(answer, Failure):
+            say(f"{todo[job].name} was not timed: {answer.reason}")
+        else:
+            seconds[todo[job].name] = answer[0]["seconds_per_sample"]
+    return [
+        replace(record, cost={**record.cost, "seconds_per_sample": seconds[record.entry]})
+        if first.get(record.entry) is not None
+        and first[record.entry].training.seed == record.seed
+        and seconds.get(record.entry) is not None
+        else record
+        for record in records
+    ]

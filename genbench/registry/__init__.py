@@ -28,6 +28,7 @@ __all__ = [
     "check_options",
     "claims",
     "datasets",
+    "executors",
     "extractors",
     "leaderboards",
     "metrics",
@@ -155,7 +156,8 @@ metrics = Registry("metric")
 suites = Registry("suite")
 claims = Registry("claim")
 leaderboards = Registry("leaderboard")
-GROUPS = (models, datasets, extractors, metrics, suites, claims, leaderboards)
+executors = Registry("executor")
+GROUPS = (models, datasets, extractors, metrics, suites, claims, leaderboards, executors)
 
 
 def add_plugin_file(path: Path) -> None:
