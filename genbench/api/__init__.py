@@ -7,7 +7,7 @@ package does not import torch.
 from __future__ import annotations
 
 from genbench.api.conditions import Categorical, Condition, ConditionSpec
-from genbench.api.execution import Executor, Failure, Job, Observer, Resources, Rows
+from genbench.api.execution import Answers, Executor, Failure, Job, Observer, Resources, Rows
 from genbench.api.extractors import FeatureExtractor, Features
 from genbench.api.metrics import Estimate, Metric
 from genbench.api.models import GenerativeModel, Optimization, PlayerStep, Progress, Variant
@@ -17,6 +17,7 @@ from genbench.api.samples import REAL, Batch, Samples, SampleSpec, TensorSamples
 __all__ = [
     "ENDINGS",
     "REAL",
+    "Answers",
     "Batch",
     "Categorical",
     "Condition",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -27,10 +27,8 @@ class Resources:
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """One piece of work as plain data: ``asdict`` gives what JSON can hold, ``Job.load`` reads it.
-
-    Every job equals itself alone.
-    """
+    """One piece of work as plain data: ``asdict`` gives what JSON can hold, if nothing is
+    ``in_memory``, and ``Job.load`` reads it. Every job equals itself alone."""
 
     label: str
     command: Literal["training", "real", "timing"]
@@ -39,6 +37,9 @@ class Job:
     plugins: Mapping[str, str] = field(default_factory=dict)
     """The plugin files to load, each with the hash that it must still have."""
     resources: Resources = Resources()
+    in_memory: tuple[Any, ...] = ()
+    """Models of a notebook, which are pickled and never written into a file: a job that has any
+    runs on this machine alone."""
 
     @classmethod
     def load(cls, fields: Mapping[str, Any]) -> Job:
@@ -62,13 +63,14 @@ Observer: TypeAlias = Callable[[Job, ProgressEvent], None]
 """Called with each event of a job; the last one's stage is one of ``ENDINGS``."""
 
 
+Answers: TypeAlias = Generator[tuple[Job, Rows | Failure], None, None]
+
+
 class Executor(Protocol):
     """Runs jobs somewhere. A name of the group ``genbench.executors`` is a callable that makes one
     from keyword options."""
 
-    def execute(
-        self, jobs: Sequence[Job], observer: Observer
-    ) -> Iterator[tuple[Job, Rows | Failure]]:
+    def execute(self, jobs: Sequence[Job], observer: Observer) -> Answers:
         """Run ``jobs`` in any order; yield each once, when it ends. Whatever one job does costs it
-        its own rows alone. Closing the iterator ends what still runs."""
+        its own rows alone. Closing the generator ends what still runs."""
         ...

@@ -9,8 +9,9 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import wait
-from pathlib import Path
 from typing import Any, TypeVar
+
+import torch
 
 from genbench import registry
 from genbench.api import ProgressCallback
@@ -47,7 +48,7 @@ def on_ranks(
     precision: Precision,
     work: Work[T],
     *arguments: Any,
-    plugins: Sequence[Path] = (),
+    plugins: Sequence[registry.Plugin] = (),
     report: ProgressCallback = lambda event: None,
 ) -> T:
     """What ``work`` returns on rank 0 of ``hardware.world`` processes, all of which run it.
@@ -79,11 +80,12 @@ def started() -> int:
 
 
 @contextmanager
-def launched_ranks(hardware: Hardware) -> Iterator[bool]:
-    """Around the whole of a command: whether this process is to do its work.
+def launched_ranks(hardware: Hardware) -> Iterator[None]:
+    """Around the whole of a call that computes. Where torchrun or SLURM has started several
+    processes, rank 0 goes on, and every other serves it in here until it is done, and ends.
 
-    Where torchrun or SLURM has started several, rank 0 is, and every other serves it in here until
-    it is done. Raises ``UsageError`` where their number is not what ``hardware`` says.
+    Raises ``UsageError`` where their number is not what ``hardware`` says; ``SystemExit`` in a
+    process that has served.
     """
     if started() not in (1, hardware.world):
         raise UsageError(
@@ -96,15 +98,27 @@ def launched_ranks(hardware: Hardware) -> Iterator[bool]:
                 f"--num-nodes {hardware.num_nodes}: start genbench on every node, by torchrun or "
                 "srun"
             )
-        yield True
+        yield
         return
     ranks = Ranks(hardware.fabric("32-true"))
     if ranks.rank > 0:
         _serve(ranks, hardware)
-    yield ranks.rank == 0
-    if ranks.rank == 0:
-        ranks.broadcast(None)
+        ranks.close()
+        raise SystemExit(0)
+    yield
+    ranks.broadcast(None)
     ranks.close()
+
+
+def default_workers(hardware: Hardware, threads: int) -> int:
+    """How many jobs this machine has room for: by its cores, or by its devices."""
+    if started() > 1:
+        return 1
+    if hardware.device == "cuda":
+        return max(1, torch.cuda.device_count() // hardware.devices)
+    allowed = getattr(os, "sched_getaffinity", None)
+    cores = len(allowed(0)) if allowed else os.cpu_count() or 1
+    return max(1, cores // (threads * hardware.devices))
 
 
 def _lead(
@@ -158,9 +172,9 @@ def run_rank(
     return result if ranks.rank == 0 else None
 
 
-def _plugged_rank(plugins: Sequence[Path], *rank: Any) -> Any:
+def _plugged_rank(plugins: Sequence[registry.Plugin], *rank: Any) -> Any:
     for plugin in plugins:
-        registry.add_plugin_file(plugin)
+        registry.load_plugin(plugin)
     return run_rank(*rank)
 
 

@@ -6,15 +6,15 @@ import json
 import os
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from functools import partial
 from typing import TypeAlias
 
 import torch
 
-from genbench.api import Failure, Job, Observer, ProgressEvent, Rows
+from genbench.api import Answers, Failure, Job, Observer, ProgressEvent, Rows
 from genbench.api.errors import PLUGIN_EXCEPTIONS, one_line
-from genbench.devices.hardware import Hardware
-from genbench.devices.launch import Launch, RankDied, started, wait_for
+from genbench.devices.launch import Launch, RankDied, default_workers, started, wait_for
 from genbench.devices.ranks import OutOfStep
 from genbench.devices.threads import THREAD_VARIABLES
 from genbench.experiment.work import context_of, run_as_rank, run_task
@@ -22,17 +22,6 @@ from genbench.store import CannotWrite
 
 Answer: TypeAlias = Rows | Failure
 VISIBLE = "CUDA_VISIBLE_DEVICES"
-
-
-def default_workers(hardware: Hardware, threads: int) -> int:
-    """How many jobs this machine has room for: by its cores, or by its devices."""
-    if started() > 1:
-        return 1
-    if hardware.device == "cuda":
-        return max(1, torch.cuda.device_count() // hardware.devices)
-    allowed = getattr(os, "sched_getaffinity", None)
-    cores = len(allowed(0)) if allowed else os.cpu_count() or 1
-    return max(1, cores // (threads * hardware.devices))
 
 
 class LocalExecutor:
@@ -48,15 +37,16 @@ class LocalExecutor:
         """``workers``: how many jobs at a time; ``None``: as many as the machine has room for."""
         self.workers = workers
 
-    def execute(self, jobs: Sequence[Job], observer: Observer) -> Iterator[tuple[Job, Answer]]:
+    def execute(self, jobs: Sequence[Job], observer: Observer) -> Answers:
         """See ``Executor``. Closing the iterator, or an interrupt, ends the processes at once:
         every file is whole or absent. Raises ``CannotWrite``."""
-        run = _in_started_processes(jobs, observer) if started() > 1 else self._run(jobs, observer)
-        for job, answer in run:
-            observer(job, _ending(answer))
-            yield job, answer
+        run = _in_started_processes if started() > 1 else self._run
+        with closing(run(jobs, observer)) as answers:
+            for job, answer in answers:
+                observer(job, _ending(answer))
+                yield job, answer
 
-    def _run(self, jobs: Sequence[Job], observer: Observer) -> Iterator[tuple[Job, Answer]]:
+    def _run(self, jobs: Sequence[Job], observer: Observer) -> Answers:
         waiting = deque(jobs)
         free = deque(self._shares(jobs[0])) if jobs else deque()
         running: dict[Launch, tuple[Job, Mapping[str, str]]] = {}
@@ -121,7 +111,7 @@ def _answer(launch: Launch) -> Answer:
     return rows
 
 
-def _in_started_processes(jobs: Sequence[Job], observer: Observer) -> Iterator[tuple[Job, Answer]]:
+def _in_started_processes(jobs: Sequence[Job], observer: Observer) -> Answers:
     for job in jobs:
         try:
             yield job, run_task(job, partial(observer, job))

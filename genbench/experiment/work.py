@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 
@@ -20,48 +20,56 @@ from genbench.experiment.context import RunContext
 from genbench.experiment.jobs import lost, run_job
 from genbench.experiment.real import run_real
 from genbench.experiment.timing import seconds_per_sample
+from genbench.registry import Plugin
 from genbench.registry.sources import hash_source
 from genbench.store.records import Record
 from genbench.suite import Precision, SeededEntry, Suite
 
 
 def training_job(
-    context: RunContext, content: Suite, entries: Sequence[SeededEntry], plugins: Sequence[Path]
+    context: RunContext, content: Suite, entries: Sequence[SeededEntry], plugins: Sequence[Plugin]
 ) -> Job:
     """The job of ``entries``, which share a training of ``content``."""
     training = entries[0].training
     names = ", ".join(entry.name for entry in entries)
-    return Job(
-        label=f"{names} · seed {training.seed}",
-        command="training",
-        content=_content(context, _part(content, entries)),
-        plugins=_hashes(plugins),
-        resources=Resources(context.hardware.devices, training.threads),
-    )
+    resources = Resources(context.hardware.devices, training.threads)
+    part = _part(content, entries)
+    return _job(f"{names} · seed {training.seed}", "training", context, part, plugins, resources)
 
 
-def real_job(context: RunContext, content: Suite, plugins: Sequence[Path]) -> Job:
+def real_job(context: RunContext, content: Suite, plugins: Sequence[Plugin]) -> Job:
     """The job of the real row of the suite's data set."""
-    return Job(
-        label=REAL,
-        command="real",
-        content=_content(context, content),
-        plugins=_hashes(plugins),
-        resources=Resources(context.hardware.devices, content.train.threads),
-    )
+    resources = Resources(context.hardware.devices, content.train.threads)
+    return _job(REAL, "real", context, content, plugins, resources)
 
 
 def timing_job(
-    context: RunContext, content: Suite, entry: SeededEntry, plugins: Sequence[Path]
+    context: RunContext, content: Suite, entry: SeededEntry, plugins: Sequence[Plugin]
 ) -> Job:
-    """The job that measures the seconds a sample of ``entry``, which is trained."""
-    return Job(
-        label=f"{entry.name} · seed {entry.training.seed}: timing",
-        command="timing",
-        content=_content(context, _part(content, [entry])),
-        plugins=_hashes(plugins),
-        resources=Resources(1, entry.training.threads, alone=True),
-    )
+    """The job that measures the seconds a sample of ``entry``, whose training is finished."""
+    resources = Resources(1, entry.training.threads, alone=True)
+    return _job(entry.name, "timing", context, _part(content, [entry]), plugins, resources)
+
+
+def _job(
+    label: str,
+    command: Literal["training", "real", "timing"],
+    context: RunContext,
+    part: Suite,
+    plugins: Sequence[Plugin],
+    resources: Resources,
+) -> Job:
+    hardware = asdict(context.hardware) | {"data_dir": str(context.hardware.data_dir.absolute())}
+    content = {
+        "suite": part.model_dump(mode="json") | {"name": context.name},
+        "out": str(context.out.absolute()),
+        "hardware": hardware,
+        "loggers": list(context.loggers),
+    }
+    files = [plugin for plugin in plugins if isinstance(plugin, Path)]
+    hashes = {str(file.absolute()): hash_source(file) for file in files}
+    in_memory = tuple(plugin for plugin in plugins if not isinstance(plugin, Path))
+    return Job(label, command, content, hashes, resources, in_memory)
 
 
 def read_job(file: Path) -> Job:
@@ -72,26 +80,26 @@ def read_job(file: Path) -> Job:
         raise DataError(f"{file} holds no job: {one_line(error)}") from error
 
 
-def run_here(job: Job, report: ProgressCallback) -> Rows | None:
-    """The rows of ``job``, computed by this process and those that torchrun or SLURM has started;
-    ``None`` in one that only helps."""
-    _load_plugins(job.plugins)
+def run_here(job: Job, report: ProgressCallback) -> Rows:
+    """The rows of ``job``, computed by this process and those that torchrun or SLURM has started.
+    Raises ``SystemExit`` in one that only helps."""
+    _load_plugins(job)
     torch.set_num_threads(job.resources.threads)
-    with launched_ranks(context_of(job).hardware) as leads:
-        return run_task(job, report) if leads else None
+    with launched_ranks(context_of(job).hardware):
+        return run_task(job, report)
 
 
 def run_task(job: Job, report: ProgressCallback) -> Rows:
     """The same within ``launched_ranks``, where the plugins are loaded."""
     hardware, precision, work, arguments = _task(job)
-    plugins = [Path(plugin) for plugin in job.plugins]
+    plugins = [*map(Path, job.plugins), *job.in_memory]
     return _rows(on_ranks(hardware, precision, work, *arguments, plugins=plugins, report=report))
 
 
 def run_as_rank(job: Job, report: ProgressCallback) -> str | None:
     """In a new process, one of as many as the job has devices: rank 0 returns the rows, as JSON,
     which another process can read whatever a plugin has put there."""
-    _load_plugins(job.plugins)
+    _load_plugins(job)
     torch.set_num_threads(job.resources.threads)
     result = run_rank(*_task(job), report)
     return None if result is None else json.dumps(_rows(result))
@@ -148,17 +156,6 @@ def _part(content: Suite, entries: Sequence[SeededEntry]) -> Suite:
     return content.model_copy(update={"entries": chosen, "seeds": seeds})
 
 
-def _content(context: RunContext, part: Suite) -> dict[str, Any]:
-    hardware = asdict(context.hardware) | {"data_dir": str(context.hardware.data_dir.absolute())}
-    return {
-        "name": context.name,
-        "out": str(context.out.absolute()),
-        "hardware": hardware,
-        "loggers": list(context.loggers),
-        "suite": part.model_dump(mode="json"),
-    }
-
-
 def _suite(job: Job) -> Suite:
     return suite.parse(f"the job {job.label!r}", job.content["suite"])
 
@@ -168,7 +165,7 @@ def context_of(job: Job) -> RunContext:
     content, part = job.content, _suite(job)
     hardware = {**content["hardware"], "data_dir": Path(content["hardware"]["data_dir"])}
     return RunContext(
-        name=content["name"],
+        name=part.name,
         out=Path(content["out"]),
         hardware=Hardware(**hardware),
         samples=part.samples,
@@ -177,14 +174,12 @@ def context_of(job: Job) -> RunContext:
     )
 
 
-def _hashes(plugins: Sequence[Path]) -> dict[str, str]:
-    return {str(plugin.absolute()): hash_source(plugin) for plugin in plugins}
-
-
-def _load_plugins(plugins: Mapping[str, str]) -> None:
-    """Raises ``UsageError`` for one that is not what it was when the job was made."""
-    for plugin, expected in plugins.items():
+def _load_plugins(job: Job) -> None:
+    """Raises ``UsageError`` for a file that is not what it was when the job was made."""
+    for plugin, expected in job.plugins.items():
         path = Path(plugin)
         if path.is_file() and hash_source(path) != expected:
             raise UsageError(f"--plugin {plugin} has changed since its job was made")
-        registry.add_plugin_file(path)
+        registry.load_plugin(path)
+    for model in job.in_memory:
+        registry.load_plugin(model)
