@@ -16,7 +16,7 @@ from typing import Any
 
 from genbench.api.errors import UnknownName, UsageError, one_line
 from genbench.registry.faults import PluginError, wrap_plugin_errors
-from genbench.registry.options import check_options, require_plain, schema
+from genbench.registry.options import call, check_options, require_plain, schema
 from genbench.registry.sources import first_line, hash_source, source_file, source_hash
 from genbench.store import fingerprint
 
@@ -25,6 +25,7 @@ __all__ = [
     "PluginError",
     "Registry",
     "add_plugin_file",
+    "call",
     "check_options",
     "claims",
     "datasets",
@@ -83,7 +84,7 @@ class Registry:
         the factory raises, and ``PluginError`` for anything else."""
         factory = self.get(name)
         with wrap_plugin_errors(f"{self.kind} {name!r} of {self.origin(name)} failed"):
-            return factory(*arguments, **options)
+            return call(factory, *arguments, **options)
 
     def point(self, name: str) -> EntryPoint:
         """The entry point behind an installed name. Raises as ``get`` does."""
