@@ -16,9 +16,8 @@ from torch import Tensor
 from genbench.api import Categorical, Condition, SampleSpec
 from genbench.api.errors import UsageError
 
-LabelDropout: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 Guidance: TypeAlias = Annotated[float, Field(ge=0)]
-"""Options of the contestants, as their signatures declare them."""
+"""A sampling option of the contestants."""
 
 
 def class_count(spec: SampleSpec, *, conditional: bool) -> int:
@@ -77,6 +76,20 @@ class Labels:
 
 
 UNLABELLED = Labels()
+
+
+@dataclass(frozen=True)
+class LabelOptions:
+    """Options of the diffusions that can be guided."""
+
+    conditional: bool = False
+    """Whether the model is conditioned on the labels."""
+    label_dropout: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """The share of labels that are left out in training, for guidance."""
+
+    def of(self, spec: SampleSpec) -> Labels:
+        """Raises ``UsageError`` if the model is conditional and ``spec`` has no labels."""
+        return Labels(class_count(spec, conditional=self.conditional), self.label_dropout)
 
 
 def guided(

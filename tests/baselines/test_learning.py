@@ -11,7 +11,7 @@ from genbench.api import Progress
 
 
 def rates(learning: OptimizerConfig, steps: int = 1001) -> list[float]:
-    """At equal distances over a training of 100,000 images, both ends included."""
+    """At equal distances over a training of 100,000 examples, both ends included."""
     return [learning.rate_at(Progress(k, 100 * k, 100_000)) for k in range(steps)]
 
 
@@ -39,7 +39,7 @@ def test_without_decay_it_stays_at_its_peak() -> None:
     assert set(whole[400:]) == {2e-4}
 
 
-def test_the_warmup_may_be_told_in_images() -> None:
+def test_the_warmup_may_be_given_in_examples() -> None:
     assert (
         OptimizerConfig(1.0, "none", warmup=640_000).rate_at(Progress(1, 128, 10**8))
         == 128 / 640_000

@@ -15,7 +15,7 @@ from reference import Reference
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from baselines.networks import denoising_network
+from baselines.networks import NetworkOptions, denoising_network
 from baselines.networks.pretrained import Pretrained, load_pretrained, resolve
 from genbench.api import Categorical, SampleSpec
 from genbench.api.errors import UsageError
@@ -95,15 +95,8 @@ def test_the_published_ddpm_of_cifar10_gives_its_output(tmp_path: Path) -> None:
 def test_the_ddpm_that_is_trained_here_is_the_published_one(tmp_path: Path) -> None:
     published(tmp_path, **SMALL)
     pretrained = load_pretrained(pictures(8), str(tmp_path)).eval()
-    ours = denoising_network(
-        pictures(8),
-        network="ddpm",
-        channels=32,
-        multipliers=(1, 2),
-        blocks=1,
-        dropout=0.1,
-        attention=(4,),
-    ).eval()
+    options = NetworkOptions("ddpm", channels=32, blocks=1, dropout=0.1, attention=(4,))
+    ours = denoising_network(pictures(8), options=options).eval()
     ours.load_state_dict(pretrained.state_dict())
     # Of 32 channels the published ones, never so few, would be normalised one by one.
     for module in ours.modules():
@@ -182,12 +175,14 @@ def test_the_networks_of_karras_give_their_output(tmp_path: Path, kind: str, cla
     assert_same(ours(x, time, labels), theirs(x, time, one_hot))
     same = denoising_network(
         spec,
-        network=kind,  # type: ignore[arg-type]
-        channels=channels,
-        multipliers=multipliers,
-        blocks=2,
-        dropout=0.1,
-        attention=(8,),
+        options=NetworkOptions(
+            kind,  # type: ignore[arg-type]
+            channels=channels,
+            multipliers=multipliers,
+            blocks=2,
+            dropout=0.1,
+            attention=(8,),
+        ),
         classes=classes,
         time_scale=1.0,
     ).eval()
