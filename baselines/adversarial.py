@@ -8,7 +8,7 @@
 ``relativistic``        a loss that compares real with generated samples in pairs
 ``input_gradient``      logits, and their gradient with respect to the samples, for any penalty
 ``squared_norms``       of such gradients, one a sample: R1 and R2 are their means
-``frozen``              a network through which gradients pass, and which learns nothing
+``frozen``              a network through which gradients pass, and which does not learn
 ``accuracies``          diagnostics of a discriminator's turn
 ``append_labels``       one-hot labels beside whatever a network takes
 ======================  ========================================================================
@@ -27,7 +27,7 @@ from torch.nn.functional import one_hot, relu, softplus
 
 from baselines.labels import class_count, conditions_of, labels_of
 from baselines.networks.batch_norm import Standing
-from baselines.optimizers import RateOptions, adam
+from baselines.optimizers import RateOptions
 from genbench.api import Batch, Condition, Optimization, PlayerStep, Progress, SampleSpec
 
 
@@ -76,10 +76,10 @@ def input_gradient(
 ) -> tuple[Tensor, Tensor]:
     """``logits_of(x)`` and the gradient of their sum with respect to x ``(B, *shape)``, float32.
 
-    Both can be differentiated by the weights, whose ``dtype`` the arithmetic has: autocast is off,
-    since the squares of small numbers suffer most from a lower precision. A discriminator calls
-    this inside its own ``forward``: in a loss, the gradient would pass through a wrapper's hooks,
-    which DDP and Fabric's mixed precision do not survive.
+    Both can be differentiated by the weights, in whose ``dtype`` they are computed. Autocast is
+    off, since the squares of small numbers suffer most from a lower precision. A discriminator
+    calls this inside its own ``forward``: in a loss, the gradient would pass through the hooks of
+    a wrapper, which fails under DDP and under Fabric's mixed precision.
     """
     with torch.autocast(x.device.type, enabled=False):
         x = x.detach().to(dtype).requires_grad_()
@@ -99,11 +99,11 @@ def squared_norms(gradient: Tensor) -> Tensor:
 def frozen(network: nn.Module) -> Iterator[None]:
     """Graphs recorded inside pass through ``network`` and leave its parameters out.
 
-    Only the recording counts, so the parameters are free again before the backward pass, whatever
-    becomes of it. It is right under DDP too: DDP arms its reducer at each forward pass, and faults
-    only a backward pass that reached *some* of the parameters; here it reaches none, so nothing is
-    reduced, and the next forward pass arms it anew. (Leaving the parameters in would be as right,
-    but would compute, and under DDP communicate, gradients that nobody uses.)
+    Only the recording counts, so the parameters are free again before the backward pass. This is
+    correct under DDP too: DDP prepares its reducer at each forward pass, and complains only about a
+    backward pass that reached *some* of the parameters. Here it reaches none, so nothing is
+    reduced, and the next forward pass prepares the reducer again. (Gradients of the parameters
+    would do no harm, but would be computed, and under DDP communicated, for nothing.)
     """
     network.requires_grad_(False)
     try:
@@ -113,7 +113,7 @@ def frozen(network: nn.Module) -> Iterator[None]:
 
 
 def accuracies(real: Tensor, fake: Tensor) -> dict[str, float | Tensor]:
-    """``accuracy_real`` and ``accuracy_fake``: the share of logits ``(B,)`` that tell rightly."""
+    """``accuracy_real`` and ``accuracy_fake``: the share of logits ``(B,)`` of the right sign."""
     return {
         "accuracy_real": (real > 0).float().mean(),
         "accuracy_fake": (fake < 0).float().mean(),
@@ -194,7 +194,7 @@ class CriticGame(TwoPlayers):
     def optimization(self, player: str) -> Optimization:
         """Adam without momentum, β₂ 0.9, for both players (Gulrajani et al. 2017, appendix F;
         Miyato et al. 2018, section 4, setting C)."""
-        return adam(self.rate.at, (0.0, 0.9))
+        return self.rate.adam((0.0, 0.9))
 
     def generator_turn(
         self, critic: nn.Module, loss: Loss, batch: Batch, progress: Progress

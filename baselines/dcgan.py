@@ -9,7 +9,7 @@ from torch import nn
 from baselines.adversarial import LOSSES, LatentOptions, TwoPlayers, accuracies, frozen
 from baselines.labels import labels_of
 from baselines.networks.dcgan import discriminator, generator
-from baselines.optimizers import RateOptions, adam
+from baselines.optimizers import RateOptions
 from genbench.api import Batch, Optimization, PlayerStep, Progress, SampleSpec
 
 
@@ -29,7 +29,7 @@ def dcgan(
         rate: 2e-4 in the paper, for longer trainings, with ``decay = "none"``.
 
     Raises:
-        UsageError: Sides that cannot be halved, labels that are not there.
+        UsageError: Sides that cannot be halved, ``conditional`` without labels.
     """
     classes, latent = network.classes(spec), network.size(spec, 100)
     judge = discriminator(spec.shape, channels=network.channels, classes=classes)
@@ -55,14 +55,14 @@ class Dcgan(TwoPlayers):
 
     def optimization(self, player: str) -> Optimization:
         """Adam with β₁ 0.5 (section 4), for both players."""
-        return adam(self.rate.at, (0.5, 0.999))
+        return self.rate.adam((0.5, 0.999))
 
     def losses(self, batch: Batch, progress: Progress) -> Iterator[PlayerStep]:
         """The non-saturating game: the discriminator's turn, then the generator's, on the same
         generated samples, of the labels of the real ones.
 
         Diagnostics: ``accuracy_real`` and ``accuracy_fake``, the share of samples that the
-        discriminator tells rightly.
+        discriminator recognises.
         """
         real, labels = batch.data, labels_of(batch.condition, self.conditions)
         discriminator, generator = self.players["discriminator"], self.players["generator"]

@@ -51,7 +51,7 @@ def ddpm(
     network: NetworkOptions = NetworkOptions(),
     optimizer: OptimizerConfig = OptimizerConfig(),
 ) -> Ddpm:
-    """DDPM: a U-Net (an MLP for points) that predicts the noise, or what else is asked for.
+    """DDPM: a U-Net (an MLP for points) that predicts the noise, x_0 or v.
 
     Args:
         spec: Any number of channels and 1 to 3 sides, or points.
@@ -118,7 +118,7 @@ class Ddpm(Diffusion):
             variance: Of the ancestral sampler: the posterior's β̃, the larger β (Ho et al. 2020,
                 section 3.2), or the learned one. By default the learned one if there is, else β̃.
             eta: The share of DDPM's noise in DDIM.
-            guidance: By the labels; 1 is none, more costs two evaluations a step.
+            guidance: By the labels; 1 for none. Any other value costs two evaluations a step.
             clip_denoised: Hold each E[x_0 | x_t] in [-1, 1], as the released code of Ho et al.
                 does. Per value, so per sample.
 
@@ -152,7 +152,7 @@ class Ddpm(Diffusion):
         """The sampler of Ho et al. 2020 with one of its variances.
 
         Raises:
-            UsageError: ``"learned"`` where none is.
+            UsageError: ``"learned"``, and no variance was learned.
         """
         if variance == "learned":
             raise UsageError("variance 'learned' needs a model trained with variance = 'learned'")
@@ -160,10 +160,10 @@ class Ddpm(Diffusion):
 
 
 class ImprovedDdpm(Ddpm):
-    """A DDPM whose network also says the variances (Nichol & Dhariwal 2021).
+    """A DDPM whose network also predicts the variances (Nichol & Dhariwal 2021).
 
-    Of the network's 2 C channels the second half, from -1 to 1, says where each lies between log β̃
-    and log β.
+    Of the network's 2 C channels the second half, from -1 to 1, is where each variance lies between
+    log β̃ and log β.
     """
 
     def loss(self, output: Tensor, x_0: Tensor, x_t: Tensor, noise: Tensor, t: Tensor) -> Tensor:

@@ -94,8 +94,8 @@ class Edm(ContinuousDiffusion):
             s_churn: How much noise is added and removed, over all steps; 0: it is deterministic.
             s_min: The least noise level at which noise is added.
             s_max: The largest; none by default.
-            s_noise: The deviation of what is added.
-            guidance: By the labels; 1 is none, more costs two evaluations in the place of one.
+            s_noise: The standard deviation of the noise that is added.
+            guidance: By the labels; 1 for none. Any other value doubles the evaluations.
 
         Raises:
             UsageError: An option of another sampler, ``guidance`` without labels.

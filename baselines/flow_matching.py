@@ -73,7 +73,7 @@ class FlowMatching(ContinuousDiffusion):
                 ``dpm-solver++``, two with ``midpoint`` and ``heun``. The adaptive solver chooses
                 its own, and only its trajectory is shown at these.
             tolerance: Absolute and relative, of the adaptive solver.
-            guidance: By the labels; 1 is none, more costs two evaluations in the place of one.
+            guidance: By the labels; 1 for none. Any other value doubles the evaluations.
 
         Raises:
             UsageError: An option of another sampler, ``guidance`` without labels.

@@ -12,7 +12,7 @@ from torch import nn
 from baselines.adversarial import LOSSES, LatentOptions, TwoPlayers, accuracies, frozen
 from baselines.labels import labels_of
 from baselines.networks.gan import discriminator, generator
-from baselines.optimizers import RateOptions, adam
+from baselines.optimizers import RateOptions
 from genbench.api import Batch, Optimization, PlayerStep, Progress, SampleSpec
 from genbench.api.errors import UsageError
 
@@ -51,7 +51,8 @@ def gan(
         game: The loss, the penalty and the learning rate.
 
     Raises:
-        UsageError: More than 3 sides, one that is not divisible by 4, labels that are not there.
+        UsageError: More than 3 sides, a side that is not divisible by 4, ``conditional`` without
+            labels.
     """
     _, *space = spec.shape
     if len(space) > 3 or any(side % 4 for side in space):
@@ -89,13 +90,13 @@ class Gan(TwoPlayers):
 
     def optimization(self, player: str) -> Optimization:
         """Adam without momentum (Karras et al. 2018, A.1), cosine decay, for both players."""
-        return adam(RateOptions(self.game.learning_rate, "cosine").at, (0.0, 0.99))
+        return RateOptions(self.game.learning_rate, "cosine").adam((0.0, 0.99))
 
     def losses(self, batch: Batch, progress: Progress) -> Iterator[PlayerStep]:
         """The discriminator's turn, then the generator's, on the same generated samples.
 
         Diagnostics: ``accuracy_real`` and ``accuracy_fake``, the share of samples that the
-        discriminator tells rightly; ``r1``, the penalty before its weight for lazy regularisation,
+        discriminator recognises; ``r1``, the penalty before its weight for lazy regularisation,
         on the steps that apply it.
         """
         real, labels = batch.data, labels_of(batch.condition, self.conditions)

@@ -1,6 +1,6 @@
 """Class labels: which models take them, and guidance by them.
 
-A network of K classes takes labels 0 … K, of which K says that there is none.
+A network of K classes takes labels 0 … K, of which K means that there is no label.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Guidance: TypeAlias = Annotated[float, Field(ge=0)]
 
 
 def class_count(spec: SampleSpec, *, conditional: bool) -> int:
-    """How many classes a model of such samples tells apart: 0 unless it is ``conditional``.
+    """How many classes a model of such samples has: 0 unless it is ``conditional``.
 
     Raises:
         UsageError: ``conditional``, and the samples have no labels.
@@ -70,7 +70,7 @@ class Labels:
         return {**condition, "label": labels.masked_fill(drop, self.classes)}
 
     def check_guidance(self, guidance: float) -> None:
-        """Raises ``UsageError`` where there is nothing to guide by."""
+        """Raises ``UsageError`` if there are no labels to guide by."""
         if guidance != 1 and not self.classes:
             raise UsageError("guidance needs a model that was trained with conditional = true")
 

@@ -28,13 +28,18 @@ _FACTORS: dict[Decay, Callable[[float], float]] = {
 
 
 def adam(
-    rate: Callable[[Progress], float],
+    learning_rate: float,
     betas: tuple[float, float],
+    schedule: Callable[[Progress], float],
     *,
     clip_norm: float | None = None,
 ) -> Optimization:
-    """Adam at the learning rate ``rate``."""
-    return Optimization(partial(torch.optim.Adam, betas=betas, fused=True), rate, clip_norm)
+    """Adam, with ``learning_rate`` times ``schedule``."""
+    return Optimization(
+        partial(torch.optim.Adam, lr=learning_rate, betas=betas, fused=True),
+        lambda progress: learning_rate * schedule(progress),
+        clip_norm,
+    )
 
 
 @dataclass(frozen=True)
@@ -46,8 +51,11 @@ class RateOptions:
     decay: Decay = "linear"
     """How it falls to 0 at the end of the training; ``none``: it stays."""
 
-    def at(self, progress: Progress) -> float:
-        return self.learning_rate * _FACTORS[self.decay](progress.fraction)
+    def adam(self, betas: tuple[float, float], *, clip_norm: float | None = None) -> Optimization:
+        return adam(self.learning_rate, betas, self.schedule, clip_norm=clip_norm)
+
+    def schedule(self, progress: Progress) -> float:
+        return _FACTORS[self.decay](progress.fraction)
 
 
 @dataclass(frozen=True)
@@ -66,10 +74,10 @@ class OptimizerConfig:
     """Examples over which the rate rises from 0; ``None``: 2 % of the training."""
     beta2: Beta2 = 0.99
 
-    def rate_at(self, progress: Progress) -> float:
+    def schedule(self, progress: Progress) -> float:
         fraction = progress.fraction
         risen = fraction / WARMUP if self.warmup is None else progress.examples / self.warmup
-        return self.learning_rate * (min(1.0, risen) * _FACTORS[self.decay](fraction))
+        return min(1.0, risen) * _FACTORS[self.decay](fraction)
 
     def optimization(self) -> Optimization:
-        return adam(self.rate_at, (0.9, self.beta2), clip_norm=1.0)
+        return adam(self.learning_rate, (0.9, self.beta2), self.schedule, clip_norm=1.0)

@@ -118,8 +118,8 @@ class R3Gan(TwoPlayers):
     def losses(self, batch: Batch, progress: Progress) -> Iterator[PlayerStep]:
         """The discriminator's turn, then the generator's, on the same samples (eq. 2).
 
-        Diagnostics: ``accuracy``, the share of pairs in which the discriminator tells the real
-        sample; ``r1`` and ``r2``.
+        Diagnostics: ``accuracy``, the share of pairs in which the discriminator recognises the
+        real sample; ``r1`` and ``r2``.
         """
         real, labels = batch.data, labels_of(batch.condition, self.conditions)
         discriminator, generator = self.players["discriminator"], self.players["generator"]
@@ -154,8 +154,8 @@ class R3Gan(TwoPlayers):
 
 
 class BurnInAdam(torch.optim.Adam):
-    """Adam with β₁ = 0, whose β₂ is as far between its ends as the learning rate between its own:
-    the loop tells an optimiser its learning rate, and nothing else."""
+    """Adam with β₁ = 0, whose β₂ follows the learning rate: it is as far between ``beta2`` as the
+    learning rate is between ``rates``. The loop sets an optimiser's learning rate, nothing else."""
 
     def __init__(
         self, parameters: Any, *, rates: tuple[float, float], beta2: tuple[float, float]

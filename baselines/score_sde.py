@@ -112,7 +112,7 @@ class ScoreSde(ContinuousDiffusion):
             corrector: One step of Langevin dynamics before each of the predictor's, or none.
             snr: Of the corrector.
             tolerance: Absolute and relative, of the adaptive solver.
-            guidance: By the labels; 1 is none, more costs two evaluations in the place of one.
+            guidance: By the labels; 1 for none. Any other value doubles the evaluations.
 
         Raises:
             UsageError: An option of another sampler, ``guidance`` without labels.

@@ -1,5 +1,5 @@
 """SNGAN: spectral normalisation for generative adversarial networks (Miyato et al. 2018), and their
-projection discriminator where there are labels (Miyato & Koyama 2018)."""
+projection discriminator for conditional models (Miyato & Koyama 2018)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def sngan(
         rate: 2e-4 in the paper.
 
     Raises:
-        UsageError: Sides that cannot be halved, labels that are not there.
+        UsageError: Sides that cannot be halved, ``conditional`` without labels.
     """
     classes, latent = network.classes(spec), network.size(spec, 128)
     judge = discriminator(

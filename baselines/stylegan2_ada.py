@@ -23,7 +23,7 @@ from baselines.augmentation import AdaptiveProbability, augment, over_ranks
 from baselines.labels import class_count, labels_of
 from baselines.networks.pyramid import PyramidOptions, sizes
 from baselines.networks.stylegan2 import Augment, Discriminator, Generator
-from baselines.optimizers import RateOptions, adam
+from baselines.optimizers import RateOptions
 from genbench.api import Batch, Condition, Optimization, PlayerStep, Progress, SampleSpec
 from genbench.api.errors import UsageError
 
@@ -130,7 +130,7 @@ class StyleGan2Ada(TwoPlayers):
         interval = INTERVALS[player]
         correction = interval / (interval + 1)
         rate = RateOptions(correction * self.rate.learning_rate, self.rate.decay)
-        return adam(rate.at, (0.0, 0.99**correction))
+        return rate.adam((0.0, 0.99**correction))
 
     def losses(self, batch: Batch, progress: Progress) -> Iterator[PlayerStep]:
         """The discriminator's turns, then the generator's, on the same generated samples.
@@ -202,6 +202,6 @@ class StyleGan2Ada(TwoPlayers):
 
 
 def _nothing(outputs: Tensor) -> Tensor:
-    """0, by way of every parameter: DDP waits for a gradient of each, and a penalty has none of,
-    say, the last bias."""
+    """0, as a function of every parameter: DDP waits for a gradient of each, and a penalty does not
+    depend on the last bias, for example."""
     return 0 * outputs.mean()

@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from baselines.adversarial import LatentOptions
 from baselines.labels import conditions_of, labels_of
 from baselines.networks.vae import autoencoder
-from baselines.optimizers import RateOptions, adam
+from baselines.optimizers import RateOptions
 from genbench.api import Batch, Condition, Optimization, PlayerStep, Progress, SampleSpec
 from genbench.api.errors import UsageError
 
 WARM_UP = 0.5
 """Share of a training over which the divergence's weight rises from 0: else the decoder may never
-learn to heed the code (Sønderby et al. 2016, section 2.3)."""
+learn to use the code (Sønderby et al. 2016, section 2.3)."""
 MEMORY = 0.99
 """Share of the running error that a step keeps."""
 LEAST_ERROR = 1e-6
@@ -46,7 +46,7 @@ def vae(
         rate: The learning rate.
 
     Raises:
-        UsageError: More than 3 sides, labels that are not there.
+        UsageError: More than 3 sides, ``conditional`` without labels.
     """
     if len(spec.shape) > 4:
         raise UsageError(f"vae needs at most 3 sides; the samples are {spec.shape}")
@@ -85,7 +85,7 @@ class Vae(nn.Module):
 
     def optimization(self, player: str) -> Optimization:
         """Adam with the β₂ and the clipped gradients of the diffusions."""
-        return adam(self.rate.at, (0.9, 0.99), clip_norm=1.0)
+        return self.rate.adam((0.9, 0.99), clip_norm=1.0)
 
     def losses(self, batch: Batch, progress: Progress) -> Iterator[PlayerStep]:
         """The negative evidence lower bound in nats a dimension (Kingma & Welling 2014, eq. 10).
@@ -123,12 +123,12 @@ class Vae(nn.Module):
         decoder_noise: NonNegativeFloat | None = None,
     ) -> Tensor:
         """Standard normal ``(B, latent)`` to samples ``(B, *shape)``, of the condition's labels
-        where the model is conditional.
+        if the model is conditional.
 
         Args:
             temperature: Standard deviation of the code; below 1, more typical samples.
             decoder_noise: The share of σ ε that is added to the decoder's mean. By default all of
-                it to real values, none to integers, whose means are shown by custom.
+                it for real values; none for integers, whose means are usually shown.
         """
         labels = labels_of(condition, self.conditions)
         mean: Tensor = self.players["autoencoder"](temperature * noise, labels, decode=True)

@@ -37,7 +37,7 @@ def wgan_gp(
         rate: 2e-4 in the paper, for longer trainings.
 
     Raises:
-        UsageError: Sides that cannot be halved, labels that are not there.
+        UsageError: Sides that cannot be halved, ``conditional`` without labels.
     """
     classes, latent = network.classes(spec), network.size(spec, 128)
     if penalty is None:

@@ -116,7 +116,7 @@ class _Shared(TypedDict):
 
 
 def _attending(network: str, sides: Sequence[int]) -> list[int]:
-    """The levels that attend where nobody says which."""
+    """The levels that attend by default."""
     if network == "unet":
         return [len(sides) - 1]
     if network == "adm":

@@ -27,7 +27,7 @@ def resolve(pretrained: str) -> str:
     very weights; the hash of ``"DIR@HASH"`` is compared.
 
     Raises:
-        UsageError: No such folder, no weights in it, or others than HASH says.
+        UsageError: No such folder, no weights in it, or weights with another hash than HASH.
     """
     found = _open(pretrained)
     return f"{found.folder}@{found.hash}"
@@ -120,5 +120,7 @@ def _open(pretrained: str) -> _Found:
     except OSError as error:
         raise UsageError(f"{error.filename} cannot be read: {error.strerror}") from None
     if named and named[2] != found.hash:
-        raise UsageError(f"{folder} holds other weights than {pretrained!r} says: {found.hash}")
+        raise UsageError(
+            f"{folder} holds other weights than {pretrained!r}: their hash is {found.hash}"
+        )
     return found

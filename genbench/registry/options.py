@@ -1,7 +1,7 @@
 """A factory's signature is its schema: what options it has, and how they are checked.
 
 Options that several factories share are a dataclass, a *group*: a keyword-only parameter of that
-type (``network: UNetOptions``) stands for one option for each of its fields. Suites, command lines,
+type (``network: UNetOptions``) gives one option for each of its fields. Suites, command lines,
 records and identities see the fields alone (``options = { channels = 16 }``).
 """
 
@@ -13,8 +13,7 @@ import typing
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from genbench.api.errors import UsageError, did_you_mean
-from genbench.registry.faults import PluginError, wrap_plugin_errors
+from genbench.api.errors import PluginError, UsageError, did_you_mean, wrap_plugin_errors
 from genbench.store import canonical
 
 EMPTY = inspect.Parameter.empty

@@ -412,5 +412,5 @@ def test_published_weights_predict_as_diffusers_have_them(tmp_path: Path) -> Non
     predicted = model.eval().denoiser({}).predict(x_t, t)
     torch.testing.assert_close(predicted, expected, rtol=1e-4, atol=1e-4)
     assert not build("ddpm", DIGITS, {}).pretrained
-    with pytest.raises(UsageError, match="channels = 8 is of a network that is trained"):
+    with pytest.raises(UsageError, match="channels = 8 is an option of a network that is trained"):
         registry.call(factory, DIGITS, **{**options, "channels": 8})

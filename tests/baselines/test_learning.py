@@ -12,7 +12,8 @@ from genbench.api import Progress
 
 def rates(learning: OptimizerConfig, steps: int = 1001) -> list[float]:
     """At equal distances over a training of 100,000 examples, both ends included."""
-    return [learning.rate_at(Progress(k, 100 * k, 100_000)) for k in range(steps)]
+    rate = learning.optimization().learning_rate
+    return [rate(Progress(k, 100 * k, 100_000)) for k in range(steps)]
 
 
 def test_the_learning_rate_rises_then_falls_to_0() -> None:
@@ -40,11 +41,9 @@ def test_without_decay_it_stays_at_its_peak() -> None:
 
 
 def test_the_warmup_may_be_given_in_examples() -> None:
-    assert (
-        OptimizerConfig(1.0, "none", warmup=640_000).rate_at(Progress(1, 128, 10**8))
-        == 128 / 640_000
-    )
-    assert OptimizerConfig(1.0, "none").rate_at(Progress(1, 10, 1000)) == 0.5
+    given = OptimizerConfig(1.0, "none", warmup=640_000)
+    assert given.schedule(Progress(1, 128, 10**8)) == 128 / 640_000
+    assert OptimizerConfig(1.0, "none").schedule(Progress(1, 10, 1000)) == 0.5
 
 
 def test_adam_and_a_clipped_norm() -> None:

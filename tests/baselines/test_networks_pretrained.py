@@ -209,7 +209,7 @@ def test_other_content_has_another_name(tmp_path: Path, file: str) -> None:
     path.write_bytes(path.read_bytes() + b" ")
     assert resolve(str(tmp_path)) != name
     for use in (resolve, lambda name: load_pretrained(pictures(8), name)):
-        with pytest.raises(UsageError, match=f"holds other weights than '{name}' says"):
+        with pytest.raises(UsageError, match=f"holds other weights than '{name}': their hash is"):
             use(name)
 
 
@@ -240,7 +240,11 @@ def test_what_is_not_safetensors_is_refused(tmp_path: Path) -> None:
         (pictures(16), {}, "is for samples of 3×8×8; these are 3×16×16"),
         (SampleSpec("image", (1, 8, 8)), {}, "is for samples of 3×8×8; these are 1×8×8"),
         (SampleSpec("points", (2,)), {}, "is for samples of 3×8×8; these are 2"),
-        (pictures(8, 10), {"conditional": True}, "knows no classes: set conditional = false"),
+        (
+            pictures(8, 10),
+            {"conditional": True},
+            "trained with no classes: set conditional = false",
+        ),
         (pictures(8), {"outputs": 2}, "makes 3 channels of 3, where 6 are needed"),
     ],
 )
@@ -260,9 +264,9 @@ def test_samples_that_a_network_was_not_made_for_are_refused(
 @pytest.mark.parametrize(
     ("classes", "conditional", "message"),
     [
-        (3, False, "knows 3 classes: set conditional = true"),
-        (10, True, "knows 4 classes; the samples have 10"),
-        (0, True, "knows 4 classes; the samples have 0"),
+        (3, False, "trained with 3 classes: set conditional = true"),
+        (10, True, "trained with 4 classes; the samples have 10"),
+        (0, True, "trained with 4 classes; the samples have 0"),
     ],
 )
 def test_other_labels_are_refused(
