@@ -34,12 +34,9 @@ def adam(
     *,
     clip_norm: float | None = None,
 ) -> Optimization:
-    """Adam, with ``learning_rate`` times ``schedule``."""
-    return Optimization(
-        partial(torch.optim.Adam, lr=learning_rate, betas=betas, fused=True),
-        lambda progress: learning_rate * schedule(progress),
-        clip_norm,
-    )
+    """Adam, whose ``learning_rate`` every step multiplies by ``schedule``."""
+    adam = partial(torch.optim.Adam, lr=learning_rate, betas=betas, fused=True)
+    return Optimization(adam, schedule, clip_norm)
 
 
 @dataclass(frozen=True)

@@ -160,7 +160,8 @@ class BurnInAdam(torch.optim.Adam):
     def __init__(
         self, parameters: Any, *, rates: tuple[float, float], beta2: tuple[float, float]
     ) -> None:
-        super().__init__(parameters, lr=rates[0], betas=(0.0, beta2[0]), fused=True)
+        # With lr = 1, the schedule gives the rate itself.
+        super().__init__(parameters, lr=1.0, betas=(0.0, beta2[0]), fused=True)
         self.rates, self.beta2 = rates, beta2
 
     def step(self, closure: Any = None) -> Any:

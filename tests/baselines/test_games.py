@@ -134,8 +134,8 @@ def test_learning_rates_fall_as_they_say() -> None:
         "cosine": [0.5, 0.25 + 0.25 * math.sqrt(0.5), 0.25, 0.0],
     }
     for decay, rates in expected.items():
-        how = RateOptions(0.5, decay).adam((0.0, 0.9))  # type: ignore[arg-type]
-        found = [how.learning_rate(Progress(0, n, 100)) for n in (0, 25, 50, 100)]
+        rate = RateOptions(0.5, decay)  # type: ignore[arg-type]
+        found = [0.5 * rate.schedule(Progress(0, n, 100)) for n in (0, 25, 50, 100)]
         assert found == pytest.approx(rates)
 
 

@@ -40,7 +40,7 @@ def batch_of(shape: tuple[int, ...]) -> Batch:
 
 def optimizers_of(model: GenerativeModel) -> dict[str, Any]:
     return {
-        name: model.optimization(name).optimizer(player.parameters())
+        name: model.optimization(name).optimizer(player.named_parameters())
         for name, player in model.players.items()
     }
 
@@ -191,8 +191,9 @@ def test_adam_has_the_betas_of_the_papers_and_rates_fall(
     name: str, rates: list[float], betas: tuple[float, float]
 ) -> None:
     how = build(name, spec_of((1, 8, 8)), learning_rate=rates[0]).optimization("generator")
-    assert [how.learning_rate(Progress(0, n, 100)) for n in (0, 50, 100)] == pytest.approx(rates)
-    optimizer: Any = how.optimizer(iter([nn.Parameter(torch.zeros(1))]))
+    optimizer: Any = how.optimizer(iter([("weight", nn.Parameter(torch.zeros(1)))]))
+    factors = [how.schedule(Progress(0, n, 100)) for n in (0, 50, 100)]
+    assert [optimizer.defaults["lr"] * factor for factor in factors] == pytest.approx(rates)
     assert optimizer.defaults["betas"] == betas
 
 
