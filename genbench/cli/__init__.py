@@ -6,6 +6,7 @@ import click
 
 from genbench.cli.commands import compute, inform, judge
 from genbench.cli.group import Group
+from genbench.cli.init import init
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -28,6 +29,7 @@ for command in (
     judge.leaderboard,
     judge.compare,
     judge.stability,
+    init,
     inform.doctor,
     inform.check,
     inform.schema,
