@@ -64,13 +64,14 @@ model = "gan"
 options = { channels = 4 }
 """
 SMALLER = (
-    (r"\b(examples ?= ?)[\d_]+", r"\g<1>64"),
+    (r"\b(examples *= ?)[\d_]+", r"\g<1>64"),
     (r"(--examples )\d+", r"\g<1>64"),
-    (r"\b(samples +?= ?)\d+\b", r"\g<1>32"),
+    (r"\b(samples *= ?)\d+\b", r"\g<1>32"),
     (r"(--count )\d+", r"\g<1>32"),
     (r"\b(timesteps ?= ?)\d+", r"\g<1>60"),
     (r"\b(channels ?= ?)\d+", r"\g<1>4"),
-    (r"\b(seeds +?= ?)\[[\d, ]+\]", r"\g<1>[0]"),
+    (r"\b(seeds *= ?)\[[\d, ]+\]", r"\g<1>[0]"),
+    (r"\bseeds=range\(\d+\)", "seeds=range(1)"),
     (r"\b(run|sensitivity) quickstart\b(?! --dry-run)", r"\g<1> quickstart.toml"),
     (r'"quickstart"', '"quickstart.toml"'),
 )
