@@ -29,6 +29,8 @@ from torch.distributions import Normal, kl_divergence
 from genbench import Batch, Progress, SampleSpec, registry, suite
 from genbench.cli import main
 from genbench.data import open_samples
+from genbench.suite import file
+from genbench.suite.train import OPTIONS
 
 ROOT = Path(__file__).resolve().parents[1]
 GUIDES = ROOT / "docs" / "guides"
@@ -218,22 +220,11 @@ def test_every_command_is_in_the_table() -> None:
         assert f"| `genbench {name}" in table or f", `genbench {name}" in table
 
 
-def keys(section: Any) -> list[str]:
-    return [field.alias or name for name, field in section.model_fields.items()]
-
-
 def test_every_key_of_a_suite_is_in_its_guide() -> None:
     guide = PAGES["suites.md"].read_text(encoding="utf-8")
-    sections = suite.file
-    for section in (
-        sections.Suite,
-        sections.Score,
-        sections.Snapshots,
-        sections.Train,
-        sections.Entry,
-    ):
-        for key in keys(section):
-            assert f"| `{key}` |" in guide, key
+    sections = (file.Suite, file.Score, file.Snapshots, file.Entry)
+    for key in (*OPTIONS, *(key for section in sections for key in section.model_fields)):
+        assert f"| `{key}` |" in guide, key
 
 
 def vae_script() -> str:

@@ -284,17 +284,13 @@ def _conditions(context: RunContext, entry: SeededEntry) -> dict[str, Any]:
         "options": dict(training.options),
         "sample": dict(entry.sample),
         "examples": training.steps * training.batch,
-        "batch": training.batch,
-        "ema_halflife": training.ema_halflife,
-        "augment": training.augment,
-        "precision": training.precision,
-        "threads": training.threads,
+        **training.train_options(),
         "device": context.hardware.device_name,
         "devices": context.hardware.world,
         "torch": version("torch"),
         "genbench": version("genbench"),
         "platform": platform.platform(),
-    } | ({"dequantize": True} if training.dequantize else {})
+    }
 
 
 def _divergence(outcome: loop.Outcome, broken: str | None, examples: int) -> str | None:

@@ -25,7 +25,7 @@ from genbench.io.arrays import save_npz
 from genbench.loggers import chosen
 from genbench.rendering.progress import Observer, observer_of
 from genbench.report import Frames, animation_gif, strip_png
-from genbench.suite import Suite, Train, Training, parse_precision, trainings
+from genbench.suite import Suite, Training, parse_precision, trainings
 from genbench.training.loop import Outcome
 
 EXAMPLES = 80_000
@@ -70,7 +70,7 @@ def train(
         training = replace(training, examples=examples)
     training = _changed(training, seed, precision)
     hardware = _hardware(devices, data_dir)
-    hardware.require_shares(training.batch)
+    hardware.require_shares(training.batch, training.accumulate)
     arguments = hardware, training, Path(out), project, chosen(loggers)
     outcome: Outcome = _computed(
         training.label, training, hardware, plugins, progress, _train, *arguments
@@ -275,7 +275,6 @@ def _of_names(model: str, dataset: str, options: Mapping[str, Any]) -> Training:
         examples=EXAMPLES,
         snapshots=1,
         seed=0,
-        **Train().model_dump(),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -9,6 +10,8 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from genbench import registry, store
 from genbench.api import Categorical, GenerativeModel, ProgressCallback, ProgressEvent, SampleSpec
@@ -77,15 +80,12 @@ def train(
         raise UsageError(f"augment = 'flip' is for examples, not for {data.spec.modality}")
     if training.dequantize and data.spec.levels is None:
         raise UsageError(f"dequantize is for whole levels; {training.dataset} is real-valued")
-    hardware.require_shares(training.batch)
+    hardware.require_shares(training.batch, training.accumulate)
     plan = loop.Plan(
         steps=0 if pretrained else training.steps,
-        batch=training.batch,
-        ema_halflife=training.ema_halflife,
-        augment=training.augment,
         snapshots=training.snapshots,
         seed=training.seed,
-        dequantize=training.dequantize,
+        **training.train_options(),
     )
     about = description(hardware, training)
     with ExitStack() as held:
@@ -151,10 +151,10 @@ def open_trained(folder: Path) -> Trained:
     if metadata is None or outcome is None:
         raise UsageError(f"{folder} holds no finished training; see genbench train --help")
     try:
-        training = Training(**metadata["training"])
+        training = TypeAdapter(Training).validate_json(json.dumps(metadata["training"]))
         spec = _spec(metadata["spec"])
         identity = metadata["identity"]
-    except (AttributeError, KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError, ValidationError) as error:
         raise UsageError(
             f"{folder / RUN} is not of this version of genbench: {one_line(error)}"
         ) from error

@@ -13,17 +13,17 @@ from genbench.suite.entries import (
 )
 from genbench.suite.file import (
     Entry,
-    Precision,
     Score,
     Suite,
-    Train,
     parse,
     parse_precision,
     parse_value,
 )
 from genbench.suite.grid import Grid, Point, expand_grid, parse_over
+from genbench.suite.train import OPTIONS, Precision, Train
 
 __all__ = [
+    "OPTIONS",
     "Entry",
     "Grid",
     "Point",

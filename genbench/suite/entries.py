@@ -4,34 +4,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
+
+from pydantic.dataclasses import dataclass as validated_dataclass
 
 from genbench import registry
 from genbench.api import REAL, Variant
 from genbench.api.errors import UnknownName, UsageError
 from genbench.registry import PluginError
 from genbench.store import fingerprint
-from genbench.suite.file import Entry, Precision, Suite
+from genbench.suite.file import Entry, Suite
+from genbench.suite.train import STRICT, Train
 
 
-@dataclass(frozen=True)
-class Training:
+@validated_dataclass(frozen=True, kw_only=True, config=STRICT)
+class Training(Train):
     """What one training is, as far as a suite decides it. Entries with equal ones train once."""
 
     model: str
     options: Mapping[str, Any]
     dataset: str
     examples: int
-    batch: int
-    ema_halflife: float
-    augment: str
-    precision: Precision
-    threads: int
     snapshots: int
     """How many equally spaced snapshots are kept after number 0."""
     seed: int
-    dequantize: bool = False
 
     @property
     def steps(self) -> int:
@@ -81,15 +78,13 @@ def _entry(suite: Suite, name: str, section: Entry, seed: int) -> SeededEntry:
     except PluginError as error:
         fault = str(error)
         trains, options, preset = section.model, section.options, {}
-    defaults = suite.train.model_dump() | {"examples": suite.examples}
-    chosen = {k: v for k, v in section.train.model_dump().items() if v is not None}
     training = Training(
         model=trains,
         options=options,
         dataset=suite.dataset,
         snapshots=suite.score.snapshots.count,
         seed=seed,
-        **(defaults | chosen),
+        **{"examples": suite.examples, **asdict(suite.train), **section.train},
     )
     return SeededEntry(
         name=name,

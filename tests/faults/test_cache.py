@@ -347,7 +347,7 @@ class Moved(nn.Module):
         self.rate = rate
 
     def optimization(self, player):
-        return Optimization(partial(torch.optim.Adam, lr=1.0), lambda progress: self.rate)
+        return Optimization(partial(torch.optim.Adam, lr=self.rate))
 
     def losses(self, batch, progress):
         moved = self.players["mover"](torch.randn_like(batch.data))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -50,8 +51,11 @@ class RectifiedFlow(nn.Module):
         self.learning_rate = learning_rate
 
     def optimization(self, player: str) -> Optimization:
-        """How a player is trained: its optimiser, and its learning rate over time."""
-        return Optimization(torch.optim.Adam, lambda progress: self.learning_rate)
+        """How a player is trained: its optimiser, made of the player's named parameters.
+
+        ``schedule=lambda progress: 1 - progress.fraction`` would let its rate fall to 0.
+        """
+        return Optimization(partial(torch.optim.Adam, lr=self.learning_rate))
 
     def losses(self, batch: Batch, progress: Progress) -> Iterator[PlayerStep]:
         """One training step: yield a loss for each player that is to move.
