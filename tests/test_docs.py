@@ -186,6 +186,8 @@ def execute(block: Block, shown: dict[str, Any]) -> None:
     if block.file is None:
         exec(compile(smaller(block.text), "a page", "exec"), shown)
     elif block.file.startswith("test_"):
+        for group in registry.GROUPS:
+            group._added.clear()  # a test is another process, which imports the plugin itself
         tests: dict[str, Any] = {}
         exec(compile(block.text, block.file, "exec"), tests)
         for name, test in tests.items():

@@ -14,6 +14,7 @@ from genbench.cli.doctor import doctor
 from genbench.cli.evaluate import evaluate
 from genbench.cli.group import Group
 from genbench.cli.init import init
+from genbench.cli.job import job
 from genbench.cli.leaderboard import leaderboard
 from genbench.cli.list import list_
 from genbench.cli.report import report
@@ -32,6 +33,7 @@ COMMANDS = (
     *(run, sensitivity, reproduce, train, sample, evaluate, show),
     *(table, report, verdict, leaderboard, compare, stability),
     *(init, doctor, check, schema, list_),
+    job,
 )
 
 

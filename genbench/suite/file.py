@@ -43,7 +43,8 @@ def _model_name(model: object) -> object:
 
 
 class _Section(BaseModel):
-    model_config = {**STRICT, "frozen": True}
+    # Defaults too: a suite that was written and read again gives the same identities.
+    model_config = {**STRICT, "frozen": True, "validate_default": True}
 
 
 class Snapshots(_Section):
