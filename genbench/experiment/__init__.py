@@ -18,7 +18,7 @@ Every file but the logs is a metadata, or has one beside it, with a checksum: se
 
 from __future__ import annotations
 
-from genbench.devices.hardware import STRATEGIES, Hardware, choose_hardware
+from genbench.devices.hardware import STRATEGIES, Hardware
 from genbench.experiment.capabilities import forward, reverse
 from genbench.experiment.context import RunContext
 from genbench.experiment.estimate import SamplingCost, TrainingCost, sampling_cost, training_cost
@@ -36,7 +36,6 @@ __all__ = [
     "SamplingCost",
     "TrainingCost",
     "check_sampling",
-    "choose_hardware",
     "draw",
     "finished",
     "finished_real",

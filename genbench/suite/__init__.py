@@ -20,10 +20,9 @@ from genbench.suite.file import (
     Score,
     Suite,
     parse,
-    precision,
-    with_precision,
+    parse_precision,
+    parse_value,
 )
-from genbench.suite.finding import load, names, parse_value
 from genbench.suite.grid import Grid, Point, expand_grid, parse_over
 from genbench.suite.train import OPTIONS, Precision, Train
 
@@ -40,15 +39,12 @@ __all__ = [
     "Training",
     "expand_grid",
     "likelihood_identity",
-    "load",
-    "names",
     "parse",
     "parse_over",
+    "parse_precision",
     "parse_value",
-    "precision",
     "sampling_identity",
     "scoring_identity",
     "training_identity",
     "trainings",
-    "with_precision",
 ]
