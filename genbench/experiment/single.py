@@ -16,8 +16,8 @@ from genbench.devices.hardware import DeviceOptions, Hardware
 from genbench.devices.launch import Work, launched_ranks, on_ranks
 from genbench.devices.ranks import Ranks
 from genbench.devices.threads import thread_variables
-from genbench.experiment.capabilities import forward, reverse
 from genbench.experiment.logs import open_log
+from genbench.experiment.shown import forward, reverse
 from genbench.experiment.stages import draw
 from genbench.experiment.trained import open_trained
 from genbench.experiment.trained import train as train_on_ranks

@@ -13,13 +13,14 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from genbench import registry, store, suite
+from genbench import registry, store
 from genbench.api import Categorical, GenerativeModel, ProgressCallback, ProgressEvent, SampleSpec
 from genbench.api.errors import GenbenchError, UsageError, one_line
 from genbench.devices.hardware import Hardware
 from genbench.devices.ranks import Ranks
 from genbench.experiment.context import RunContext, open_cached
 from genbench.experiment.repair import RUN, metadata_if_whole, repair
+from genbench.experiment.stage_table import TRAINING
 from genbench.loggers import SILENT, Log
 from genbench.suite import Training
 from genbench.training import checkpoint, loop
@@ -167,11 +168,13 @@ def run_folder(context: RunContext, training: Training) -> Path:
 
 
 def training_identity(hardware: Hardware, training: Training) -> str:
-    return suite.training_identity(
-        training,
-        dataset=open_cached(training.dataset, hardware.data_dir).id,
-        code=registry.models.code(training.model),
-        hardware=hardware.identity() | {"loop": loop.VERSION},
+    return TRAINING.identity(
+        {
+            "training": asdict(training),
+            "data": open_cached(training.dataset, hardware.data_dir).id,
+            "code": registry.models.code(training.model),
+            "hardware": hardware.identity(),
+        }
     )
 
 

@@ -1,4 +1,4 @@
-"""A suite file → validated entries; and the identities of what each stage makes.
+"""A suite file → validated entries.
 
 A suite says what is compared: one data set, one scoring protocol, one budget, several seeds, and
 the entries. Every mistake in it is told in one line that names the key and the nearest right one.
@@ -9,10 +9,6 @@ from __future__ import annotations
 from genbench.suite.entries import (
     SeededEntry,
     Training,
-    likelihood_identity,
-    sampling_identity,
-    scoring_identity,
-    training_identity,
     trainings,
 )
 from genbench.suite.file import (
@@ -38,13 +34,9 @@ __all__ = [
     "Train",
     "Training",
     "expand_grid",
-    "likelihood_identity",
     "parse",
     "parse_over",
     "parse_precision",
     "parse_value",
-    "sampling_identity",
-    "scoring_identity",
-    "training_identity",
     "trainings",
 ]

@@ -1,4 +1,4 @@
-"""A suite → its entries, grouped by what they train; and what names each stage of one."""
+"""A suite → its entries, grouped by what they train."""
 
 from __future__ import annotations
 
@@ -117,94 +117,6 @@ def trained(model: str) -> tuple[str, Any, dict[str, Any]]:
         return factory.trains, registry.models.get(factory.trains), preset
     except UnknownName as error:
         raise PluginError(f"{what} samples another: {error}") from None
-
-
-def training_identity(
-    training: Training, *, dataset: str, code: str, hardware: Mapping[str, Any]
-) -> str:
-    """What names a training: its fields, the data set's id, the hash of the plugin's code, and the
-    hardware's share (torch version, device kind, world size, strategy, loop version)."""
-    fields = _fields(training) | {"data": dataset, "code": code, "hardware": dict(hardware)}
-    return fingerprint(fields)
-
-
-def sampling_identity(
-    *,
-    training: str,
-    code: str,
-    hardware: Mapping[str, Any],
-    precision: str,
-    examples: int,
-    weights: str,
-    snapshot: str,
-    options: Mapping[str, Any],
-    seed: int,
-    count: int,
-    version: int,
-) -> str:
-    """What names a set of generated samples: the weights, the code, the hardware and the precision
-    that sample them, the sampling options, seed and count."""
-    return fingerprint(
-        {
-            "training": training,
-            "code": code,
-            "hardware": dict(hardware),
-            "precision": precision,
-            "examples": examples,
-            "weights": weights,
-            "snapshot": snapshot,
-            "options": dict(options),
-            "seed": seed,
-            "count": count,
-            "version": version,
-        }
-    )
-
-
-def likelihood_identity(
-    *,
-    training: str,
-    code: str,
-    hardware: Mapping[str, Any],
-    snapshot: str,
-    reference: str,
-    samples: int,
-    seed: int,
-    version: int,
-) -> str:
-    """What names the likelihood of some reference samples under the weights of a snapshot."""
-    return fingerprint(
-        {
-            "training": training,
-            "code": code,
-            "hardware": dict(hardware),
-            "snapshot": snapshot,
-            "reference": reference,
-            "samples": samples,
-            "seed": seed,
-            "version": version,
-        }
-    )
-
-
-def scoring_identity(
-    *,
-    samples: str,
-    protocol: Mapping[str, Any],
-    code: Mapping[str, str],
-    seed: int,
-    version: int,
-) -> str:
-    """What names a set of scores: the samples, the scoring protocol, the code of its plugins."""
-    return fingerprint(
-        {
-            "samples": samples,
-            "protocol": dict(protocol),
-            "code": dict(code),
-            "seed": seed,
-            "version": version,
-        }
-    )
 
 
 def _fields(training: Training) -> dict[str, Any]:

@@ -81,7 +81,7 @@ def train_all(out: Path) -> None:
 
 def fail_together_then_alone(ranks: Ranks, out: Path) -> None:
     ranks.barrier(ValueError("in both"))
-    ranks_module.SETTLE = timedelta(seconds=2)
+    ranks_module.SETTLE_TIMEOUT = timedelta(seconds=2)
     if ranks.rank == 0:
         time.sleep(4)  # anywhere else
     else:

@@ -18,6 +18,7 @@ from genbench.api.errors import UsageError
 from genbench.devices.hardware import Hardware
 from genbench.experiment.context import RunContext
 from genbench.experiment.jobs import lost
+from genbench.experiment.trained import training_identity
 from genbench.store.records import Record
 from genbench.suite import OPTIONS, Train, Training
 from genbench.training.loop import Plan
@@ -56,8 +57,8 @@ def test_an_option_is_everywhere(name: str, tmp_path: Path) -> None:
     chosen = training({name: value}, of_entry=False)
     assert getattr(usual, name) != getattr(chosen, name) == value
     assert training({name: value}, of_entry=True) == chosen
-    rest: dict[str, Any] = {"dataset": "d@1", "code": "c", "hardware": {}}
-    assert suite.training_identity(usual, **rest) != suite.training_identity(chosen, **rest)
+    hardware = Hardware(tmp_path, "cpu")
+    assert training_identity(hardware, usual) != training_identity(hardware, chosen)
     assert getattr(Plan(steps=1, snapshots=1, seed=0, **chosen.train_options()), name) == value
 
     (record,) = records(tmp_path, {name: value})
