@@ -6,25 +6,40 @@ package does not import torch.
 
 from __future__ import annotations
 
-from genbench.api.conditions import Categorical, Condition, ConditionSpec
+from genbench.api.conditions import (
+    LENGTH,
+    Categorical,
+    Condition,
+    ConditionSpec,
+    Text,
+    Texts,
+    Vector,
+)
 from genbench.api.extractors import FeatureExtractor, Features
 from genbench.api.metrics import Estimate, Metric
+from genbench.api.modalities import INK, Drawing, Figure, Frames, Modality, Shown
 from genbench.api.models import GenerativeModel, Optimization, PlayerStep, Progress, Variant
 from genbench.api.progress import ENDINGS, ProgressCallback, ProgressEvent
 from genbench.api.samples import REAL, Batch, Samples, SampleSpec, TensorSamples
 
 __all__ = [
     "ENDINGS",
+    "INK",
+    "LENGTH",
     "REAL",
     "Batch",
     "Categorical",
     "Condition",
     "ConditionSpec",
+    "Drawing",
     "Estimate",
     "FeatureExtractor",
     "Features",
+    "Figure",
+    "Frames",
     "GenerativeModel",
     "Metric",
+    "Modality",
     "Optimization",
     "PlayerStep",
     "Progress",
@@ -32,6 +47,10 @@ __all__ = [
     "ProgressEvent",
     "SampleSpec",
     "Samples",
+    "Shown",
     "TensorSamples",
+    "Text",
+    "Texts",
     "Variant",
+    "Vector",
 ]

@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from genbench import experiment, store, suite
-from genbench.api import ProgressCallback, ProgressEvent
+from genbench import experiment, modalities, store, suite
+from genbench.api import Frames, ProgressCallback, ProgressEvent
 from genbench.api.errors import UsageError
 from genbench.cli.screen import console, screen
 from genbench.cli.single import parse_options
@@ -19,14 +19,11 @@ from genbench.devices.launch import launched_ranks, on_ranks
 from genbench.devices.ranks import Ranks
 from genbench.devices.threads import thread_variables
 from genbench.executors.local import Job
-from genbench.report import Frames, animation_gif, strip_png
+from genbench.report import frames_writer
 from genbench.suite import Training
 
-WRITERS = {".png": strip_png, ".gif": animation_gif}
 FRAMES = 60
 """Of an animation; a strip takes some of them."""
-PICTURES, CLOUD = 8, 64
-"""Samples, where the command does not say how many."""
 
 
 def show(
@@ -40,8 +37,7 @@ def show(
     plugins: Sequence[Path],
 ) -> None:
     """Write the trajectory ``which`` of the training in ``folder`` to ``out``."""
-    if out.suffix not in WRITERS:
-        raise UsageError(f"--out {out}: a strip is written as .png, an animation as .gif")
+    write = frames_writer(out)
     parsed = parse_options(options)
     if parsed and which == "forward":
         raise UsageError("--option belongs to show reverse: the forward process has none")
@@ -49,7 +45,7 @@ def show(
     training = trained.training
     if precision is not None:
         training = replace(training, precision=suite.precision(precision))
-    number = count or (PICTURES if trained.spec.modality == "image" else CLOUD)
+    number = count or modalities.require(trained.spec).animated
     with launched_ranks(hardware) as leads, thread_variables(training.threads):
         if not leads:
             return
@@ -69,7 +65,7 @@ def show(
                 report=lambda event: told(job, event),
             )
             told(job, ProgressEvent("done", 1, 1))
-    store.write_bytes(out, WRITERS[out.suffix](frames))
+    store.write_bytes(out, write(frames))
     console.print(f"{out} written", markup=False, soft_wrap=True)
 
 
@@ -90,6 +86,4 @@ def _frames(
         trajectory = experiment.forward(ranks, hardware, trained, count, FRAMES)
     else:
         trajectory = experiment.reverse(ranks, hardware, trained, options, count, FRAMES)
-    return Frames(
-        trajectory.kind, trajectory.frames.numpy(), trained.spec.modality, trained.spec.levels
-    )
+    return Frames(trajectory.kind, trajectory.frames.numpy(), trained.spec)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from genbench import registry, store, suite
+from genbench import modalities, registry, sampling, store, suite
 from genbench.api import Estimate, ProgressCallback, ProgressEvent
 from genbench.api.errors import PLUGIN_EXCEPTIONS, NonFiniteSamples, one_line
 from genbench.devices.hardware import Hardware
@@ -15,15 +15,14 @@ from genbench.experiment.context import RunContext, open_cached
 from genbench.experiment.stages import conditions, sampling_options, snapshot_options
 from genbench.experiment.trained import Trained
 from genbench.metrics.resampling import mean
-from genbench.sampling import BLOCK, likelihood, trajectories
+from genbench.sampling import likelihood, trajectories
 from genbench.sampling.trajectories import FORWARD, REVERSE, Trajectory
 from genbench.suite import SeededEntry
 from genbench.training import checkpoint
 
 BITS = "bits_per_dim"
-SHOWN = 6
-"""Samples that a report's trajectories follow; of what is no picture, as many as make a cloud."""
 FRAMES = 10
+"""Of a trajectory that a report shows."""
 
 
 def likelihood_score(
@@ -91,14 +90,15 @@ def stored_trajectories(
         path = trained.folder / "trajectories" / f"{identity}.safetensors"
         if store.read_artefact(path) is None:
             shown = show()
-            about = {"modality": trained.spec.modality, "levels": trained.spec.levels}
+            about = modalities.description(trained.spec)
             data = store.pack_tensors({"frames": shown.frames})
             store.write_artefact(path, data, {"kind": shown.kind, **about})
         made[kind] = str(path.relative_to(context.out))
 
     def make() -> dict[str, str]:
         options = snapshot_options(entries)
-        count = SHOWN if trained.spec.modality == "image" else BLOCK
+        found = modalities.find(trained.spec)
+        count = sampling.BLOCK if found is None else found.followed
         for kind, show in (
             (REVERSE, lambda: reverse(ranks, context.hardware, trained, options, count, FRAMES)),
             (FORWARD, lambda: forward(ranks, context.hardware, trained, count, FRAMES)),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from genbench import store
+from genbench import modalities, store
 from genbench.api import Samples, TensorSamples
 from genbench.devices.ranks import Ranks
 from genbench.evaluation import Scorer, embed
@@ -40,7 +40,9 @@ def neighbours(
     if train is None or features is None or "features" not in features[0]:
         return None
     batch = samples.take(torch.arange(min(SHOWN, len(samples))))
-    few = TensorSamples(samples.spec, f"{samples.id}[:{SHOWN}]", batch.data, batch.condition)
+    few = TensorSamples(
+        samples.spec, f"{samples.id}[:{SHOWN}]", batch.data, batch.condition, batch.texts
+    )
     embedded = embed(few, scorer.extractor, scorer.device, ranks, {"features"})
     (own,) = (part["features"] for part in embedded)
     distances = torch.cat([euclidean(own, part["features"]) for part in features], dim=1)
@@ -52,7 +54,7 @@ def neighbours(
             "neighbours": train.take(number).data,
             "distances": nearest,
         }
-        about = {"modality": samples.spec.modality, "levels": samples.spec.levels}
+        about = modalities.description(samples.spec)
         store.write_artefact(path, store.pack_tensors(tensors), about)
 
     ranks.on_rank_zero(write)

@@ -17,7 +17,8 @@ from genbench.evaluation import Scorer
 from genbench.experiment.context import RunContext, open_cached
 from genbench.experiment.neighbours import neighbours
 from genbench.experiment.repair import metadata_if_whole, repair
-from genbench.experiment.stages import pack_samples, scored
+from genbench.experiment.stages import scored
+from genbench.io.arrays import pack_samples
 from genbench.store.records import Record, Score
 
 REAL_DRAWS = 20
@@ -102,7 +103,7 @@ def _measured(
     metadata = _real_path(context, base.dataset)
     path = folder / "samples" / f"{metadata.stem}.safetensors"
     shown = reference.take(torch.arange(min(SHOWN, len(reference))))
-    picture = pack_samples(reference.spec, shown.data, {})
+    picture = pack_samples(TensorSamples(reference.spec, reference.id, shown.data))
     beside = neighbours(ranks, scorer, folder, metadata.stem, reference)
     record = replace(
         base,
@@ -145,9 +146,8 @@ def _folder(context: RunContext) -> Path:
 def _subset(source: Samples, count: int, number: int) -> TensorSamples:
     chosen = torch.randperm(len(source), generator=generator(0, "real", number))[:count]
     batch = source.take(chosen)
-    return TensorSamples(
-        source.spec, f"{source.id}[{count} drawn, {number}]", batch.data, batch.condition
-    )
+    identity = f"{source.id}[{count} drawn, {number}]"
+    return TensorSamples(source.spec, identity, batch.data, batch.condition, batch.texts)
 
 
 def _spread(values: list[float]) -> Score:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from genbench import evaluation, registry, sampling, store, suite
 from genbench.api import (
@@ -19,7 +18,6 @@ from genbench.api import (
     ProgressCallback,
     ProgressEvent,
     Samples,
-    SampleSpec,
     TensorSamples,
 )
 from genbench.api.errors import PLUGIN_EXCEPTIONS, NonFiniteSamples
@@ -29,6 +27,7 @@ from genbench.devices.ranks import Ranks
 from genbench.evaluation import Scorer, Scores
 from genbench.experiment.context import RunContext, open_cached
 from genbench.experiment.trained import Trained, builder
+from genbench.io.arrays import pack_samples, unpack_samples
 from genbench.suite import SeededEntry
 from genbench.training import checkpoint
 
@@ -119,15 +118,12 @@ def draw(
             "weights": weights,
             "examples": examples,
         }
-        data = pack_samples(trained.spec, drawn.data, drawn.condition)
+        data = pack_samples(TensorSamples(trained.spec, "", drawn.data, drawn.condition))
         ranks.on_rank_zero(lambda: store.write_artefact(path, data, {**metadata, **cost}))
         stored = data, {**metadata, **cost}
     else:
         stored = store.require_artefact(path)
-    tensors = store.unpack_tensors(stored[0])
-    drawn_samples = tensors.pop("samples")
-    given = {name.removesuffix("s"): value for name, value in tensors.items()}
-    return TensorSamples(trained.spec, f"generated@{identity}", drawn_samples, given), stored[1]
+    return unpack_samples(stored[0], trained.spec, f"generated@{identity}"), stored[1]
 
 
 def scored(
@@ -205,17 +201,6 @@ def snapshot_scores(
             values = dict.fromkeys(plan.metrics)
         curve.append({"examples": examples, "weights": weights, "scores": values})
     return curve, faults
-
-
-def pack_samples(spec: SampleSpec, data: Tensor, condition: Condition) -> bytes:
-    """As ``genbench.io.arrays`` reads them: ``samples``, and ``labels`` where they have any."""
-    metadata = {"modality": spec.modality}
-    if spec.levels is not None:
-        metadata["levels"] = str(spec.levels)
-    if "label" in condition:
-        metadata["classes"] = str(spec.condition["label"].count)
-    beside = {f"{name}s": value for name, value in condition.items()}
-    return store.pack_tensors({"samples": data, **beside}, metadata)
 
 
 def quiet(event: ProgressEvent) -> None:

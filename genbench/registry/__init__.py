@@ -31,6 +31,7 @@ __all__ = [
     "extractors",
     "leaderboards",
     "metrics",
+    "modalities",
     "models",
     "require_plain",
     "schema",
@@ -43,9 +44,9 @@ __all__ = [
 class Registry:
     """The names of one group of plugins, ``genbench.models`` say."""
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, plural: str | None = None) -> None:
         self.kind = kind
-        self.group = f"genbench.{kind}s"
+        self.group = f"genbench.{plural or f'{kind}s'}"
         self._added: dict[str, Any] = {}
         self._points: dict[str, list[EntryPoint]] | None = None
 
@@ -152,10 +153,11 @@ models = Registry("model")
 datasets = Registry("dataset")
 extractors = Registry("extractor")
 metrics = Registry("metric")
+modalities = Registry("modality", "modalities")
 suites = Registry("suite")
 claims = Registry("claim")
 leaderboards = Registry("leaderboard")
-GROUPS = (models, datasets, extractors, metrics, suites, claims, leaderboards)
+GROUPS = (models, datasets, modalities, extractors, metrics, suites, claims, leaderboards)
 
 
 def add_plugin_file(path: Path) -> None:

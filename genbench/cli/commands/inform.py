@@ -13,7 +13,10 @@ from genbench.cli.options import (
     load,
 )
 
-REGISTRIES = ("models", "datasets", "extractors", "metrics", "suites", "claims", "leaderboards")
+REGISTRIES = (
+    *("models", "datasets", "modalities", "extractors", "metrics"),
+    *("suites", "claims", "leaderboards"),
+)
 
 
 @click.command()
