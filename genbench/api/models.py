@@ -59,7 +59,8 @@ class GenerativeModel(Protocol):
 
     ``conditions: Set[str]``
         The conditions of the samples that the model obeys, as ``{"label"}``. ``sample`` is then
-        given those of random training samples, and what it makes carries them.
+        given those of random training samples, or a suite's prompts, and what it makes carries
+        them.
     ``trajectory(noise, condition, **options) -> Iterator[Tensor]``
         What ``sample`` with the same options passes through, from the noise to the samples, which
         come last: ``(B, *shape)`` each, in the model's view, at unit scale.

@@ -53,7 +53,12 @@ def reproduce(
     out = out or Path("genbench-reproduce-" + re.sub(r"[^\w.-]+", "-", label))
     name = f"reproduce {what}"
     context = RunContext(
-        name=name, out=out, hardware=hardware, samples=content.samples, score=content.score
+        name=name,
+        out=out,
+        hardware=hardware,
+        samples=content.samples,
+        score=content.score,
+        prompts=content.prompts,
     )
     _require_protocol(before[0], context.protocol(content.dataset))
     records = perform(name, content, out, hardware, seeds, jobs, plugins)

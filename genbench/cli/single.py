@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from genbench import experiment, registry, suite
+from genbench import experiment, modalities, registry, suite
 from genbench.api import ProgressCallback, ProgressEvent, TensorSamples, Variant
 from genbench.api.errors import UnknownName, UsageError
 from genbench.cli.screen import console, screen
@@ -18,7 +18,6 @@ from genbench.devices.launch import launched_ranks, on_ranks
 from genbench.devices.ranks import Ranks
 from genbench.devices.threads import thread_variables
 from genbench.executors.local import Job
-from genbench.io.arrays import save_npz
 from genbench.suite import Training
 from genbench.training.loop import Outcome
 
@@ -104,10 +103,10 @@ def sample(
     hardware: Hardware,
     plugins: Sequence[Path],
 ) -> None:
-    """Draw samples from a training into an ``.npz`` file."""
-    if out.suffix != ".npz":
-        raise UsageError(f"--out {out}: samples are written as .npz")
-    training = experiment.open_trained(folder).training
+    """Draw samples from a training into a file: ``.npz``, or one that their modality knows."""
+    trained = experiment.open_trained(folder)
+    modalities.require_writable(out, trained.spec)
+    training = trained.training
     if seed is not None:
         training = replace(training, seed=seed)
     if precision is not None:
@@ -131,7 +130,7 @@ def sample(
                 report=lambda event: show(job, event),
             )
             show(job, ProgressEvent("done", 1, 1))
-    save_npz(out, samples)
+    modalities.write_samples(out, samples)
     done = f"{out}: {count} samples, {cost['nfe']:g} network evaluations each"
     console.print(done, markup=False, soft_wrap=True)
 

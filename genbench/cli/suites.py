@@ -96,6 +96,7 @@ def perform(
         samples=content.samples,
         score=content.score,
         loggers=loggers,
+        prompts=content.prompts,
     )
     with launched_ranks(hardware) as leads:
         return _perform(context, content, seeds, jobs, plugins) if leads else None
@@ -200,6 +201,9 @@ def _check(context: RunContext, content: Suite, groups: Sequence[Sequence[Seeded
     from genbench import evaluation, experiment
 
     context.scorer(content.dataset).rehearse()
+    if content.prompts is not None:
+        data = experiment.open_cached(content.dataset, context.hardware.data_dir)
+        experiment.prompted(content.prompts, data)
     evaluation.resolve(content.score.snapshots.metrics, content.score.seed)
     for group in groups:
         if group[0].training.seed == groups[0][0].training.seed:

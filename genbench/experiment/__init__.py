@@ -20,7 +20,8 @@ from __future__ import annotations
 
 from genbench.devices.hardware import STRATEGIES, Hardware, choose_hardware
 from genbench.experiment.capabilities import forward, reverse
-from genbench.experiment.context import RunContext
+from genbench.experiment.conditions import prompted
+from genbench.experiment.context import RunContext, open_cached
 from genbench.experiment.estimate import SamplingCost, TrainingCost, sampling_cost, training_cost
 from genbench.experiment.jobs import finished, lost, repair_all, run_job
 from genbench.experiment.logs import open_log
@@ -42,8 +43,10 @@ __all__ = [
     "finished_real",
     "forward",
     "lost",
+    "open_cached",
     "open_log",
     "open_trained",
+    "prompted",
     "repair_all",
     "reverse",
     "run_job",

@@ -11,8 +11,9 @@ from genbench.api import Estimate, ProgressCallback, ProgressEvent
 from genbench.api.errors import PLUGIN_EXCEPTIONS, NonFiniteSamples, one_line
 from genbench.devices.hardware import Hardware
 from genbench.devices.ranks import Ranks
+from genbench.experiment.conditions import conditions
 from genbench.experiment.context import RunContext, open_cached
-from genbench.experiment.stages import conditions, sampling_options, snapshot_options
+from genbench.experiment.stages import sampling_options, snapshot_options
 from genbench.experiment.trained import Trained
 from genbench.metrics.resampling import mean
 from genbench.sampling import likelihood, trajectories
@@ -84,6 +85,7 @@ def stored_trajectories(
                 "snapshot": checkpoint.snapshot_hash(trained.folder, trained.last, "ema"),
                 "kind": kind,
                 "options": dict(options),
+                "prompts": None if context.prompts is None else context.prompts.model_dump(),
                 "version": trajectories.VERSION,
             }
         )
@@ -99,9 +101,13 @@ def stored_trajectories(
         options = snapshot_options(entries)
         found = modalities.find(trained.spec)
         count = sampling.BLOCK if found is None else found.followed
+        hardware, prompts = context.hardware, context.prompts
         for kind, show in (
-            (REVERSE, lambda: reverse(ranks, context.hardware, trained, options, count, FRAMES)),
-            (FORWARD, lambda: forward(ranks, context.hardware, trained, count, FRAMES)),
+            (
+                REVERSE,
+                lambda: reverse(ranks, hardware, trained, options, count, FRAMES, prompts),
+            ),
+            (FORWARD, lambda: forward(ranks, hardware, trained, count, FRAMES)),
         ):
             if kind == FORWARD and not hasattr(trained.build(), "diffused"):
                 continue
@@ -126,6 +132,7 @@ def reverse(
     options: Mapping[str, Any],
     count: int,
     frames: int,
+    prompts: suite.Prompts | None = None,
 ) -> Trajectory:
     """Noise that becomes samples, by the averaged weights of the last good snapshot."""
     model = trained.model(trained.last, "ema")
@@ -137,7 +144,7 @@ def reverse(
         frames=frames,
         seed=trained.training.seed,
         options=sampling_options(model, f"model {trained.training.model!r}", options),
-        given=conditions(hardware, trained, model),
+        given=conditions(hardware, trained, model, prompts),
     )
 
 

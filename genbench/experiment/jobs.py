@@ -244,6 +244,7 @@ def _draw_last_good(
                 options=entry.sample,
                 count=context.samples,
                 report=report,
+                prompts=context.prompts,
             )
         except NonFiniteSamples:
             continue
@@ -281,7 +282,10 @@ def _conditions(context: RunContext, entry: SeededEntry) -> dict[str, Any]:
         "torch": version("torch"),
         "genbench": version("genbench"),
         "platform": platform.platform(),
-    } | ({"dequantize": True} if training.dequantize else {})
+    } | (
+        ({"dequantize": True} if training.dequantize else {})
+        | ({} if context.prompts is None else {"prompts": context.prompts.model_dump(mode="json")})
+    )
 
 
 def _divergence(outcome: loop.Outcome, broken: str | None, examples: int) -> str | None:

@@ -8,11 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from genbench import evaluation, registry, sampling, store, suite
 from genbench.api import (
-    Condition,
     Estimate,
     GenerativeModel,
     ProgressCallback,
@@ -21,10 +18,10 @@ from genbench.api import (
     TensorSamples,
 )
 from genbench.api.errors import PLUGIN_EXCEPTIONS, NonFiniteSamples
-from genbench.api.seeding import generator
 from genbench.devices.hardware import Hardware
 from genbench.devices.ranks import Ranks
 from genbench.evaluation import Scorer, Scores
+from genbench.experiment.conditions import conditions
 from genbench.experiment.context import RunContext, open_cached
 from genbench.experiment.trained import Trained, builder
 from genbench.io.arrays import pack_samples, unpack_samples
@@ -54,23 +51,6 @@ def check_sampling(hardware: Hardware, entries: Sequence[SeededEntry]) -> None:
                 sampling_options(model, f"entry {entry.name!r}, model {entry.model!r}", options)
 
 
-def conditions(hardware: Hardware, trained: Trained, model: GenerativeModel) -> sampling.Given:
-    """What each block of samples is conditioned on, as far as the model obeys it: the conditions of
-    random training samples, whose classes are as frequent as they are in the data."""
-    obeyed = sorted(getattr(model, "conditions", ()))
-    if not obeyed:
-        return lambda block: {}
-    data = open_cached(trained.training.dataset, hardware.data_dir)
-
-    def given(block: int) -> Condition:
-        stream = generator(trained.training.seed, "condition", block)
-        chosen = torch.randint(len(data), (sampling.BLOCK,), generator=stream)
-        condition = data.take(chosen).condition
-        return {name: condition[name].cpu() for name in obeyed}
-
-    return given
-
-
 def draw(
     ranks: Ranks,
     hardware: Hardware,
@@ -81,6 +61,7 @@ def draw(
     options: Mapping[str, Any],
     count: int,
     report: ProgressCallback,
+    prompts: suite.Prompts | None = None,
 ) -> tuple[TensorSamples, dict[str, Any]]:
     """Samples and what they cost: drawn now, or read from an earlier draw; whole on every rank."""
     training = trained.training
@@ -97,10 +78,12 @@ def draw(
         options=resolved,
         seed=training.seed,
         count=count,
+        prompts=None if prompts is None else prompts.model_dump(mode="json"),
         version=sampling.VERSION,
     )
     path = trained.folder / "samples" / f"{identity}.safetensors"
     if not ranks.on_rank_zero(lambda: store.read_artefact(path) is not None):
+        given = conditions(hardware, trained, model, prompts)
         drawn = sampling.draw(
             ranks.fabric,
             model,
@@ -109,7 +92,7 @@ def draw(
             seed=training.seed,
             options=resolved,
             report=report,
-            given=conditions(hardware, trained, model),
+            given=given,
         )
         cost = {"nfe": drawn.nfe, "flops": drawn.flops, "parameters": drawn.parameters}
         metadata = {
@@ -118,7 +101,8 @@ def draw(
             "weights": weights,
             "examples": examples,
         }
-        data = pack_samples(TensorSamples(trained.spec, "", drawn.data, drawn.condition))
+        texts = given.texts(count)
+        data = pack_samples(TensorSamples(trained.spec, "", drawn.data, drawn.condition, texts))
         ranks.on_rank_zero(lambda: store.write_artefact(path, data, {**metadata, **cost}))
         stored = data, {**metadata, **cost}
     else:
@@ -193,6 +177,7 @@ def snapshot_scores(
                 options=options,
                 count=plan.samples,
                 report=quiet,
+                prompts=context.prompts,
             )
             _, scores = scored(ranks, scorer, trained.folder, samples, plan.metrics)
             values = {name: estimate.value for name, estimate in scores.values.items()}

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 
 from genbench import sampling, store
+from genbench.experiment.conditions import conditions
 from genbench.experiment.context import RunContext
-from genbench.experiment.stages import conditions, sampling_options
+from genbench.experiment.stages import sampling_options
 from genbench.experiment.trained import open_trained, run_folder
 from genbench.suite import SeededEntry
 
@@ -24,7 +25,7 @@ def seconds_per_sample(context: RunContext, entry: SeededEntry) -> float:
         fabric = context.hardware.alone().fabric(entry.training.precision)
         options = sampling_options(model, what, entry.sample)
         warm = sampling_options(model, what, entry.snapshot_sample or entry.sample)
-        given = conditions(context.hardware, trained, model)
+        given = conditions(context.hardware, trained, model, context.prompts)
         for timed in (warm, options):
             seconds = sampling.seconds_per_block(fabric, model, trained.spec, timed, given)
         metadata = {"seconds_per_sample": seconds / sampling.BLOCK}

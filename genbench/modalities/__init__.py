@@ -7,11 +7,12 @@ modality by name. Importing this package does not import torch.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from genbench import registry
-from genbench.api import Modality, SampleSpec
-from genbench.api.errors import DataError
+from genbench import registry, store
+from genbench.api import Modality, SampleSpec, Shown, TensorSamples
+from genbench.api.errors import DataError, UsageError
 
 
 def find(spec: SampleSpec) -> Modality | None:
@@ -37,6 +38,29 @@ def impossible(spec: SampleSpec) -> str | None:
     """Why no sample can be of ``spec``, by the rules of its modality; or ``None``."""
     found = find(spec)
     return None if found is None else found.check(spec)
+
+
+def require_writable(out: Path, spec: SampleSpec) -> None:
+    """Raises ``UsageError`` unless ``write_samples`` knows the suffix of ``out``."""
+    found = find(spec)
+    known = [".npz", *sorted(found.writers if found else ())]
+    if out.suffix not in known:
+        raise UsageError(f"--out {out}: samples are written as {' or '.join(known)}")
+
+
+def write_samples(out: Path, samples: TensorSamples) -> None:
+    """Write samples to ``out``: an ``.npz`` that is read again as it was, or a file that their
+    modality knows. Raises as ``require_writable`` does, and ``store.CannotWrite``."""
+    require_writable(out, samples.spec)
+    if out.suffix == ".npz":
+        from genbench.io.arrays import save_npz
+
+        save_npz(out, samples)
+        return
+    write = require(samples.spec).writers[out.suffix]
+    with registry.wrap_plugin_errors(f"modality {samples.spec.modality!r} failed"):
+        data = write(Shown(samples.data.cpu().numpy(), samples.spec))
+    store.write_bytes(out, data)
 
 
 def description(spec: SampleSpec) -> dict[str, Any]:

@@ -18,7 +18,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from genbench.api import Condition, GenerativeModel, ProgressCallback, ProgressEvent, SampleSpec
+from genbench.api import (
+    LENGTH,
+    Condition,
+    GenerativeModel,
+    ProgressCallback,
+    ProgressEvent,
+    SampleSpec,
+)
 from genbench.api.errors import NonFiniteSamples
 from genbench.api.seeding import seed_all
 from genbench.devices.ranks import gather
@@ -90,9 +97,10 @@ def draw(
     # Samplers of adaptive steps do other work on other devices.
     each = torch.tensor([counter.rows, counter.flops], dtype=torch.float64, device=fabric.device)
     nfe, flops = cast(Tensor, fabric.all_reduce(each / drawn, reduce_op="mean")).tolist()
+    condition = _joined([given(block) for block in range(blocks)], count)
     return Drawn(
-        data=spec.decode(x).cpu(),
-        condition=_joined([given(block) for block in range(blocks)], count),
+        data=padded(spec, spec.decode(x).cpu(), condition),
+        condition=condition,
         nfe=nfe,
         flops=flops,
         parameters=sum(
@@ -102,6 +110,11 @@ def draw(
             for p in player.parameters()
         ),
     )
+
+
+def padded(spec: SampleSpec, stored: Tensor, condition: Condition) -> Tensor:
+    """``stored`` with zeros beyond the length that each sample was asked for, if any was."""
+    return spec.pad(stored, condition[LENGTH]) if LENGTH in condition else stored
 
 
 def _joined(blocks: Sequence[Condition], count: int) -> Condition:

@@ -18,6 +18,7 @@ from genbench.suite.entries import (
 from genbench.suite.file import (
     Entry,
     Precision,
+    Prompts,
     Score,
     Suite,
     Train,
@@ -33,6 +34,7 @@ __all__ = [
     "Grid",
     "Point",
     "Precision",
+    "Prompts",
     "Score",
     "SeededEntry",
     "Suite",

@@ -145,10 +145,11 @@ def sampling_identity(
     options: Mapping[str, Any],
     seed: int,
     count: int,
+    prompts: Mapping[str, Any] | None,
     version: int,
 ) -> str:
     """What names a set of generated samples: the weights, the code, the hardware and the precision
-    that sample them, the sampling options, seed and count."""
+    that sample them, the sampling options, seed, count and prompts."""
     return fingerprint(
         {
             "training": training,
@@ -161,6 +162,7 @@ def sampling_identity(
             "options": dict(options),
             "seed": seed,
             "count": count,
+            "prompts": prompts,
             "version": version,
         }
     )

@@ -13,6 +13,7 @@ from pydantic import (
     Field,
     TypeAdapter,
     ValidationError,
+    model_validator,
 )
 
 from genbench.api.errors import UsageError
@@ -32,6 +33,17 @@ def _different(seeds: tuple[int, ...]) -> tuple[int, ...]:
     if not seeds or len(set(seeds)) < len(seeds):
         raise ValueError(f"should be one or more different numbers, got {list(seeds)}")
     return seeds
+
+
+def _alike(conditions: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+    if not conditions or not conditions[0]:
+        raise ValueError("should be one or more tables such as { label = 3 }")
+    for number, given in enumerate(conditions, start=1):
+        if given.keys() != conditions[0].keys():
+            raise ValueError(
+                f"prompt {number} gives {sorted(given)}, the first {sorted(conditions[0])}"
+            )
+    return conditions
 
 
 Precision = Annotated[Literal["32-true", "bf16-mixed"], BeforeValidator(_not_16_mixed)]
@@ -109,6 +121,15 @@ class Entry(_Section):
     train: TrainOverride = TrainOverride()
 
 
+class Prompts(_Section):
+    """What generated samples are asked for, where a model obeys it: each of ``conditions`` in
+    order, ``each`` samples of one after the other."""
+
+    conditions: Annotated[tuple[dict[str, Any], ...], AfterValidator(_alike)]
+    """Name → value: a class, a text or its tokens, or a list of numbers."""
+    each: PositiveInt = 1
+
+
 class Suite(_Section):
     """A whole suite, as its TOML file has it."""
 
@@ -121,8 +142,18 @@ class Suite(_Section):
     samples: Annotated[int, Field(ge=2)]
     """Of every entry, the real row included."""
     score: Score
+    prompts: Prompts | None = None
+    """``None``: models are asked for what random training samples are conditioned on."""
     train: Train = Train()
     entries: Annotated[dict[str, Entry], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _whole_prompts(self) -> Suite:
+        if self.prompts is not None:
+            wanted = len(self.prompts.conditions) * self.prompts.each
+            if self.samples != wanted:
+                raise ValueError(f"samples is {self.samples}; the prompts ask for {wanted}")
+        return self
 
 
 def parse(source: str, content: Mapping[str, Any]) -> Suite:

@@ -348,6 +348,7 @@ def test_sampling_and_scoring_identities_see_every_field() -> None:
         "options": {"steps": 1},
         "seed": 0,
         "count": 5,
+        "prompts": None,
         "version": 1,
     }
     other: dict[str, Any] = {
@@ -361,6 +362,7 @@ def test_sampling_and_scoring_identities_see_every_field() -> None:
         "options": {"steps": 2},
         "seed": 1,
         "count": 6,
+        "prompts": {"conditions": [{"label": 1}], "each": 6},
         "version": 2,
     }
     identities = {suite.sampling_identity(**sampling)}
