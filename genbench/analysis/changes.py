@@ -43,6 +43,11 @@ class Changes:
     only_before: tuple[str, ...]
     only_after: tuple[str, ...]
 
+    @property
+    def worse(self) -> bool:
+        """Whether something got worse, or an entry is gone."""
+        return bool(self.only_before) or any(c.outcome == "worse" for c in self.changes)
+
 
 @dataclass(frozen=True)
 class _Pair:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -102,6 +102,44 @@ def course(curve: Curve, higher_is_better: bool = False) -> Course:
         mean=mean_along_training(curve.steps, curve.values),
         unbounded=not np.isfinite(values).all(),
     )
+
+
+@dataclass(frozen=True)
+class CurveStability:
+    """What became of a metric along each of some trainings."""
+
+    metric: str
+    higher_is_better: bool
+    limit: float
+    runs: tuple[Course, ...]
+    exceeding: Mapping[str, Sequence[str]]
+    """By ``last_over_best`` and ``worst_after_best``: the runs in which it exceeds ``limit``."""
+    repeated_rows: int
+    """Rows left out, since a later one has the same step."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-like."""
+        return asdict(self)
+
+
+def stability(
+    path: str | Path,
+    metric: str | None = None,
+    *,
+    higher_is_better: bool = False,
+    limit: float = 1.2,
+) -> CurveStability:
+    """Judge the training curves in a CSV file with the columns run, step, metric and value.
+
+    ``metric``: which, if the file holds several. Raises ``DataError`` for a file that is none,
+    ``UsageError`` where it holds several metrics and none is named.
+    """
+    metric, curves = read_curves(Path(path), metric)
+    runs = tuple(course(curve, higher_is_better) for curve in curves)
+    ratios = ("last_over_best", "worst_after_best")
+    over = {name: exceeding(runs, name, limit) for name in ratios}
+    repeated = sum(curve.repeated for curve in curves)
+    return CurveStability(metric, higher_is_better, limit, runs, over, repeated)
 
 
 def exceeding(courses: Sequence[Course], field: str, limit: float) -> list[str]:

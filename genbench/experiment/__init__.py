@@ -18,7 +18,7 @@ Every file but the logs is a metadata, or has one beside it, with a checksum: se
 
 from __future__ import annotations
 
-from genbench.devices.hardware import STRATEGIES, Hardware, choose_hardware
+from genbench.devices.hardware import STRATEGIES, Hardware
 from genbench.experiment.capabilities import forward, reverse
 from genbench.experiment.conditions import prompted
 from genbench.experiment.context import RunContext, open_cached
@@ -37,7 +37,6 @@ __all__ = [
     "SamplingCost",
     "TrainingCost",
     "check_sampling",
-    "choose_hardware",
     "draw",
     "finished",
     "finished_real",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -161,7 +162,8 @@ def open_trained(folder: Path) -> Trained:
 
 def run_folder(context: RunContext, training: Training) -> Path:
     identity = training_identity(context.hardware, training)
-    return context.out / "runs" / f"{training.model}-seed{training.seed}-{identity[:8]}"
+    model = re.sub(r"\W+", "-", training.model.lstrip("_"))
+    return context.out / "runs" / f"{model}-seed{training.seed}-{identity[:8]}"
 
 
 def training_identity(hardware: Hardware, training: Training) -> str:

@@ -18,11 +18,11 @@ def validated(kind: type[Content], source: str, content: Mapping[str, Any]) -> C
     """``content`` as a ``kind``. Raises ``UsageError`` naming ``source`` and the key."""
     try:
         # JSON mode: an array may stand for a tuple, everything else is as strict as the model.
-        return kind.model_validate_json(json.dumps(content))
+        return kind.model_validate_json(json.dumps(content), context={"source": source})
     except TypeError as error:
         raise UsageError(f"{source}: dates and times have no meaning here ({error})") from None
     except ValidationError as error:
-        raise UsageError(f"{source}: {_explain(kind, error)}") from None
+        raise UsageError(f"{source}: {explain(kind, error)}") from None
 
 
 def message(error: ErrorDetails) -> str:
@@ -34,7 +34,8 @@ def message(error: ErrorDetails) -> str:
     return f"{said[0].lower()}{said[1:]}, got {error['input']!r}"
 
 
-def _explain(kind: type[BaseModel], error: ValidationError) -> str:
+def explain(kind: type[BaseModel], error: ValidationError) -> str:
+    """The mistake in a file or a call, in one line: the misspelt key before a missing one."""
     # A misspelt key is also a missing one: the misspelling is what helps.
     first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
     key = ".".join(str(part) for part in first["loc"])

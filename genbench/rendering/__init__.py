@@ -5,12 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from genbench.api.errors import UnknownName
+from genbench.rendering import (
+    changes,
+    curves,
+    leaderboard,
+    reproduction,
+    scores,
+    sensitivity,
+    verdict,
+)
 from genbench.rendering.terminal import show, terminal
 from genbench.rendering.text import csv, json, latex, markdown
 from genbench.rendering.web import html
 from genbench.store.records import Record
 
-__all__ = ["FORMATS", "render", "show"]
+__all__ = [
+    "FORMATS",
+    "changes",
+    "curves",
+    "leaderboard",
+    "render",
+    "reproduction",
+    "scores",
+    "sensitivity",
+    "show",
+    "verdict",
+]
 
 FORMATS: dict[str, Callable[[Sequence[Record]], str]] = {
     "markdown": markdown,

@@ -23,10 +23,9 @@ from genbench.suite.file import (
     Suite,
     Train,
     parse,
-    precision,
-    with_precision,
+    parse_precision,
+    parse_value,
 )
-from genbench.suite.finding import load, names, parse_value
 from genbench.suite.grid import Grid, Point, expand_grid, parse_over
 
 __all__ = [
@@ -42,15 +41,12 @@ __all__ = [
     "Training",
     "expand_grid",
     "likelihood_identity",
-    "load",
-    "names",
     "parse",
     "parse_over",
+    "parse_precision",
     "parse_value",
-    "precision",
     "sampling_identity",
     "scoring_identity",
     "training_identity",
     "trainings",
-    "with_precision",
 ]

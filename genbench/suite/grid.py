@@ -13,8 +13,7 @@ from genbench import registry
 from genbench.api.errors import UsageError, did_you_mean
 from genbench.registry import PluginError
 from genbench.suite.entries import trained
-from genbench.suite.file import Entry, Suite, TrainOverride, parse
-from genbench.suite.finding import parse_value
+from genbench.suite.file import Entry, Suite, TrainOverride, parse, parse_value
 
 _COMMA = re.compile(r",(?![^\[]*\])")
 """Not one between brackets, so that a value may be an array."""

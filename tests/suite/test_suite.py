@@ -15,6 +15,7 @@ from genbench import registry, suite
 from genbench.api import Variant
 from genbench.api.errors import GenbenchError, UsageError
 from genbench.registry import PluginError
+from genbench.registry.texts import titles
 
 TEXT = """
 title = "A suite"
@@ -77,7 +78,7 @@ def test_the_budget_is_rounded_up_to_whole_batches(content: dict[str, Any]) -> N
         ({"examples": "many"}, "examples: input should be a valid integer, got 'many'"),
         ({"examples": 0}, "examples: input should be greater than or equal to 1, got 0"),
         ({"examples": None}, "examples: input should be a valid integer"),
-        ({"title": ...}, "the key 'title' is missing"),
+        ({"dataset": ...}, "the key 'dataset' is missing"),
         ({"entries": {}}, "entries: dictionary should have at least 1 item"),
         (
             {"entries": {"A": {"mdel": "ddpm"}}},
@@ -208,7 +209,7 @@ def test_the_floor_keeps_its_name(content: dict[str, Any]) -> None:
 def test_overrides(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(TEXT, encoding="utf-8")
-    loaded = suite.load(
+    loaded = suite.Suite.from_toml(
         str(path),
         ["examples=64", "entries.A.options.timesteps=7", "dataset=mnist", "train.augment=flip"],
     )
@@ -221,7 +222,7 @@ def test_overrides_that_make_no_sense(tmp_path: Path, override: str) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(TEXT, encoding="utf-8")
     with pytest.raises(UsageError, match="--set"):
-        suite.load(str(path), [override])
+        suite.Suite.from_toml(str(path), [override])
 
 
 @pytest.mark.parametrize(
@@ -233,7 +234,7 @@ def test_overrides_that_make_no_sense(tmp_path: Path, override: str) -> None:
 )
 def test_suites_that_are_not_there(name: str, message: str) -> None:
     with pytest.raises(GenbenchError) as error:
-        suite.load(name)
+        suite.Suite.from_toml(name)
     assert message in str(error.value)
 
 
@@ -242,7 +243,7 @@ def test_files_that_are_not_suites(tmp_path: Path, text: str) -> None:
     path = tmp_path / "bad.toml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(UsageError, match=r"bad\.toml"):
-        suite.load(str(path))
+        suite.Suite.from_toml(str(path))
 
 
 @pytest.fixture
@@ -264,26 +265,26 @@ def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("packages")
 def test_suites_of_packages_at_odds() -> None:
-    names = suite.names()
-    assert names["quickstart"] == suite.load("quickstart").title
+    names = titles(registry.suites)
+    assert names["quickstart"] == suite.Suite.from_toml("quickstart").title
     assert "'ours' is claimed by suites_one and suites_two" in names["ours"]
     assert names["torn"].startswith("TOMLDecodeError: Invalid value")
     with pytest.raises(UsageError, match="suite 'ours' is claimed by suites_one and suites_two"):
-        suite.load("ours")
+        suite.Suite.from_toml("ours")
     with pytest.raises(UsageError, match="suite 'torn' is not TOML"):
-        suite.load("torn")
+        suite.Suite.from_toml("torn")
     with pytest.raises(PluginError, match="suite 'latin' of suites_one cannot be read: UnicodeDec"):
-        suite.load("latin")
+        suite.Suite.from_toml("latin")
     assert "UnicodeDecodeError" in names["latin"]
     with pytest.raises(UsageError, match="unknown suite 'mine'; ") as error:
-        suite.load("mine")
+        suite.Suite.from_toml("mine")
     assert "; suite 'gone' of suites_gone cannot be loaded: ModuleNotFound" in str(error.value)
     assert "; suites 'odd' of builtins:dict cannot be read: " in str(error.value)
 
 
 @pytest.mark.parametrize("text", ["32-true", "bf16-mixed"])
 def test_precisions_of_the_command_line(text: str) -> None:
-    assert suite.precision(text) == text
+    assert suite.parse_precision(text) == text
 
 
 @pytest.mark.parametrize(
@@ -295,15 +296,15 @@ def test_precisions_of_the_command_line(text: str) -> None:
 )
 def test_precisions_that_are_refused(text: str, message: str) -> None:
     with pytest.raises(UsageError) as error:
-        suite.precision(text)
+        suite.parse_precision(text)
     assert str(error.value).startswith(message)
 
 
 def test_every_built_in_suite_is_valid() -> None:
-    names = suite.names()
+    names = titles(registry.suites)
     assert "quickstart" in names
     for name, title in names.items():
-        loaded = suite.load(name)
+        loaded = suite.Suite.from_toml(name)
         assert loaded.title == title
         assert suite.trainings(loaded)
 

@@ -1,0 +1,37 @@
+"""``genbench compare``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from genbench.cli.options import FOLDER, json_option, names, score_names
+
+REGRESSION = 3
+"""Exit status where something got worse, or is gone."""
+
+
+@click.command()
+@click.argument("before", metavar="A", type=FOLDER)
+@click.argument("after", metavar="B", type=FOLDER)
+@score_names
+@json_option
+def compare(before: Path, after: Path, scores: str | None, as_json: bool) -> int:
+    """Say what got better or worse from run A to run B, beyond the noise of seeds.
+
+    Exit status 3 where something got worse, more runs were lost, or an entry is gone: a gate for
+    continuous integration.
+    """
+    from genbench import rendering
+    from genbench.analysis.changes import changes
+    from genbench.cli.printing import echo_json
+    from genbench.store.records import read_records
+
+    found = changes(read_records(before), read_records(after), names(scores))
+    if as_json:
+        echo_json(asdict(found))
+    else:
+        rendering.changes.show(found, str(before), str(after))
+    return REGRESSION if found.worse else 0

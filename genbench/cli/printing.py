@@ -1,0 +1,42 @@
+"""What several commands print."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from json import dumps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from genbench.suite import Suite
+
+
+def say(line: str) -> None:
+    """A line on standard error."""
+    from genbench.rendering.progress import Screen
+
+    Screen().note(line)
+
+
+def say_where(folder: Path, files: Iterable[str], seconds: float) -> None:
+    """Where the results lie, and how long they took."""
+    first, *others = files
+    listed = f"{', '.join(others[:-1])} and {others[-1]}"
+    say(f"{folder / first}, {listed}: {seconds:.0f} s in all")
+
+
+def show_plan(suite: Suite, where: dict[str, Any]) -> int:
+    """Print what a run would do."""
+    from genbench.experiment.plan import plan
+
+    given = {key: value for key, value in where.items() if key not in ("loggers", "plugins")}
+    for line in plan(suite, **given).lines():
+        click.echo(line)
+    return 0
+
+
+def echo_json(value: Any, indent: int | None = 1) -> None:
+    """JSON on standard output."""
+    click.echo(dumps(value, ensure_ascii=False, indent=indent))
