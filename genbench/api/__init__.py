@@ -18,7 +18,7 @@ from genbench.api.conditions import (
 from genbench.api.extractors import FeatureExtractor, Features
 from genbench.api.metrics import Estimate, Metric
 from genbench.api.modalities import INK, Drawing, Figure, Frames, Modality, Shown
-from genbench.api.models import GenerativeModel, Optimization, PlayerStep, Progress, Variant
+from genbench.api.models import Codec, GenerativeModel, Optimization, PlayerStep, Progress, Variant
 from genbench.api.progress import ENDINGS, ProgressCallback, ProgressEvent
 from genbench.api.samples import REAL, Batch, Samples, SampleSpec, TensorSamples
 
@@ -29,6 +29,7 @@ __all__ = [
     "REAL",
     "Batch",
     "Categorical",
+    "Codec",
     "Condition",
     "ConditionSpec",
     "Drawing",

@@ -213,7 +213,8 @@ class _Run:
         evaluation.resolve(score.snapshots.metrics, score.seed)
         for group in groups:
             if group[0].training.seed == groups[0][0].training.seed:
-                self.context.hardware.require_shares(group[0].training.batch)
+                training = group[0].training
+                self.context.hardware.require_shares(training.batch, training.accumulate)
                 experiment.check_sampling(self.context.hardware, group)
 
     def _claim(self) -> None:

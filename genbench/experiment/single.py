@@ -16,15 +16,15 @@ from genbench.devices.hardware import DeviceOptions, Hardware
 from genbench.devices.launch import Work, launched_ranks, on_ranks
 from genbench.devices.ranks import Ranks
 from genbench.devices.threads import thread_variables
-from genbench.experiment.capabilities import forward, reverse
 from genbench.experiment.logs import open_log
+from genbench.experiment.shown import forward, reverse
 from genbench.experiment.stages import draw
 from genbench.experiment.trained import open_trained
 from genbench.experiment.trained import train as train_on_ranks
 from genbench.loggers import chosen
 from genbench.rendering.progress import Observer, observer_of
 from genbench.report import frames_writer
-from genbench.suite import Suite, Train, Training, parse_precision, trainings
+from genbench.suite import Suite, Training, parse_precision, trainings
 from genbench.training.loop import Outcome
 
 EXAMPLES = 80_000
@@ -66,7 +66,7 @@ def train(
         training = replace(training, examples=examples)
     training = _changed(training, seed, precision)
     hardware = _hardware(devices, data_dir)
-    hardware.require_shares(training.batch)
+    hardware.require_shares(training.batch, training.accumulate)
     arguments = hardware, training, Path(out), project, chosen(loggers)
     outcome: Outcome = _computed(
         training.label, training, hardware, plugins, progress, _train, *arguments
@@ -269,7 +269,6 @@ def _of_names(model: str, dataset: str, options: Mapping[str, Any]) -> Training:
         examples=EXAMPLES,
         snapshots=1,
         seed=0,
-        **Train().model_dump(),
     )
 
 

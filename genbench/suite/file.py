@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     ModelWrapValidatorHandler,
     TypeAdapter,
@@ -24,15 +24,7 @@ from genbench import registry
 from genbench.api.errors import UsageError
 from genbench.registry.texts import read_toml
 from genbench.registry.validation import explain, message, validated
-
-
-def _not_16_mixed(precision: object) -> object:
-    if precision == "16-mixed":
-        raise ValueError(
-            "16-mixed is refused: its loss scaler overflows by design, which would count as "
-            "divergence; use bf16-mixed"
-        )
-    return precision
+from genbench.suite.train import STRICT, PositiveInt, Precision, Train, TrainOverride
 
 
 def _different(seeds: tuple[int, ...]) -> tuple[int, ...]:
@@ -52,10 +44,6 @@ def _alike(conditions: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]
     return conditions
 
 
-Precision = Annotated[Literal["32-true", "bf16-mixed"], BeforeValidator(_not_16_mixed)]
-PositiveInt = Annotated[int, Field(ge=1)]
-
-
 def _as_tuple(value: object) -> object:
     """Python's lists and ranges stand for tuples, as TOML's arrays do."""
     return tuple(value) if isinstance(value, (list, range)) else value
@@ -66,7 +54,7 @@ def _model_name(model: object) -> object:
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = {**STRICT, "frozen": True}
 
 
 class Snapshots(_Section):
@@ -101,32 +89,6 @@ class Score(_Section):
     seed: Annotated[int, Field(ge=0)] = 0
 
 
-class Train(_Section):
-    """How every model trains."""
-
-    batch: PositiveInt = 64
-    ema_halflife: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 22_000
-    """In examples."""
-    augment: Literal["none", "flip"] = "none"
-    dequantize: bool = False
-    """Spread each whole level over its cell, as a likelihood of levels wants it."""
-    precision: Precision = "32-true"
-    threads: PositiveInt = 1
-    """CPU threads of a run's process."""
-
-
-class TrainOverride(_Section):
-    """What one entry changes of ``[train]``, and of the budget."""
-
-    examples: PositiveInt | None = None
-    batch: PositiveInt | None = None
-    ema_halflife: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    augment: Literal["none", "flip"] | None = None
-    dequantize: bool | None = None
-    precision: Precision | None = None
-    threads: PositiveInt | None = None
-
-
 class Entry(_Section):
     """One contestant: what trains, and how it is sampled.
 
@@ -140,7 +102,8 @@ class Entry(_Section):
     snapshot_sample: dict[str, Any] = {}
     """Cheap sampling options for the scores along training; the first entry of a training that
     gives some decides."""
-    train: TrainOverride = TrainOverride()
+    train: TrainOverride = {}
+    """What it changes of ``[train]``, and of the budget: ``examples``."""
 
     def __init__(self, *model: str | Callable[..., Any], **others: Any) -> None:
         super().__init__(**dict(zip(["model"], model, strict=False)), **others)
@@ -242,13 +205,11 @@ class Suite(_Section):
 
     def with_precision(self, precision: str) -> Suite:
         """The same suite with every entry trained and sampled in ``precision``."""
-        entries = {
-            name: entry.model_copy(
-                update={"train": entry.train.model_copy(update={"precision": None})}
-            )
-            for name, entry in self.entries.items()
-        }
-        train = self.train.model_copy(update={"precision": parse_precision(precision)})
+        entries = {}
+        for name, entry in self.entries.items():
+            others = {key: value for key, value in entry.train.items() if key != "precision"}
+            entries[name] = entry.model_copy(update={"train": others})
+        train = replace(self.train, precision=parse_precision(precision))
         return self.model_copy(update={"train": train, "entries": entries})
 
 

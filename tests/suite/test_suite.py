@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 import tomllib
-from dataclasses import replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
@@ -184,7 +182,6 @@ def test_a_plugin_at_fault_costs_its_own_entries(
     assert [entry.name for entry in bad] == ["Bad"]
     training = bad[0].training
     assert (training.model, training.batch) == (model, 64)
-    assert suite.training_identity(training, dataset="d", code="c", hardware={})
     assert registry.models.code(model)
 
 
@@ -307,76 +304,3 @@ def test_every_built_in_suite_is_valid() -> None:
         loaded = suite.Suite.from_toml(name)
         assert loaded.title == title
         assert suite.trainings(loaded)
-
-
-def test_a_training_identity_sees_every_field(content: dict[str, Any]) -> None:
-    training = suite.trainings(suite.parse("it", content))[0][0].training
-    rest: dict[str, Any] = {"dataset": "d@1", "code": "c", "hardware": {"torch": "2"}}
-    changes: dict[str, Any] = {
-        "model": "gan",
-        "options": dict(training.options) | {"timesteps": 51},
-        "dataset": "mnist",
-        "examples": 1001,
-        "batch": 63,
-        "ema_halflife": 1.0,
-        "augment": "flip",
-        "precision": "bf16-mixed",
-        "threads": 2,
-        "snapshots": 5,
-        "seed": 9,
-        "dequantize": True,
-    }
-    assert changes.keys() == vars(training).keys()
-    identities = {suite.training_identity(training, **rest)}
-    identities |= {
-        suite.training_identity(replace(training, **{name: value}), **rest)
-        for name, value in changes.items()
-    }
-    for name, value in {"dataset": "d@2", "code": "e", "hardware": {"torch": "3"}}.items():
-        identities.add(suite.training_identity(training, **(rest | {name: value})))
-    assert len(identities) == 1 + len(changes) + 3
-
-
-def test_sampling_and_scoring_identities_see_every_field() -> None:
-    sampling: dict[str, Any] = {
-        "training": "t",
-        "code": "c",
-        "hardware": {"device": "cpu"},
-        "precision": "32-true",
-        "examples": 1,
-        "snapshot": "a",
-        "weights": "ema",
-        "options": {"steps": 1},
-        "seed": 0,
-        "count": 5,
-        "prompts": None,
-        "version": 1,
-    }
-    other: dict[str, Any] = {
-        "training": "u",
-        "code": "d",
-        "hardware": {"device": "cuda"},
-        "precision": "bf16-mixed",
-        "examples": 2,
-        "snapshot": "b",
-        "weights": "raw",
-        "options": {"steps": 2},
-        "seed": 1,
-        "count": 6,
-        "prompts": {"conditions": [{"label": 1}], "each": 6},
-        "version": 2,
-    }
-    identities = {suite.sampling_identity(**sampling)}
-    for name in sampling:
-        identities.add(suite.sampling_identity(**(copy.copy(sampling) | {name: other[name]})))
-    assert len(identities) == 1 + len(sampling)
-    scoring: dict[str, Any] = {
-        "samples": "s", "protocol": {"a": 1}, "code": {"m": "1"}, "seed": 0, "version": 1,
-    }  # fmt: skip
-    changed: dict[str, Any] = {
-        "samples": "t", "protocol": {"a": 2}, "code": {"m": "2"}, "seed": 1, "version": 2,
-    }  # fmt: skip
-    identities = {suite.scoring_identity(**scoring)}
-    for name in scoring:
-        identities.add(suite.scoring_identity(**(scoring | {name: changed[name]})))
-    assert len(identities) == 1 + len(scoring)
