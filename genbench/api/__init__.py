@@ -15,6 +15,7 @@ from genbench.api.conditions import (
     Texts,
     Vector,
 )
+from genbench.api.execution import Answers, Executor, Failure, Job, Observer, Resources, Rows
 from genbench.api.extractors import FeatureExtractor, Features
 from genbench.api.metrics import Estimate, Metric
 from genbench.api.modalities import INK, Drawing, Figure, Frames, Modality, Shown
@@ -27,6 +28,7 @@ __all__ = [
     "INK",
     "LENGTH",
     "REAL",
+    "Answers",
     "Batch",
     "Categorical",
     "Codec",
@@ -34,18 +36,24 @@ __all__ = [
     "ConditionSpec",
     "Drawing",
     "Estimate",
+    "Executor",
+    "Failure",
     "FeatureExtractor",
     "Features",
     "Figure",
     "Frames",
     "GenerativeModel",
+    "Job",
     "Metric",
     "Modality",
+    "Observer",
     "Optimization",
     "PlayerStep",
     "Progress",
     "ProgressCallback",
     "ProgressEvent",
+    "Resources",
+    "Rows",
     "SampleSpec",
     "Samples",
     "Shown",
