@@ -11,11 +11,12 @@ from genbench.api.extractors import FeatureExtractor, Features
 from genbench.api.metrics import Estimate, Metric
 from genbench.api.models import GenerativeModel, Optimization, PlayerStep, Progress, Variant
 from genbench.api.progress import ENDINGS, ProgressCallback, ProgressEvent
-from genbench.api.samples import REAL, Batch, Samples, SampleSpec, TensorSamples
+from genbench.api.samples import REAL, Augmentation, Batch, Samples, SampleSpec, TensorSamples
 
 __all__ = [
     "ENDINGS",
     "REAL",
+    "Augmentation",
     "Batch",
     "Categorical",
     "Condition",

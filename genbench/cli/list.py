@@ -13,6 +13,7 @@ KINDS = (
     "datasets",
     "extractors",
     "metrics",
+    "augmentations",
     "suites",
     "claims",
     "leaderboards",

@@ -30,6 +30,7 @@ __all__ = [
     "PluginError",
     "Registry",
     "add_plugin_file",
+    "augmentations",
     "check_options",
     "claims",
     "datasets",
@@ -197,11 +198,22 @@ models = Registry("model")
 datasets = Registry("dataset")
 extractors = Registry("extractor")
 metrics = Registry("metric")
+augmentations = Registry("augmentation")
 suites = Registry("suite")
 claims = Registry("claim")
 leaderboards = Registry("leaderboard")
 executors = Registry("executor")
-GROUPS = (models, datasets, extractors, metrics, suites, claims, leaderboards, executors)
+GROUPS = (
+    models,
+    datasets,
+    extractors,
+    metrics,
+    augmentations,
+    suites,
+    claims,
+    leaderboards,
+    executors,
+)
 
 
 def add_plugin_file(path: Path) -> None:

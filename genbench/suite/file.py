@@ -24,18 +24,20 @@ from genbench import registry
 from genbench.api.errors import UsageError
 from genbench.registry.texts import read_toml
 from genbench.registry.validation import explain, message, validated
-from genbench.suite.train import STRICT, PositiveInt, Precision, Train, TrainOverride
+from genbench.suite.train import (
+    STRICT,
+    PositiveInt,
+    Precision,
+    Train,
+    TrainOverride,
+    as_tuple,
+)
 
 
 def _different(seeds: tuple[int, ...]) -> tuple[int, ...]:
     if not seeds or len(set(seeds)) < len(seeds):
         raise ValueError(f"should be one or more different numbers, got {list(seeds)}")
     return seeds
-
-
-def _as_tuple(value: object) -> object:
-    """Python's lists and ranges stand for tuples, as TOML's arrays do."""
-    return tuple(value) if isinstance(value, (list, range)) else value
 
 
 def _model_name(model: object) -> object:
@@ -61,7 +63,7 @@ class Snapshots(_Section):
 
     count: PositiveInt = 4
     samples: Annotated[int, Field(ge=2)] = 448
-    metrics: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = (
+    metrics: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = (
         "frechet_distance",
         "coverage",
     )
@@ -81,7 +83,7 @@ class Score(_Section):
     extractor: str
     extractor_options: dict[str, Any] = {}
     reference: str
-    metrics: Annotated[tuple[str, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
+    metrics: Annotated[tuple[str, ...], BeforeValidator(as_tuple), Field(min_length=1)]
     snapshots: Snapshots = Snapshots()
     likelihood: Likelihood | None = None
     """``None``: not asked for."""
@@ -121,7 +123,7 @@ class Suite(_Section):
     dataset: str
     seeds: Annotated[
         tuple[Annotated[int, Field(ge=0)], ...],
-        BeforeValidator(_as_tuple),
+        BeforeValidator(as_tuple),
         AfterValidator(_different),
     ]
     examples: PositiveInt
