@@ -55,7 +55,8 @@ def _as_train(value: object, info: ValidationInfo) -> object:
 
 
 class _Section(BaseModel):
-    model_config = {**STRICT, "frozen": True}
+    # Defaults too: a suite that was written and read again gives the same identities.
+    model_config = {**STRICT, "frozen": True, "validate_default": True}
 
 
 class Snapshots(_Section):
