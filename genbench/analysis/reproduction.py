@@ -11,6 +11,7 @@ from genbench.analysis.entrants import entrants
 from genbench.analysis.statistics import mean_interval
 from genbench.api.errors import DataError, UnknownName
 from genbench.store.records import Record
+from genbench.suite import OPTIONS
 
 Outcome: TypeAlias = Literal["inside", "outside", "undecided"]
 
@@ -66,7 +67,6 @@ def recipe(runs: Sequence[Record]) -> dict[str, Any]:
     }
     if protocol.get("likelihood_samples"):
         score["likelihood"] = {"samples": protocol["likelihood_samples"]}
-    train = ("batch", "ema_halflife", "augment", "dequantize", "precision", "threads")
     return {
         "title": f"{first.entry} of {first.suite}, again",
         "dataset": first.dataset,
@@ -74,7 +74,8 @@ def recipe(runs: Sequence[Record]) -> dict[str, Any]:
         "examples": max(1, conditions["examples"]),  # none where the weights were given
         "samples": protocol["samples"],
         "score": score,
-        "train": {name: conditions[name] for name in train if name in conditions},
+        "train": {name: conditions[name] for name in OPTIONS if name in conditions},
+        **({"prompts": conditions["prompts"]} if "prompts" in conditions else {}),
         # A model that samples another's weights had its own options resolved.
         "entries": {first.entry: {"model": first.trains, "options": options, "sample": sample}},
     }

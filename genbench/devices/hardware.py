@@ -58,10 +58,16 @@ class Hardware:
             precision=precision,
         )
 
-    def require_shares(self, batch: int) -> None:
-        """Raises ``UsageError`` where a batch cannot be shared evenly by the devices."""
+    def require_shares(self, batch: int, accumulate: int = 1) -> None:
+        """Raises ``UsageError`` where a batch cannot be shared evenly by the devices, each of which
+        takes its share in ``accumulate`` micro-batches."""
         if batch % self.world:
             raise UsageError(f"a batch of {batch} cannot be shared evenly by {self.world} devices")
+        if batch // self.world % accumulate:
+            raise UsageError(
+                f"accumulate = {accumulate} must divide the batch of each device, "
+                f"{batch // self.world}"
+            )
 
     def alone(self) -> Hardware:
         """The same with one device."""

@@ -203,6 +203,7 @@ def _record(
         faults=scores.faults,
         conditions=_conditions(context, entry)
         | {"weights": "ema", "snapshot": examples, "sample": metadata["options"]}
+        | ({"codec": metadata["codec"]} if "codec" in metadata else {})
         | ({"examples": 0, "pretrained": True} if given else {}),
         cost={
             "parameters": sum(outcome.parameters.values()),
@@ -257,6 +258,7 @@ def _draw_last_good(
                 options=entry.sample,
                 count=context.samples,
                 report=report,
+                prompts=context.prompts,
             )
         except NonFiniteSamples:
             continue
@@ -284,17 +286,14 @@ def _conditions(context: RunContext, entry: SeededEntry) -> dict[str, Any]:
         "options": dict(training.options),
         "sample": dict(entry.sample),
         "examples": training.steps * training.batch,
-        "batch": training.batch,
-        "ema_halflife": training.ema_halflife,
-        "augment": training.augment,
-        "precision": training.precision,
-        "threads": training.threads,
+        **training.train_options(),
         "device": context.hardware.device_name,
         "devices": context.hardware.world,
         "torch": version("torch"),
         "genbench": version("genbench"),
         "platform": platform.platform(),
-    } | ({"dequantize": True} if training.dequantize else {})
+        **({} if context.prompts is None else {"prompts": context.prompts.model_dump(mode="json")}),
+    }
 
 
 def _divergence(outcome: loop.Outcome, broken: str | None, examples: int) -> str | None:

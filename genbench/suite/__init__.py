@@ -13,21 +13,23 @@ from genbench.suite.entries import (
 )
 from genbench.suite.file import (
     Entry,
-    Precision,
+    Prompts,
     Score,
     Suite,
-    Train,
     parse,
     parse_precision,
     parse_value,
 )
 from genbench.suite.grid import Grid, Point, expand_grid, parse_over
+from genbench.suite.train import OPTIONS, Precision, Train
 
 __all__ = [
+    "OPTIONS",
     "Entry",
     "Grid",
     "Point",
     "Precision",
+    "Prompts",
     "Score",
     "SeededEntry",
     "Suite",

@@ -4,34 +4,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
+
+from pydantic.dataclasses import dataclass as validated_dataclass
 
 from genbench import registry
 from genbench.api import REAL, Variant
 from genbench.api.errors import UnknownName, UsageError
 from genbench.registry import PluginError
 from genbench.store import fingerprint
-from genbench.suite.file import Entry, Precision, Suite
+from genbench.suite.file import Entry, Suite
+from genbench.suite.train import STRICT, Train
 
 
-@dataclass(frozen=True)
-class Training:
+@validated_dataclass(frozen=True, kw_only=True, config=STRICT)
+class Training(Train):
     """What one training is, as far as a suite decides it. Entries with equal ones train once."""
 
     model: str
     options: Mapping[str, Any]
     dataset: str
     examples: int
-    batch: int
-    ema_halflife: float
-    augment: str
-    precision: Precision
-    threads: int
     snapshots: int
     """How many equally spaced snapshots are kept after number 0."""
     seed: int
-    dequantize: bool = False
 
     @property
     def steps(self) -> int:
@@ -62,7 +59,8 @@ def trainings(suite: Suite, seeds: Sequence[int] | None = None) -> list[list[See
     side by side. Options are checked against the models; an entry whose model's plugin is at fault
     says so, in a group that has no other kind.
 
-    Raises ``UsageError`` for an unknown model, one that two packages claim, or a wrong option.
+    Raises ``UsageError`` for an unknown model or augmentation, one that two packages claim, or a
+    wrong option.
     """
     groups: dict[tuple[str, str | None], list[SeededEntry]] = {}
     for name, section in suite.entries.items():
@@ -81,16 +79,17 @@ def _entry(suite: Suite, name: str, section: Entry, seed: int) -> SeededEntry:
     except PluginError as error:
         fault = str(error)
         trains, options, preset = section.model, section.options, {}
-    defaults = suite.train.model_dump() | {"examples": suite.examples}
-    chosen = {k: v for k, v in section.train.model_dump().items() if v is not None}
     training = Training(
         model=trains,
         options=options,
         dataset=suite.dataset,
         snapshots=suite.score.snapshots.count,
         seed=seed,
-        **(defaults | chosen),
+        **{"examples": suite.examples, **asdict(suite.train), **section.train},
     )
+    for augmentation in training.augment:
+        if augmentation not in (known := registry.augmentations.names()):
+            raise UnknownName("augmentation", augmentation, known)
     return SeededEntry(
         name=name,
         model=section.model,

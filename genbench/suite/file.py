@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     ModelWrapValidatorHandler,
     TypeAdapter,
@@ -24,15 +24,14 @@ from genbench import registry
 from genbench.api.errors import UsageError
 from genbench.registry.texts import read_toml
 from genbench.registry.validation import explain, message, validated
-
-
-def _not_16_mixed(precision: object) -> object:
-    if precision == "16-mixed":
-        raise ValueError(
-            "16-mixed is refused: its loss scaler overflows by design, which would count as "
-            "divergence; use bf16-mixed"
-        )
-    return precision
+from genbench.suite.train import (
+    STRICT,
+    PositiveInt,
+    Precision,
+    Train,
+    TrainOverride,
+    as_tuple,
+)
 
 
 def _different(seeds: tuple[int, ...]) -> tuple[int, ...]:
@@ -41,21 +40,34 @@ def _different(seeds: tuple[int, ...]) -> tuple[int, ...]:
     return seeds
 
 
-Precision = Annotated[Literal["32-true", "bf16-mixed"], BeforeValidator(_not_16_mixed)]
-PositiveInt = Annotated[int, Field(ge=1)]
-
-
-def _as_tuple(value: object) -> object:
-    """Python's lists and ranges stand for tuples, as TOML's arrays do."""
-    return tuple(value) if isinstance(value, (list, range)) else value
+def _alike(conditions: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+    if not conditions or not conditions[0]:
+        raise ValueError("should be one or more tables such as { label = 3 }")
+    for number, given in enumerate(conditions, start=1):
+        if given.keys() != conditions[0].keys():
+            raise ValueError(
+                f"prompt {number} gives {sorted(given)}, the first {sorted(conditions[0])}"
+            )
+    return conditions
 
 
 def _model_name(model: object) -> object:
     return registry.models.name_of(model) if callable(model) else model
 
 
+def _as_train(value: object, info: ValidationInfo) -> object:
+    """In Python too a table may stand for a ``Train``, which strictly is a dataclass."""
+    if info.mode == "json" or not isinstance(value, Mapping):
+        return value
+    try:
+        return Train(**value)
+    except ValidationError as error:
+        raise ValueError(explain(Train, error)) from None
+
+
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    # Defaults too: a suite that was written and read again gives the same identities.
+    model_config = {**STRICT, "frozen": True, "validate_default": True}
 
 
 class Snapshots(_Section):
@@ -63,7 +75,7 @@ class Snapshots(_Section):
 
     count: PositiveInt = 4
     samples: Annotated[int, Field(ge=2)] = 448
-    metrics: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = (
+    metrics: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = (
         "frechet_distance",
         "coverage",
     )
@@ -83,37 +95,11 @@ class Score(_Section):
     extractor: str
     extractor_options: dict[str, Any] = {}
     reference: str
-    metrics: Annotated[tuple[str, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
+    metrics: Annotated[tuple[str, ...], BeforeValidator(as_tuple), Field(min_length=1)]
     snapshots: Snapshots = Snapshots()
     likelihood: Likelihood | None = None
     """``None``: not asked for."""
     seed: Annotated[int, Field(ge=0)] = 0
-
-
-class Train(_Section):
-    """How every model trains."""
-
-    batch: PositiveInt = 64
-    ema_halflife: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 22_000
-    """In examples."""
-    augment: Literal["none", "flip"] = "none"
-    dequantize: bool = False
-    """Spread each whole level over its cell, as a likelihood of levels wants it."""
-    precision: Precision = "32-true"
-    threads: PositiveInt = 1
-    """CPU threads of a run's process."""
-
-
-class TrainOverride(_Section):
-    """What one entry changes of ``[train]``, and of the budget."""
-
-    examples: PositiveInt | None = None
-    batch: PositiveInt | None = None
-    ema_halflife: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    augment: Literal["none", "flip"] | None = None
-    dequantize: bool | None = None
-    precision: Precision | None = None
-    threads: PositiveInt | None = None
 
 
 class Entry(_Section):
@@ -129,10 +115,22 @@ class Entry(_Section):
     snapshot_sample: dict[str, Any] = {}
     """Cheap sampling options for the scores along training; the first entry of a training that
     gives some decides."""
-    train: TrainOverride = TrainOverride()
+    train: TrainOverride = {}
+    """What it changes of ``[train]``, and of the budget: ``examples``."""
 
     def __init__(self, *model: str | Callable[..., Any], **others: Any) -> None:
         super().__init__(**dict(zip(["model"], model, strict=False)), **others)
+
+
+class Prompts(_Section):
+    """What generated samples are asked for, where a model obeys it: each of ``conditions`` in
+    order, ``each`` samples of one after the other."""
+
+    conditions: Annotated[
+        tuple[dict[str, Any], ...], BeforeValidator(as_tuple), AfterValidator(_alike)
+    ]
+    """Name → value: a class, a text or its tokens, or a list of numbers."""
+    each: PositiveInt = 1
 
 
 class Suite(_Section):
@@ -148,7 +146,7 @@ class Suite(_Section):
     dataset: str
     seeds: Annotated[
         tuple[Annotated[int, Field(ge=0)], ...],
-        BeforeValidator(_as_tuple),
+        BeforeValidator(as_tuple),
         AfterValidator(_different),
     ]
     examples: PositiveInt
@@ -157,8 +155,18 @@ class Suite(_Section):
     samples: Annotated[int, Field(ge=2)]
     """Of every entry, the real row included."""
     score: Score
-    train: Train = Train()
+    prompts: Prompts | None = None
+    """``None``: models are asked for what random training samples are conditioned on."""
+    train: Annotated[Train, BeforeValidator(_as_train)] = Train()
     entries: Annotated[dict[str, Entry], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _whole_prompts(self) -> Suite:
+        if self.prompts is not None:
+            wanted = len(self.prompts.conditions) * self.prompts.each
+            if self.samples != wanted:
+                raise ValueError(f"samples is {self.samples}; the prompts ask for {wanted}")
+        return self
 
     @model_validator(mode="wrap")
     @classmethod
@@ -210,13 +218,11 @@ class Suite(_Section):
 
     def with_precision(self, precision: str) -> Suite:
         """The same suite with every entry trained and sampled in ``precision``."""
-        entries = {
-            name: entry.model_copy(
-                update={"train": entry.train.model_copy(update={"precision": None})}
-            )
-            for name, entry in self.entries.items()
-        }
-        train = self.train.model_copy(update={"precision": parse_precision(precision)})
+        entries = {}
+        for name, entry in self.entries.items():
+            others = {key: value for key, value in entry.train.items() if key != "precision"}
+            entries[name] = entry.model_copy(update={"train": others})
+        train = replace(self.train, precision=parse_precision(precision))
         return self.model_copy(update={"train": train, "entries": entries})
 
 

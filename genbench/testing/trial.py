@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from genbench import sampling
+from genbench import registry, sampling
 from genbench.api import (
     Batch,
     Condition,
@@ -46,9 +46,7 @@ INTERRUPTED = (7, 13)
 """Where the training that is resumed is interrupted."""
 SEED = 0
 
-PLAN = loop.Plan(
-    steps=STEPS, batch=BATCH, ema_halflife=2 * BATCH, augment="none", snapshots=1, seed=SEED
-)
+PLAN = loop.Plan(steps=STEPS, batch=BATCH, ema_halflife=2 * BATCH, snapshots=1, seed=SEED)
 
 
 @dataclass(frozen=True)
@@ -89,7 +87,8 @@ class Trial:
         self.spec = samples.spec
 
     def build(self) -> GenerativeModel:
-        return self.factory(self.spec, **self.options)
+        built: GenerativeModel = registry.call(self.factory, self.spec, **self.options)
+        return built
 
     def seeded(self) -> GenerativeModel:
         """The model as every training with ``SEED`` begins."""
