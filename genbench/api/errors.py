@@ -47,7 +47,12 @@ PLUGIN_EXCEPTIONS = (Exception, SystemExit)
 
 def one_line(error: BaseException) -> str:
     """The reason for a row: our own errors as they are, a plugin's with their type."""
-    text = str(error) if isinstance(error, GenbenchError) else f"{type(error).__name__}: {error}"
+    try:
+        text = str(error)
+    except BaseException:  # a plugin's own __str__
+        text = "its message cannot be read"
+    if not isinstance(error, GenbenchError):
+        text = f"{type(error).__name__}: {text}"
     return " ".join(text.split())
 
 

@@ -27,8 +27,16 @@ from genbench.experiment.jobs import finished, lost, repair_all, run_job
 from genbench.experiment.logs import open_log
 from genbench.experiment.real import finished_real, run_real
 from genbench.experiment.shown import forward, reverse
-from genbench.experiment.stages import check_sampling, draw, seconds_per_sample
+from genbench.experiment.stages import check_sampling, draw, stored_seconds
 from genbench.experiment.trained import open_trained, train
+from genbench.experiment.work import (
+    read_job,
+    real_job,
+    run_here,
+    run_task,
+    timing_job,
+    training_job,
+)
 
 __all__ = [
     "STRATEGIES",
@@ -44,12 +52,18 @@ __all__ = [
     "lost",
     "open_log",
     "open_trained",
+    "read_job",
+    "real_job",
     "repair_all",
     "reverse",
+    "run_here",
     "run_job",
     "run_real",
+    "run_task",
     "sampling_cost",
-    "seconds_per_sample",
+    "stored_seconds",
+    "timing_job",
     "train",
     "training_cost",
+    "training_job",
 ]

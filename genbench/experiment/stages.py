@@ -270,12 +270,20 @@ def seconds_per_sample(context: RunContext, entry: SeededEntry) -> float:
             seconds = sampling.seconds_per_block(fabric, model, trained.spec, timed, given)
         return seconds / sampling.BLOCK
 
-    inputs = {
-        "training": training_identity(hardware, training),
-        "hardware": hardware.device_name,
+    return TIMING.once(ALONE, folder, _timing_inputs(context, entry), measure).value
+
+
+def stored_seconds(context: RunContext, entry: SeededEntry) -> float | None:
+    """What ``seconds_per_sample`` has measured; ``None`` before."""
+    return TIMING.find(run_folder(context, entry.training), _timing_inputs(context, entry))
+
+
+def _timing_inputs(context: RunContext, entry: SeededEntry) -> dict[str, Any]:
+    return {
+        "training": training_identity(context.hardware, entry.training),
+        "hardware": context.hardware.device_name,
         "options": dict(entry.sample),
     }
-    return TIMING.once(ALONE, folder, inputs, measure).value
 
 
 def pack_samples(spec: SampleSpec, data: Tensor, condition: Condition) -> bytes:
