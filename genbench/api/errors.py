@@ -1,13 +1,14 @@
-"""What can go wrong, as types. Each message is one line that a user can act on."""
+"""The errors, as types. Each message is one line that a user can act on."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class GenbenchError(Exception):
-    """Something went wrong that is told in one line. ``exit_code`` is the command line's status."""
+    """An error with a message of one line. ``exit_code`` is the exit status of the command line."""
 
     exit_code = 1
 
@@ -36,6 +37,10 @@ class NonFiniteSamples(GenbenchError):
     """A sampler returned NaN or infinity: the run counts as diverged."""
 
 
+class PluginError(GenbenchError):
+    """A plugin that cannot be imported, or that failed for a reason that its user cannot change."""
+
+
 PLUGIN_EXCEPTIONS = (Exception, SystemExit)
 """What the code of a plugin may raise without ending anybody else's run."""
 
@@ -49,6 +54,18 @@ def one_line(error: BaseException) -> str:
     if not isinstance(error, GenbenchError):
         text = f"{type(error).__name__}: {text}"
     return " ".join(text.split())
+
+
+@contextmanager
+def wrap_plugin_errors(what: str) -> Iterator[None]:
+    """Whatever the code inside raises, ``SystemExit`` too, becomes a ``PluginError`` that begins
+    with ``what``. A ``GenbenchError`` is raised on purpose, and stays as it is."""
+    try:
+        yield
+    except (GenbenchError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        raise PluginError(f"{what}: {one_line(error)}") from error
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -181,7 +181,7 @@ def training_identity(hardware: Hardware, training: Training) -> str:
 def builder(training: Training, spec: SampleSpec) -> Callable[[], GenerativeModel]:
     """What builds the model of a training. Raises as its factory does."""
     factory = registry.models.get(training.model)
-    return partial(factory, spec, **training.options)
+    return partial(registry.call, factory, spec, **training.options)
 
 
 def _spec(metadata: Mapping[str, Any]) -> SampleSpec:

@@ -1,7 +1,7 @@
 """What the networks of RGB photographs share: resize the whole picture, embed it in full float32.
 
 On the CPU they run with their channels last in memory, and with their batch norms folded into the
-convolutions: the same features, sooner.
+convolutions: the same features in less time.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from genbench.extractors.resize import Rule
 
 CHUNK = 32
 """Pictures that pass through a network at once: the first layers of Inception hold 8 MB of each,
-so that a larger batch takes gigabytes and no less time."""
+so that a larger batch takes gigabytes and is not faster."""
 
 IMAGENET: Mapping[str, tuple[float, ...]] = {
     "mean": (0.485, 0.456, 0.406),
@@ -35,8 +35,8 @@ class RgbNetwork(nn.Module):
 
 
 class RgbExtractor:
-    """A network of RGB pictures with 256 levels, read when it is first needed, so that what cannot
-    be embedded is told without it."""
+    """A network of RGB pictures with 256 levels. Its weights are read when they are first needed:
+    ``supports`` answers without them."""
 
     def __init__(self, name: str, rule: Rule, load: Callable[[], tuple[RgbNetwork, str]]) -> None:
         """``load``: the network, and the SHA-256 of its weights."""

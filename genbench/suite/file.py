@@ -42,6 +42,16 @@ def _model_name(model: object) -> object:
     return registry.models.name_of(model) if callable(model) else model
 
 
+def _as_train(value: object, info: ValidationInfo) -> object:
+    """In Python too a table may stand for a ``Train``, which strictly is a dataclass."""
+    if info.mode == "json" or not isinstance(value, Mapping):
+        return value
+    try:
+        return Train(**value)
+    except ValidationError as error:
+        raise ValueError(explain(Train, error)) from None
+
+
 class _Section(BaseModel):
     # Defaults too: a suite that was written and read again gives the same identities.
     model_config = {**STRICT, "frozen": True, "validate_default": True}
@@ -121,7 +131,7 @@ class Suite(_Section):
     samples: Annotated[int, Field(ge=2)]
     """Of every entry, the real row included."""
     score: Score
-    train: Train = Train()
+    train: Annotated[Train, BeforeValidator(_as_train)] = Train()
     entries: Annotated[dict[str, Entry], Field(min_length=1)]
 
     @model_validator(mode="wrap")

@@ -71,7 +71,7 @@ def extractor_checks(
     factory = registry.extractors.get(extractor) if isinstance(extractor, str) else extractor
     chosen = registry.check_options("the extractor", factory, options or {})
 
-    build = partial(factory, **chosen)
+    build = partial(registry.call, factory, **chosen)
     signature = Check(f"its options {OPTIONS}", "", partial(wrong_options, factory, (), chosen))
     says = Check("`supports` answers None or a reason", "", partial(_supports, build))
     groups = []
