@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from genbench.api.conditions import Categorical, Condition, ConditionSpec
 from genbench.api.extractors import FeatureExtractor, Features
-from genbench.api.metrics import Estimate, Metric
+from genbench.api.metrics import Estimate, Metric, Output
 from genbench.api.models import GenerativeModel, Optimization, PlayerStep, Progress, Variant
 from genbench.api.progress import ENDINGS, ProgressCallback, ProgressEvent
 from genbench.api.samples import REAL, Batch, Samples, SampleSpec, TensorSamples
@@ -26,6 +26,7 @@ __all__ = [
     "GenerativeModel",
     "Metric",
     "Optimization",
+    "Output",
     "PlayerStep",
     "Progress",
     "ProgressCallback",

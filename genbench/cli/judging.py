@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
-from json import dumps
 from pathlib import Path
 
 import click
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from genbench.analysis.changes import Change, changes
+from genbench import rendering
+from genbench.analysis import changes, verdict
 from genbench.analysis.claims import load
 from genbench.analysis.claims import offered as offered_claims
 from genbench.analysis.verdict import applicable, judge
 from genbench.api.errors import UsageError
 from genbench.cli.screen import console
-from genbench.rendering import verdict
 from genbench.store.records import read_records
 
-COLOURS = {"better": "green", "worse": "red", "within noise": "dim", "undecided": "yellow"}
 REGRESSION = 3
 """Exit status where something got worse, or is gone."""
 
@@ -43,44 +36,20 @@ def decide(folders: Sequence[Path], claims: str | None, form: str) -> None:
                 "these runs have no contestants for the claims that genbench list claims shows: "
                 "name others with --claims"
             )
+    found = verdict.document(verdicts)
     if form == "terminal":
-        verdict.show(verdicts)
+        rendering.show(found)
     else:
-        click.echo(verdict.render(verdicts, form), nl=False)
+        click.echo(rendering.render(found, form), nl=False)
 
 
 def compare(before: Path, after: Path, scores: str | None, as_json: bool) -> int:
     """Print what changed from ``before`` to ``after``; 3 where something got worse or is gone."""
     names = [name.strip() for name in scores.split(",")] if scores else []
-    found = changes(read_records(before), read_records(after), names)
+    found = changes.changes(read_records(before), read_records(after), names)
+    shown = changes.document(found, str(before), str(after))
     if as_json:
-        click.echo(dumps(asdict(found), ensure_ascii=False, indent=1))
+        click.echo(rendering.render(shown, "json"), nl=False)
     else:
-        out = Console()
-        out.print(_changes_table(found.changes))
-        for folder, entries in ((before, found.only_before), (after, found.only_after)):
-            if entries:
-                said = f"only in {folder}: {', '.join(entries)}"
-                out.print(said, markup=False, soft_wrap=True)
-    worse = any(change.outcome == "worse" for change in found.changes)
-    return REGRESSION if worse or found.only_before else 0
-
-
-def _changes_table(changes: Sequence[Change]) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for heading in ("entry", "score"):
-        table.add_column(heading)
-    for heading in ("before", "after", "difference"):
-        table.add_column(heading, justify="right")
-    for heading in ("", "why"):
-        table.add_column(heading)
-    for change in changes:
-        numbers = [
-            "—" if value is None else f"{value:.4g}" for value in (change.before, change.after)
-        ]
-        d = change.difference
-        interval = "—" if d is None else f"{d.value:+.2g} [{d.low:+.2g}, {d.high:+.2g}]"
-        outcome = Text(change.outcome, style=COLOURS[change.outcome])
-        names = Text(change.entry), Text(change.score)
-        table.add_row(*names, *numbers, interval, outcome, change.reason)
-    return table
+        rendering.show(shown)
+    return REGRESSION if found.worsened else 0

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
+from genbench import rendering
 from genbench.analysis.published import load
-from genbench.analysis.standings import standings
-from genbench.rendering import leaderboard
+from genbench.analysis.standings import document, standings
 from genbench.store.records import RECORDS, read_records
 
 
@@ -17,11 +17,11 @@ def rank(name: str, folders: Sequence[Path], form: str) -> None:
     """Print the leaderboard of that name, with what was measured in ``folders``."""
     board = load(name)
     measured = [(str(folder), read_records(folder)) for folder in _outputs(folders)]
-    groups = standings(board, measured)
+    found = document(board, standings(board, measured))
     if form == "terminal":
-        leaderboard.show(board, groups)
+        rendering.show(found)
     else:
-        click.echo(leaderboard.render(board, groups, form), nl=False)
+        click.echo(rendering.render(found, form), nl=False)
 
 
 def _outputs(folders: Sequence[Path]) -> list[Path]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from genbench import rendering
+from genbench.analysis import comparison
 from genbench.report import write_report
 from genbench.store.records import read_records
 
@@ -15,7 +16,7 @@ from genbench.store.records import read_records
 def table(folders: Sequence[Path], form: str) -> None:
     """Print the comparison tables of all ``folders``."""
     records = [record for folder in folders for record in read_records(folder)]
-    click.echo(rendering.render(records, form), nl=False)
+    click.echo(rendering.render(comparison.document(records), form), nl=False)
 
 
 def report(folders: Sequence[Path], out: Path) -> None:

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
-from genbench import evaluation
+from genbench import evaluation, rendering
+from genbench.analysis.scores import document
 from genbench.api import ProgressCallback
 from genbench.cli.screen import waiting
 from genbench.cli.single import parse_options
 from genbench.devices.hardware import Hardware
 from genbench.devices.launch import launched_ranks, on_ranks
 from genbench.devices.ranks import Ranks
-from genbench.evaluation import Scores, interval
-from genbench.store.protocol import lines
+from genbench.evaluation import Scores
 
 
 def evaluate(
@@ -85,26 +81,11 @@ def _score(ranks: Ranks, request: Request, data_dir: str, report: ProgressCallba
 def show(scores: Scores, as_json: bool) -> int:
     """Print the scores and, with them, their protocol. Returns the exit status: 1 where a metric
     failed by a fault, 2 where nothing that was asked for could be scored."""
+    found = document(scores.values, scores.outputs, scores.skipped, scores.protocol, asdict(scores))
     if as_json:
-        click.echo(json.dumps(asdict(scores), ensure_ascii=False))
+        click.echo(rendering.render(found, "json"), nl=False)
     else:
-        _show(scores)
+        rendering.show(found)
     if scores.faults:
         return 1
     return 0 if scores.values else 2
-
-
-def _show(scores: Scores) -> None:
-    console = Console()
-    table = Table("metric", "", "value", "95 % interval", box=None, pad_edge=False)
-    for name, estimate in scores.values.items():
-        arrow = "↑" if scores.better[name] else "↓"
-        table.add_row(name, arrow, f"{estimate.value:.6g}", escape(interval(estimate)))
-    console.print(table)
-    for name, reason in scores.skipped.items():
-        console.print(f"{name} skipped: {reason}", highlight=False, markup=False, soft_wrap=True)
-    for note in scores.notes:
-        console.print(f"! {note}", style="yellow", highlight=False, markup=False, soft_wrap=True)
-    console.print("\nprotocol", style="bold")
-    for line in lines(scores.protocol):
-        console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)

@@ -60,16 +60,17 @@ def sensitivity(
     records = perform(own, grid.suite, out, hardware, seeds, jobs, plugins, loggers)
     if records is None:
         return 0
-    from genbench.analysis.sensitivity import sensitivities
-    from genbench.rendering import sensitivity as rendering
+    from genbench import rendering
+    from genbench.analysis.sensitivity import document, sensitivities
 
     chosen = _scored(records, content.score.metrics, score)
     found = sensitivities(records, grid, chosen, factor)
-    store.write_text(out / SENSITIVITY, rendering.markdown(found))
+    shown = document(found, grid.left_out)
+    store.write_text(out / SENSITIVITY, rendering.render(shown, "markdown"))
     if as_json:
-        click.echo(rendering.json(found, grid.left_out), nl=False)
+        click.echo(rendering.render(shown, "json"), nl=False)
     else:
-        rendering.show(found)
+        rendering.show(shown)
     files = f"{out / SENSITIVITY}, {REPORT}, {TABLE} and {RECORDS}"
     say(f"{files}: {time.perf_counter() - started:.0f} s in all")
     return status(records)

@@ -53,15 +53,14 @@ def run(
     if records is None:
         return 0
     from genbench import rendering
+    from genbench.analysis import comparison, verdict
     from genbench.analysis.claims import offered
-    from genbench.analysis.verdict import applicable
-    from genbench.rendering import verdict
 
-    rendering.show(records)
+    rendering.show(comparison.document(records))
     claims, faults = offered()
     for fault in faults:
         say(fault)
-    verdict.show(applicable(records, claims))
+    rendering.show(verdict.document(verdict.applicable(records, claims)))
     say(f"{out / REPORT}, {TABLE} and {RECORDS}: {time.perf_counter() - started:.0f} s in all")
     return status(records)
 
@@ -173,11 +172,12 @@ def _faulty(
 def _write(out: Path, name: str, records: Sequence[Record]) -> None:
     """What the folder is for. None of the three counts before all do."""
     from genbench import rendering
+    from genbench.analysis import comparison
     from genbench.report import write_report
 
     seal(out, name)
     write_records(out, records)
-    store.write_text(out / TABLE, rendering.render(records, "markdown"))
+    store.write_text(out / TABLE, rendering.render(comparison.document(records), "markdown"))
     write_report([out], out / REPORT)
     seal(out, name, (RECORDS, TABLE, REPORT))
 

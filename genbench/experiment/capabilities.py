@@ -9,6 +9,7 @@ from typing import Any
 from genbench import registry, store, suite
 from genbench.api import Estimate, ProgressCallback, ProgressEvent
 from genbench.api.errors import PLUGIN_EXCEPTIONS, NonFiniteSamples, one_line
+from genbench.api.metrics import LIKELIHOOD
 from genbench.devices.hardware import Hardware
 from genbench.devices.ranks import Ranks
 from genbench.experiment.context import RunContext, open_cached
@@ -20,7 +21,6 @@ from genbench.sampling.trajectories import FORWARD, REVERSE, Trajectory
 from genbench.suite import SeededEntry
 from genbench.training import checkpoint
 
-BITS = "bits_per_dim"
 SHOWN = 6
 """Samples that a report's trajectories follow; of what is no picture, as many as make a cloud."""
 FRAMES = 10
@@ -36,7 +36,7 @@ def likelihood_score(
         return {}, {}
     model = trained.model(examples, "ema")
     if not likelihood.offered(model):
-        return {}, {BITS: "the model offers no likelihood"}
+        return {}, {LIKELIHOOD: "the model offers no likelihood"}
     reference = open_cached(context.score.reference, context.hardware.data_dir)
     count = min(wanted.samples, len(reference))
     identity = suite.likelihood_identity(
@@ -62,7 +62,7 @@ def likelihood_score(
         )
         metadata = asdict(mean(bits))
         ranks.on_rank_zero(lambda: store.write_metadata(path, metadata))
-    return {BITS: Estimate(**metadata)}, {}
+    return {LIKELIHOOD: Estimate(**metadata)}, {}
 
 
 def stored_trajectories(

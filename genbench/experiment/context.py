@@ -40,7 +40,7 @@ class RunContext:
         said = self.scorer(dataset).protocol(self.samples)
         if self.score.likelihood is not None:
             said["likelihood_samples"] = self.score.likelihood.samples
-        return said
+        return said | self.score.criteria.said()
 
     def key(self, dataset: str) -> str:
         """Names all that decides a score but the samples, without loading a metric: a finished run

@@ -16,6 +16,7 @@ from genbench.api import (
     Condition,
     Estimate,
     GenerativeModel,
+    Output,
     ProgressCallback,
     ProgressEvent,
     Samples,
@@ -154,7 +155,8 @@ def scored(
             ranks.on_rank_zero(lambda: store.write_metadata(path, asdict(scores)))
         return identity, scores
     values = {name: Estimate(**value) for name, value in metadata["values"].items()}
-    return identity, Scores(**{**metadata, "values": values})
+    declared = {name: Output(**value) for name, value in metadata["outputs"].items()}
+    return identity, Scores(**{**metadata, "values": values, "outputs": declared})
 
 
 def snapshot_options(entries: Sequence[SeededEntry]) -> Mapping[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -13,10 +13,12 @@ from pydantic import (
     Field,
     TypeAdapter,
     ValidationError,
+    model_validator,
 )
 
 from genbench.api.errors import UsageError
 from genbench.registry.validation import message, validated
+from genbench.store.protocol import COLLAPSE_BELOW, COLLAPSE_SCORE, HEADLINE, Criteria
 
 
 def _not_16_mixed(precision: object) -> object:
@@ -47,15 +49,25 @@ class Snapshots(_Section):
 
     count: PositiveInt = 4
     samples: Annotated[int, Field(ge=2)] = 448
-    metrics: tuple[str, ...] = ("frechet_distance", "coverage")
+    metrics: tuple[str, ...] = (HEADLINE, COLLAPSE_SCORE)
+    """By default the headline score and that of collapse."""
     threshold: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    """A Fréchet distance: how many examples it takes to come so near is told of every run."""
+    """Of the headline score: how many examples it takes to reach it is told of every run."""
 
 
 class Likelihood(_Section):
     """Bits per dimension, of the models that offer them: of the reference's first ``samples``."""
 
     samples: PositiveInt = 256
+
+
+class Collapse(_Section):
+    """When a run has lost most of the data."""
+
+    score: str = COLLAPSE_SCORE
+    """One of which higher is better."""
+    below: Annotated[float, Field(gt=0, le=1)] = COLLAPSE_BELOW
+    """Of the real row's score: the share below which a run has collapsed."""
 
 
 class Score(_Section):
@@ -69,6 +81,35 @@ class Score(_Section):
     likelihood: Likelihood | None = None
     """``None``: not asked for."""
     seed: Annotated[int, Field(ge=0)] = 0
+    headline: str = HEADLINE
+    """The score that runs are judged by: in curves, planes, rankings and stability."""
+    collapse: Collapse = Collapse()
+
+    @property
+    def criteria(self) -> Criteria:
+        """What runs are judged by."""
+        return Criteria(self.headline, self.collapse.score, self.collapse.below)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _snapshots_follow(cls, content: Any) -> Any:
+        """The scores along training are those that runs are judged by, unless others are given."""
+        if not isinstance(content, dict) or not {"headline", "collapse"} & content.keys():
+            return content
+        snapshots, collapse = content.get("snapshots", {}), content.get("collapse", {})
+        if not isinstance(snapshots, dict) or not isinstance(collapse, dict):
+            return content
+        score = collapse.get("score", COLLAPSE_SCORE)
+        judged = [content.get("headline", HEADLINE), score]
+        return {**content, "snapshots": {"metrics": judged, **snapshots}}
+
+    @model_validator(mode="after")
+    def _are_scored(self) -> Self:
+        """What is not usual was meant, and must be there."""
+        for key, name in (("headline", self.headline), ("collapse.score", self.collapse.score)):
+            if name not in (HEADLINE, COLLAPSE_SCORE, *self.metrics):
+                raise ValueError(f"{key} is {name!r}, which is not among metrics")
+        return self
 
 
 class Train(_Section):
