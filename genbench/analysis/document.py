@@ -89,6 +89,8 @@ class Section:
     """What would be a wall of a note, in lines, by what they are about."""
     level: Literal[1, 2, 3] = 2
     """Of the title: 1 is the highest."""
+    lead: str = ""
+    """A sentence above the tables."""
     long: bool = False
     """Whether a terminal leaves it out, and a page folds it."""
 

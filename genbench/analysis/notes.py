@@ -139,11 +139,14 @@ def _legend(protocol: Protocol, rows: Sequence[Entrant]) -> list[str]:
     if not any(record.value(by.collapse_score) is not None for record in runs):
         lines.append(f"Collapse was not judged: {words} was not scored.")
     elif runs:
+        lines.append(
+            f"Collapsed: a final {words} under {_share(by.collapse_below)} of the real row's."
+        )
+    if any(record.value("precision") is not None for record in runs):
         distance = score_heading(by.headline, outputs, protocol)
         lines.append(
-            f"Collapsed: a final {words} under {_share(by.collapse_below)} of the real row's. Not "
-            f"trained, and then not collapsed: a precision under {_share(PRECISION)} of the real "
-            f"row's and a {distance} over {DISTANCE:g} times the real row's."
+            f"Not trained, and then not collapsed: a precision under {_share(PRECISION)} of the "
+            f"real row's and a {distance} over {DISTANCE:g} times the real row's."
         )
     return lines
 

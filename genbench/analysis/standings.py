@@ -244,7 +244,7 @@ def document(board: Board, groups: Sequence[Standings]) -> Document:
         (
             Section(board.title),
             *(
-                Section(group.heading, (_table(board, group, sources, notes),), level=3)
+                Section("", (_table(board, group, sources, notes),), lead=f"{group.heading}:")
                 for group in groups
             ),
             Section(

@@ -6,7 +6,7 @@ import io
 from typing import TYPE_CHECKING
 
 from genbench.analysis.document import Cell, Document, Section
-from genbench.rendering.layout import Block, blocks, heading_lines
+from genbench.rendering.layout import Block, blocks, heading, heading_lines
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -57,16 +57,20 @@ def _show(section: Section, console: Console) -> None:
 
     if section.title:
         console.print(Text(section.title, style="bold"))
+    if section.lead:
+        console.print(Text(section.lead))
     for table in section.tables:
         for block in blocks(table, console.width, padding=2):
             console.print(_block(block))
             console.print()
-    for lines, style in ((section.outcomes, "yellow"), (section.remarks, "dim")):
+    for lines, style in ((section.outcomes, "yellow"), (section.notes, "dim")):
         for line in lines:
-            # A line that holds an address is left for the terminal to break.
-            whole = "https://" in line
-            console.print(Padding(Text(line, style=style), (0, 0, 0, 1)), soft_wrap=whole)
-    if section.outcomes or section.remarks:
+            console.print(Padding(Text(line, style=style), (0, 0, 0, 1)))
+    for about, lines in section.details.items():
+        console.print(Text(f" {about}:", style="dim"), soft_wrap=True)
+        for line in lines:  # which may hold an address: the terminal breaks it
+            console.print(Text(f"   {line}", style="dim"), soft_wrap=True)
+    if section.outcomes or section.notes or section.details:
         console.print()
 
 
@@ -78,7 +82,8 @@ def _block(block: Block) -> RichTable:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
     for number, column in enumerate(block.columns):
         side = "right" if column.numeric else "left"
-        head = "\n".join(line for line in heading_lines(column) if line)
+        lines = heading_lines(column) if block.title else [heading(column)]
+        head = "\n".join(line for line in lines if line)
         first = number == 0 and block.title
         table.add_column(
             Text(block.title if first else head, justify=side),  # type: ignore[arg-type]

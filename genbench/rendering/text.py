@@ -28,6 +28,7 @@ def markdown(document: Document, width: int = WIDTH) -> str:
 def _markdown_section(section: Section, width: int) -> str:
     marks = "#" * section.level
     parts = [f"{marks} {markup.markdown(section.title)}\n"] if section.title else []
+    parts += [f"{markup.markdown(section.lead)}\n"] if section.lead else []
     for table in section.tables:
         for block in blocks(table, width, padding=3):
             if block.title:
@@ -66,6 +67,7 @@ def latex(document: Document, width: int = WIDTH) -> str:
 
 def _latex_section(section: Section, width: int) -> str:
     parts = [f"% {' '.join(section.title.split())}\n"]
+    parts += [f"{markup.latex(section.lead)}\n"] if section.lead else []
     for table in section.tables:
         parts += [_latex_block(block) for block in blocks(table, width, padding=3)]
     notes = " ".join(markup.latex(note) for note in [*section.outcomes, *section.remarks])

@@ -90,25 +90,16 @@ class Score(_Section):
         """What runs are judged by."""
         return Criteria(self.headline, self.collapse.score, self.collapse.below)
 
-    @model_validator(mode="before")
-    @classmethod
-    def _snapshots_follow(cls, content: Any) -> Any:
-        """The scores along training are those that runs are judged by, unless others are given."""
-        if not isinstance(content, dict) or not {"headline", "collapse"} & content.keys():
-            return content
-        snapshots, collapse = content.get("snapshots", {}), content.get("collapse", {})
-        if not isinstance(snapshots, dict) or not isinstance(collapse, dict):
-            return content
-        score = collapse.get("score", COLLAPSE_SCORE)
-        judged = [content.get("headline", HEADLINE), score]
-        return {**content, "snapshots": {"metrics": judged, **snapshots}}
-
     @model_validator(mode="after")
-    def _are_scored(self) -> Self:
-        """What is not usual was meant, and must be there."""
+    def _judged(self) -> Self:
+        """What is not usual was meant, and must be there; along training, what runs are judged by
+        is scored unless other metrics are given."""
         for key, name in (("headline", self.headline), ("collapse.score", self.collapse.score)):
             if name not in (HEADLINE, COLLAPSE_SCORE, *self.metrics):
                 raise ValueError(f"{key} is {name!r}, which is not among metrics")
+        if "metrics" not in self.snapshots.model_fields_set:
+            judged = {"metrics": (self.headline, self.collapse.score)}
+            object.__setattr__(self, "snapshots", self.snapshots.model_copy(update=judged))
         return self
 
 

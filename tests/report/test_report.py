@@ -227,7 +227,7 @@ def test_command_and_protocol_stand_beneath_every_group_of_figures(page: Page, s
 
 
 def test_charts_of_planes_training_and_diagnostics(page: Page) -> None:
-    labels = [label for label in page.labels if not label.startswith("more stable")]  # a claim's
+    labels = [label for label in page.labels if not label.startswith(("more stable", "Diffusion"))]
     charts = [label for label in labels if "along training" in label or "against" in label]
     assert len(charts) == 4 + 2 + 2 * 3  # planes, EMA and raw, loss and gradient of three models
 
