@@ -13,7 +13,7 @@ from baselines.adversarial import LOSSES, accuracies, frozen, latent_size
 from baselines.labels import class_count, conditions_of, labels_of
 from baselines.networks.batch_norm import Standing
 from baselines.networks.dcgan import discriminator, generator
-from baselines.optimizers import Decay, decayed
+from baselines.optimizers import Decay, decaying
 from genbench.api import Batch, Condition, Optimization, PlayerStep, Progress, SampleSpec
 
 
@@ -79,7 +79,7 @@ class Dcgan(nn.Module):
         """Adam with β₁ 0.5 (section 4), for both players."""
         return Optimization(
             partial(torch.optim.Adam, lr=self.learning_rate, betas=(0.5, 0.999), fused=True),
-            decayed(self.learning_rate, self.decay),
+            decaying(self.decay),
         )
 
     def losses(self, batch: Batch, progress: Progress) -> Iterator[PlayerStep]:

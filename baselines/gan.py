@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from baselines.adversarial import LOSSES, Loss, accuracies, frozen
 from baselines.labels import class_count, conditions_of, labels_of
 from baselines.networks.gan import discriminator, generator
-from baselines.optimizers import decayed
+from baselines.optimizers import decaying
 from genbench.api import Batch, Condition, Optimization, PlayerStep, Progress, SampleSpec
 from genbench.api.errors import UsageError
 
@@ -93,7 +93,7 @@ class Gan(nn.Module):
         """Adam without momentum (Karras et al. 2018, A.1), cosine decay, for both players."""
         return Optimization(
             partial(torch.optim.Adam, lr=self.learning_rate, betas=(0.0, 0.99), fused=True),
-            decayed(self.learning_rate, "cosine"),
+            decaying("cosine"),
         )
 
     def losses(self, batch: Batch, progress: Progress) -> Iterator[PlayerStep]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Literal, TypeAlias
 
 import torch
@@ -27,9 +28,9 @@ _FACTORS: dict[Decay, Callable[[float], float]] = {
 """Of the learning rate, at a fraction of the training."""
 
 
-def decayed(learning_rate: float, decay: Decay) -> Callable[[Progress], float]:
-    """``learning_rate`` at the start; 0 at the end, unless ``decay`` is ``none``."""
-    return lambda progress: learning_rate * _FACTORS[decay](progress.fraction)
+def decaying(decay: Decay) -> Callable[[Progress], float]:
+    """A schedule: 1 at the start; 0 at the end, unless ``decay`` is ``none``."""
+    return lambda progress: _FACTORS[decay](progress.fraction)
 
 
 @dataclass(frozen=True)
@@ -47,16 +48,14 @@ class OptimizerConfig:
     """Examples over which the rate rises from 0; ``None``: 2 % of the training."""
     beta2: float = 0.99
 
-    def rate_at(self, progress: Progress) -> float:
+    def schedule(self, progress: Progress) -> float:
         fraction = progress.fraction
         risen = fraction / WARMUP if self.warmup is None else progress.examples / self.warmup
-        return self.rate * (min(1.0, risen) * _FACTORS[self.decay](fraction))
+        return min(1.0, risen) * _FACTORS[self.decay](fraction)
 
     def optimization(self) -> Optimization:
         return Optimization(
-            optimizer=lambda parameters: torch.optim.Adam(
-                parameters, betas=(0.9, self.beta2), fused=True
-            ),
-            learning_rate=self.rate_at,
+            optimizer=partial(torch.optim.Adam, lr=self.rate, betas=(0.9, self.beta2), fused=True),
+            schedule=self.schedule,
             clip_norm=1.0,
         )

@@ -180,12 +180,13 @@ class R3Gan(nn.Module):
 
 class BurnInAdam(torch.optim.Adam):
     """Adam with β₁ = 0, whose β₂ is as far between its ends as the learning rate between its own:
-    the loop tells an optimiser its learning rate, and nothing else."""
+    the loop tells an optimiser its rate, and nothing else."""
 
     def __init__(
         self, parameters: Any, *, rates: tuple[float, float], beta2: tuple[float, float]
     ) -> None:
-        super().__init__(parameters, lr=rates[0], betas=(0.0, beta2[0]), fused=True)
+        # Of 1 a schedule makes the rate itself.
+        super().__init__(parameters, lr=1.0, betas=(0.0, beta2[0]), fused=True)
         self.rates, self.beta2 = rates, beta2
 
     def step(self, closure: Any = None) -> Any:

@@ -15,7 +15,7 @@ from baselines.labels import class_count, conditions_of, labels_of
 from baselines.networks.batch_norm import Standing
 from baselines.networks.resnet_gan import discriminator, generator
 from baselines.networks.spectral_norm import normalise_spectra
-from baselines.optimizers import Decay, decayed
+from baselines.optimizers import Decay, decaying
 from genbench.api import Batch, Condition, Optimization, PlayerStep, Progress, SampleSpec
 
 
@@ -103,7 +103,7 @@ class Sngan(nn.Module):
         """Adam without momentum, β₂ 0.9 (section 4, setting C), for both players."""
         return Optimization(
             partial(torch.optim.Adam, lr=self.learning_rate, betas=(0.0, 0.9), fused=True),
-            decayed(self.learning_rate, self.decay),
+            decaying(self.decay),
         )
 
     def losses(self, batch: Batch, progress: Progress) -> Iterator[PlayerStep]:

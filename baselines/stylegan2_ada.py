@@ -22,7 +22,7 @@ from baselines.augmentation import AdaptiveProbability, augment, over_ranks
 from baselines.labels import class_count, conditions_of, labels_of
 from baselines.networks.pyramid import sizes, widths
 from baselines.networks.stylegan2 import Augment, Discriminator, Generator
-from baselines.optimizers import Decay, decayed
+from baselines.optimizers import Decay, decaying
 from genbench.api import Batch, Condition, Optimization, PlayerStep, Progress, SampleSpec
 from genbench.api.errors import UsageError
 
@@ -153,7 +153,7 @@ class StyleGan2Ada(nn.Module):
         rate = correction * self.learning_rate
         betas = (0.0, 0.99**correction)
         return Optimization(
-            partial(torch.optim.Adam, lr=rate, betas=betas, fused=True), decayed(rate, self.decay)
+            partial(torch.optim.Adam, lr=rate, betas=betas, fused=True), decaying(self.decay)
         )
 
     def losses(self, batch: Batch, progress: Progress) -> Iterator[PlayerStep]:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from baselines.adversarial import latent_size
 from baselines.labels import class_count, conditions_of, labels_of
 from baselines.networks.vae import autoencoder
-from baselines.optimizers import Decay, decayed
+from baselines.optimizers import Decay, decaying
 from genbench.api import Batch, Condition, Optimization, PlayerStep, Progress, SampleSpec
 from genbench.api.errors import UsageError
 
@@ -100,7 +100,7 @@ class Vae(nn.Module):
         """Adam with the β₂ and the clipped gradients of the diffusions."""
         return Optimization(
             partial(torch.optim.Adam, lr=self.learning_rate, betas=(0.9, 0.99), fused=True),
-            decayed(self.learning_rate, self.decay),
+            decaying(self.decay),
             clip_norm=1.0,
         )
 

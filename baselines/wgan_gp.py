@@ -13,7 +13,7 @@ from baselines.adversarial import LOSSES, frozen, generator_moves, latent_size
 from baselines.labels import class_count, conditions_of, labels_of
 from baselines.networks.batch_norm import Standing
 from baselines.networks.resnet_gan import discriminator, generator
-from baselines.optimizers import Decay, decayed
+from baselines.optimizers import Decay, decaying
 from genbench.api import Batch, Condition, Optimization, PlayerStep, Progress, SampleSpec
 
 
@@ -99,7 +99,7 @@ class WganGp(nn.Module):
         """Adam without momentum, β₂ 0.9 (appendix F), for both players."""
         return Optimization(
             partial(torch.optim.Adam, lr=self.learning_rate, betas=(0.0, 0.9), fused=True),
-            decayed(self.learning_rate, self.decay),
+            decaying(self.decay),
         )
 
     def losses(self, batch: Batch, progress: Progress) -> Iterator[PlayerStep]:

@@ -46,8 +46,8 @@ class Changes:
     only_after: tuple[str, ...]
 
     @property
-    def worsened(self) -> bool:
-        """Whether something got worse, or is gone."""
+    def worse(self) -> bool:
+        """Whether something got worse, or an entry is gone."""
         return bool(self.only_before) or any(c.outcome == "worse" for c in self.changes)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -114,6 +114,39 @@ def course(curve: Curve, higher_is_better: bool = False) -> Course:
     )
 
 
+@dataclass(frozen=True)
+class CurveStability:
+    """What became of a metric along each of some trainings."""
+
+    metric: str
+    higher_is_better: bool
+    limit: float
+    runs: tuple[Course, ...]
+    exceeding: Mapping[str, Sequence[str]]
+    """By ``last_over_best`` and ``worst_after_best``: the runs in which it exceeds ``limit``."""
+    repeated_rows: int
+    """Rows left out, since a later one has the same step."""
+
+
+def stability(
+    path: str | Path,
+    metric: str | None = None,
+    *,
+    higher_is_better: bool = False,
+    limit: float = 1.2,
+) -> CurveStability:
+    """Judge the training curves in a CSV file with the columns run, step, metric and value.
+
+    ``metric``: which, if the file holds several. Raises ``DataError`` for a file that is none,
+    ``UsageError`` where it holds several metrics and none is named.
+    """
+    metric, curves = read_curves(Path(path), metric)
+    runs = tuple(course(curve, higher_is_better) for curve in curves)
+    over = {name: exceeding(runs, name, limit) for name in RATIOS}
+    repeated = sum(curve.repeated for curve in curves)
+    return CurveStability(metric, higher_is_better, limit, runs, over, repeated)
+
+
 def exceeding(courses: Sequence[Course], field: str, limit: float) -> list[str]:
     """The names of the runs whose ``last_over_best``, or other ratio, exceeds ``limit``, or that
     fell without bound. A ratio of values that are not positive exceeds nothing."""
@@ -124,13 +157,8 @@ def exceeding(courses: Sequence[Course], field: str, limit: float) -> list[str]:
     ]
 
 
-def document(
-    metric: str, curves: Sequence[Curve], limit: float, higher_is_better: bool = False
-) -> Document:
-    """What became of each curve, and which exceed ``limit`` in one of ``RATIOS``."""
-    courses = [course(curve, higher_is_better) for curve in curves]
-    over = {field: exceeding(courses, field, limit) for field in RATIOS}
-    repeated = sum(curve.repeated for curve in curves)
+def document(found: CurveStability) -> Document:
+    """A row a run, and the runs beyond the limit."""
     rows = [
         [
             each.name,
@@ -143,27 +171,20 @@ def document(
                 for ratio in (each.last_over_best, each.worst_after_best, each.max_drawdown)
             ),
         ]
-        for each in courses
+        for each in found.runs
     ]
-    headings = "run", "points", "best", "at step", "last", "last / best", "worst after", "fall"
+    headings = "run", "points", "best", "at step", "last", "last / best", "worst after", "drawdown"
     details = {
-        f"{words} exceeds {limit:g} in {len(over[field])} of {len(courses)}": tuple(over[field])
+        f"{words} exceeds {found.limit:g} in {len(found.exceeding[field])} of {len(found.runs)}": (
+            tuple(found.exceeding[field])
+        )
         for field, words in RATIOS.items()
     }
+    repeated = found.repeated_rows
     left_out = "1 row was" if repeated == 1 else f"{repeated} rows were"
     notes = (f"{left_out} left out: a later row has the same step.",) if repeated else ()
-    section = Section(metric, (text_table(headings, rows, "lrrrrrrr"),), (), notes, details)
-    return Document(
-        (section,),
-        {
-            "metric": metric,
-            "higher_is_better": higher_is_better,
-            "limit": limit,
-            "repeated_rows": repeated,
-            "runs": [asdict(each) for each in courses],
-            "exceeding": over,
-        },
-    )
+    table = text_table(headings, rows, "lrrrrrrr")
+    return Document((Section(found.metric, (table,), (), notes, details),), asdict(found))
 
 
 def _said(value: float | None, how: str) -> str:

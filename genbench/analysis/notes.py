@@ -10,26 +10,18 @@ from genbench.analysis.entrants import Entrant, real_baseline
 from genbench.store import canonical
 from genbench.store.protocol import Protocol, criteria, describe
 from genbench.store.records import DISTANCE, PRECISION, Record
+from genbench.suite import OPTIONS
 
 SEEDS_FOR_BOLD = 5
 """Where an entry has fewer seeds, no value of the column is bold: the order may be luck."""
 
-# Run conditions by the words that say them; what is the same for all is said once.
-_CONDITIONS = {
-    "examples": "examples seen in training",
-    "batch": "batch",
-    "ema_halflife": "EMA half-life in examples",
-    "augment": "augmentation",
-    "dequantize": "levels spread over their cells in training",
-    "weights": "weights",
-    "precision": "precision",
-    "device": "device",
-    "devices": "devices",
-    "threads": "threads",
-    "torch": "torch",
-    "genbench": "genbench",
-    "platform": "platform",
+# Where and by what it was run comes last.
+_LAST = ("weights", "precision", "device", "devices", "threads", "torch", "genbench", "platform")
+_WORDS = {"examples": "examples seen in training", **OPTIONS}
+_CONDITIONS = {name: _WORDS[name] for name in _WORDS if name not in _LAST} | {
+    name: _WORDS.get(name, name) for name in _LAST
 }
+"""Run conditions by the words that say them; what is the same for all is said once."""
 
 
 def comparison_notes(protocol: Protocol, rows: Sequence[Entrant]) -> list[str]:
@@ -176,6 +168,8 @@ def _conditions(entries: Sequence[Entrant]) -> list[str]:
                 if record.conditions.get(name) is not None:
                     said = _said(record.conditions[name])
                     values.setdefault(said, []).append(row.label)
+        if [*values] == ["false"]:
+            continue  # what nobody switched on
         if len(values) == 1:
             common.append(f"{words} {next(iter(values))}")
         elif values:

@@ -10,7 +10,7 @@ from genbench.analysis.document import Cell, Document, Section, text_table
 
 
 @dataclass(frozen=True)
-class PlannedEntry:
+class EntryRow:
     """One entry that samples a training."""
 
     name: str
@@ -25,32 +25,23 @@ class PlannedEntry:
 
 
 @dataclass(frozen=True)
-class PlannedTraining:
+class TrainingRow:
     """One training, with the entries that sample it."""
 
     label: str
     examples: int
-    entries: tuple[PlannedEntry, ...]
+    entries: tuple[EntryRow, ...]
     parameters: int | None = None
     """``None``, as the others, where the costs are not known."""
     flops: float | None = None
     seconds: float | None = None
-    snapshot_seconds: float = 0.0
-    """Of the samples along training."""
+    total: float | None = None
+    """Seconds, with those of its samples along training and of its entries, without the scoring."""
     unknown: str = ""
     """Why costs are not known."""
 
-    @property
-    def total(self) -> float | None:
-        """Seconds of all of it, without the scoring; ``None`` where a part is not known."""
-        parts = [self.seconds, self.snapshot_seconds, *(entry.seconds for entry in self.entries)]
-        known = [part for part in parts if part is not None]
-        return sum(known) if len(known) == len(parts) else None
 
-
-def document(
-    title: str, trainings: Sequence[PlannedTraining], device: str, workers: int
-) -> Document:
+def document(title: str, trainings: Sequence[TrainingRow], device: str, workers: int) -> Document:
     """A row a training and a row an entry. ``device``: where it would run, ``workers`` trainings
     at a time."""
     rows: list[list[str | Cell]] = []

@@ -15,6 +15,7 @@ from genbench.api.errors import DataError, UnknownName
 from genbench.api.metrics import LIKELIHOOD
 from genbench.store.protocol import criteria
 from genbench.store.records import Record
+from genbench.suite import OPTIONS
 
 Outcome: TypeAlias = Literal["inside", "outside", "undecided"]
 
@@ -76,7 +77,6 @@ def recipe(runs: Sequence[Record]) -> dict[str, Any]:
     }
     if protocol.get("likelihood_samples"):
         score["likelihood"] = {"samples": protocol["likelihood_samples"]}
-    train = ("batch", "ema_halflife", "augment", "dequantize", "precision", "threads")
     return {
         "title": f"{first.entry} of {first.suite}, again",
         "dataset": first.dataset,
@@ -84,7 +84,7 @@ def recipe(runs: Sequence[Record]) -> dict[str, Any]:
         "examples": max(1, conditions["examples"]),  # none where the weights were given
         "samples": protocol["samples"],
         "score": score,
-        "train": {name: conditions[name] for name in train if name in conditions},
+        "train": {name: conditions[name] for name in OPTIONS if name in conditions},
         # A model that samples another's weights had its own options resolved.
         "entries": {first.entry: {"model": first.trains, "options": options, "sample": sample}},
     }
@@ -162,10 +162,9 @@ TONES: dict[Outcome, Tone] = {"inside": "good", "outside": "bad", "undecided": "
 CONDITIONS = ("torch", "genbench", "device", "devices", "platform", "precision")
 
 
-def document(
-    label: str, before: Sequence[Record], after: Sequence[Record], found: Sequence[Reproduction]
-) -> Document:
-    """What the row ``label`` came to again, and what was otherwise than when it was measured."""
+def document(label: str, found: Sequence[Reproduction], conditions: Sequence[str]) -> Document:
+    """What the row ``label`` came to again; ``conditions``: what differs from when it was measured,
+    a line each."""
     rows: list[list[str | Cell]] = [
         [
             each.score,
@@ -178,10 +177,9 @@ def document(
         for each in found
     ]
     headings = "score", "measured", "expected between", "again", "identical", "outcome"
-    changed = changed_conditions(before[0], after[0])
-    section = Section(label, (text_table(headings, rows, "lrrrrl"),), outcomes=tuple(changed))
+    section = Section(label, (text_table(headings, rows, "lrrrrl"),), outcomes=tuple(conditions))
     scores = [asdict(each) for each in found]
-    return Document((section,), {"row": label, "conditions": changed, "scores": scores})
+    return Document((section,), {"row": label, "conditions": list(conditions), "scores": scores})
 
 
 def changed_conditions(before: Record, after: Record) -> list[str]:

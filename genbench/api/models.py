@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -43,12 +43,40 @@ class PlayerStep:
 
 @dataclass(frozen=True)
 class Optimization:
-    """How one player learns."""
+    """How one player learns.
 
-    optimizer: Callable[[Iterator[nn.Parameter]], torch.optim.Optimizer]
-    learning_rate: Callable[[Progress], float]
+    A weight decay that leaves out biases and norms, and a lower rate for an embedding::
+
+        def adamw(named: Iterator[tuple[str, nn.Parameter]]) -> torch.optim.Optimizer:
+            groups = {"weights": [], "others": [], "embedding": []}
+            for name, parameter in named:
+                of = "weights" if parameter.ndim > 1 else "others"
+                groups["embedding" if name.startswith("embedding.") else of].append(parameter)
+            return torch.optim.AdamW([
+                {"params": groups["weights"], "weight_decay": 0.01},
+                {"params": groups["others"]},
+                {"params": groups["embedding"], "lr": 1e-4},
+            ], lr=1e-3, weight_decay=0.0)
+    """
+
+    optimizer: Callable[
+        [Iterator[tuple[str, nn.Parameter]]],
+        torch.optim.Optimizer | Sequence[torch.optim.Optimizer],
+    ]
+    """Makes the optimiser of the player's ``named_parameters()``, or several that share them, which
+    then step one after the other. torch's own optimisers take named parameters as they are. Each
+    parameter group has its own rate ``lr``, which every step multiplies by ``schedule``; the
+    history shows that of the first group."""
+    schedule: Callable[[Progress], float] = lambda progress: 1.0
+    """A factor of every group's rate."""
     clip_norm: float | None = None
-    """Gradients are rescaled to this norm where they exceed it; ``None``: never."""
+    """The gradients of the player are rescaled together to this norm where they exceed it;
+    ``None``: never."""
+
+    def optimizers(self, player: nn.Module) -> list[torch.optim.Optimizer]:
+        """What ``optimizer`` makes for ``player``; a list in any case."""
+        made = self.optimizer(player.named_parameters())
+        return [*made] if isinstance(made, Sequence) else [made]
 
 
 class GenerativeModel(Protocol):
@@ -73,7 +101,7 @@ class GenerativeModel(Protocol):
 
     @property
     def players(self) -> nn.ModuleDict:
-        """The networks in the game, one optimiser each: a denoiser; a discriminator and a
+        """The networks in the game, each with its optimiser: a denoiser; a discriminator and a
         generator. ``losses`` must *call* them (not their submodules), as DDP requires."""
         ...
 

@@ -1,48 +1,21 @@
-"""``genbench doctor``: what is here, what is wrong, and the fix for it."""
+"""``genbench doctor``."""
 
 from __future__ import annotations
 
-import os
-import platform
-import sys
-from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import click
 
-PACKAGES = (
-    "genbench",
-    "torch",
-    "torchvision",
-    "torchmetrics",
-    "lightning-fabric",
-    "scipy",
-    "pandas",
-    "torch-fidelity",
-    "safetensors",
-)
+from genbench.cli.options import common
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One line; ``fix`` is given where something is wrong."""
+@click.command()
+@common
+def doctor(plugins: tuple[Path, ...], data_dir: Path) -> int:
+    """Say what is here, what is wrong, and how to repair it."""
+    from genbench.experiment.doctor import doctor as look
 
-    what: str
-    value: str
-    fix: str | None = None
-
-
-def doctor(data_dir: Path) -> int:
-    """Print every finding. Returns the exit status: 1 when something is wrong."""
-    findings = [
-        Finding("python", f"{platform.python_version()} at {sys.executable}"),
-        *_packages(),
-        *_torch(),
-        *_data(data_dir),
-        *_weights(),
-        *_plugins(),
-    ]
+    findings = look(data_dir, plugins=plugins)
     width = max(len(finding.what) for finding in findings)
     for finding in findings:
         mark = "ok " if finding.fix is None else "BAD"
@@ -50,89 +23,3 @@ def doctor(data_dir: Path) -> int:
         if finding.fix is not None:
             click.echo(f"     {'':<{width}}  fix: {finding.fix}")
     return int(any(finding.fix is not None for finding in findings))
-
-
-def _packages() -> list[Finding]:
-    found = []
-    for name in PACKAGES:
-        try:
-            found.append(Finding(name, version(name)))
-        except PackageNotFoundError:
-            found.append(Finding(name, "missing", f"pip install {name}"))
-    return found
-
-
-def _torch() -> list[Finding]:
-    try:
-        import torch
-    except Exception as error:
-        return [Finding("torch", f"cannot be imported: {error}", "reinstall torch")]
-    found = [_matched_pair(torch.__version__)]
-    if torch.cuda.is_available():
-        names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-        found.append(Finding("devices", ", ".join(names)))
-    else:
-        found.append(Finding("devices", f"CPU, {os.cpu_count()} cores; no CUDA device"))
-    return found
-
-
-def _matched_pair(torch: str) -> Finding:
-    """torchvision's compiled operators load only beside the torch that they were built for."""
-    pair = f"torch {torch} and torchvision"
-    try:
-        pair = f"torch {torch}, torchvision {version('torchvision')}"
-        import torchvision  # noqa: F401 - importing it is the check
-    except Exception as error:
-        reason = f"{pair} do not match: {type(error).__name__}: {error}"
-        return Finding("torch pair", reason, PAIR_FIX)
-    return Finding("torch pair", f"{pair} match")
-
-
-PAIR_FIX = (
-    "install both in one call, so that pip takes a matched pair: "
-    "pip install --force-reinstall torch torchvision"
-)
-
-
-def _data(data_dir: Path) -> list[Finding]:
-    where = data_dir.resolve()
-    if not where.exists():
-        return [Finding("data", f"{where} (not there yet; data sets are downloaded to it)")]
-    if not where.is_dir():
-        return [Finding("data", f"{where} is a file", "name a folder with --data-dir")]
-    if not os.access(where, os.W_OK):
-        return [Finding("data", f"{where} cannot be written", "name another with --data-dir")]
-    return [Finding("data", f"{where}: {', '.join(sorted(p.name for p in where.iterdir()))}")]
-
-
-def _weights() -> list[Finding]:
-    try:
-        from genbench.extractors.inception import weights_path
-    except ImportError as error:
-        return [Finding("weights", f"cannot be looked for: {error}", "mend the packages above")]
-    path = weights_path()
-    state = "present" if path.is_file() else "not there; needed for the extractor 'inception' only"
-    return [Finding("weights", f"{path} ({state})")]
-
-
-def _plugins() -> list[Finding]:
-    """Every name, with where it comes from unless it is genbench's own; and what cannot be used."""
-    from genbench import registry
-    from genbench.api.errors import GenbenchError, UsageError
-
-    found = []
-    for group in registry.GROUPS:
-        named, bad = [], []
-        for name in group.names():
-            origin = group.origin(name)
-            named.append(name if origin.startswith("genbench ") else f"{name} ({origin})")
-            try:
-                group.get(name)
-            except UsageError as error:
-                bad.append(Finding(f"{group.kind} {name}", str(error), "uninstall one of them"))
-            except GenbenchError as error:
-                module = group.point(name).value.partition(":")[0]
-                fix = f"mend or uninstall {origin}; python -c 'import {module}' shows where"
-                bad.append(Finding(f"{group.kind} {name}", str(error), fix))
-        found += [Finding(f"{group.kind}s", ", ".join(named)), *bad]
-    return found

@@ -1,147 +1,177 @@
-"""The options that several commands take, and what they come to."""
+"""The options that several commands take, each declared once."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from genbench.api.errors import UsageError
 
-if TYPE_CHECKING:
-    from genbench.devices.hardware import Hardware
-
 FOLDER = click.Path(path_type=Path)
+"""Of a run, or any file: what is wrong with it is reported by what reads it."""
 
+Command = Callable[..., Any]
 
-def common(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that every command takes."""
-    command = click.option(
-        "--plugin",
-        "plugins",
-        multiple=True,
-        type=click.Path(path_type=Path),
-        help="A Python file that registers models, datasets, extractors or metrics.",
-    )(command)
-    return click.option(
-        "--data-dir",
-        type=click.Path(path_type=Path),
-        default=Path("data"),
-        show_default=True,
-        envvar="GENBENCH_DATA",
-        help="Where data sets lie, or are downloaded to.",
-    )(command)
-
-
-@dataclass(frozen=True)
-class Place:
-    """On what a command computes."""
-
-    device: str
-    devices: int
-    num_nodes: int
-    strategy: str = "auto"
-
-    def hardware(self, data_dir: Path) -> Hardware:
-        """Raises ``UsageError`` for a device that is not there."""
-        from genbench.devices.hardware import choose_hardware
-
-        return choose_hardware(data_dir, self.device, self.devices, self.num_nodes, self.strategy)
-
-
-def placed(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Of the commands that compute: the options behind their argument ``place``."""
-
-    @functools.wraps(command)
-    def placed_command(device: str, devices: int, num_nodes: int, **others: Any) -> Any:
-        strategy = others.pop("strategy", "auto")
-        return command(place=Place(device, devices, num_nodes, strategy), **others)
-
-    options = [
-        click.option(
-            "--device",
-            type=click.Choice(["auto", "cpu", "cuda"]),
-            default="auto",
-            show_default=True,
-            help="What to compute on.",
-        ),
-        click.option(
-            "--devices",
-            type=click.IntRange(min=1),
-            default=1,
-            show_default=True,
-            help="Devices of each run, on each node.",
-        ),
-        click.option(
-            "--num-nodes",
-            type=click.IntRange(min=1),
-            default=1,
-            show_default=True,
-            help="Nodes, on each of which torchrun or SLURM starts genbench.",
-        ),
-    ]
-    for option in reversed(options):
-        placed_command = option(placed_command)
-    return placed_command
-
-
-def _loggers(context: click.Context, option: click.Parameter, names: tuple[str, ...]) -> Any:
-    from genbench.loggers import chosen
-
-    return chosen(names)
-
-
-logger_option = click.option(
-    "--logger",
-    "loggers",
+plugin_option = click.option(
+    "--plugin",
+    "plugins",
     multiple=True,
-    callback=_loggers,
-    metavar="csv|tensorboard|wandb|mlflow",
-    help="Follow trainings in this tool, too.",
+    type=FOLDER,
+    help="A Python file that registers models, data sets, extractors or metrics.",
 )
-strategy_option = click.option(
+json_option = click.option("--json", "as_json", is_flag=True, help="JSON on standard output.")
+score_names = click.option("--scores", metavar="A,B", help="Which to compare [the suite's first].")
+
+
+def format_option(*formats: str) -> Callable[[Command], Command]:
+    """``--format``, by default the first."""
+    return click.option(
+        "--format", "form", type=click.Choice(formats), default=formats[0], show_default=True
+    )
+
+
+def key_values(help: str, flag: str = "--option") -> Callable[[Command], Command]:
+    """``KEY=VALUE`` pairs, as a mapping in the argument ``options``."""
+    return click.option(
+        flag, "options", multiple=True, metavar="KEY=VALUE", callback=_mapping, help=help
+    )
+
+
+def names(text: str | None) -> list[str]:
+    """``A,B`` as a list; empty for ``None``."""
+    return [name.strip() for name in text.split(",")] if text else []
+
+
+_DATA_DIR = click.option(
+    "--data-dir",
+    type=FOLDER,
+    default=Path("data"),
+    show_default=True,
+    envvar="GENBENCH_DATA",
+    help="Where data sets lie, or are downloaded to.",
+)
+_DEVICE = click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="What to compute on.",
+)
+_DEVICES = click.option(
+    "--devices",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Devices of each run, on each node.",
+)
+_NODES = click.option(
+    "--num-nodes",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Nodes, on each of which torchrun or SLURM starts genbench.",
+)
+_STRATEGY = click.option(
     "--strategy",
     type=click.Choice(["auto", "ddp", "ddp_find_unused_parameters_true"]),
     default="auto",
     show_default=True,
     help="Fabric's strategy for several devices [auto: ddp].",
 )
-precision_option = click.option(
-    "--precision", metavar="32-true|bf16-mixed", help="In place of the suite's or training's."
+_PRECISION = click.option(
+    "--precision",
+    metavar="32-true|bf16-mixed",
+    help="In place of the suite's or the training's.",
 )
+_LOGGERS = click.option(
+    "--logger",
+    "loggers",
+    multiple=True,
+    metavar="csv|tensorboard|wandb|mlflow",
+    help="Log training to this tool too.",
+)
+_SEEDS = click.option("--seeds", metavar="0,1", help="Seeds, in place of the suite's.")
+_JOBS = click.option(
+    "--jobs", type=click.IntRange(min=1), help="Parallel runs [as many as the cores allow]."
+)
+_SET = click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the suite."
+)
+_DRY_RUN = click.option("--dry-run", is_flag=True, help="Print what would run, and stop.")
 
 
-def of_suite(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options of the commands that run a whole suite."""
-    options = [
-        click.option(
-            "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key."
-        ),
-        click.option("--seeds", metavar="0,1", help="Seeds, in place of the suite's."),
-        click.option(
-            "--jobs", type=click.IntRange(min=1), help="Runs side by side [cores / threads]."
-        ),
-        click.option("--dry-run", is_flag=True, help="Print what would run, and stop."),
-        logger_option,
-        precision_option,
-        strategy_option,
-    ]
-    for option in reversed(options):
-        command = option(command)
-    return command
+def common(command: Command) -> Command:
+    """``--plugin`` and ``--data-dir``, of every command that looks anything up."""
+    return plugin_option(_DATA_DIR(command))
 
 
-def load(plugins: tuple[Path, ...]) -> None:
-    """Run the scripts of ``--plugin``, which add names."""
-    if plugins:
-        from genbench.registry import add_plugin_file
+def computing(command: Command) -> Command:
+    """The options of whatever computes; they reach the command as ``where``, the keywords
+    ``devices``, ``plugins`` and ``data_dir`` of the API."""
 
-        for plugin in plugins:
-            add_plugin_file(plugin)
+    @functools.wraps(command)
+    def wrapped(**given: Any) -> Any:
+        from genbench.devices.hardware import DeviceOptions
+
+        chosen = {
+            name: given.pop(name)
+            for name in ("device", "devices", "num_nodes", "strategy")
+            if name in given
+        }
+        where = {name: given.pop(name) for name in ("plugins", "data_dir")}
+        return command(where=where | {"devices": DeviceOptions(**chosen)}, **given)
+
+    return _with(common(wrapped), _DEVICE, _DEVICES, _NODES)
+
+
+def training(command: Command) -> Command:
+    """``computing``, and the options of what trains: ``--strategy``, ``--precision``,
+    ``--logger``; the last two are in ``where`` too."""
+
+    @functools.wraps(command)
+    def wrapped(where: dict[str, Any], **given: Any) -> Any:
+        chosen = {name: given.pop(name) for name in ("precision", "loggers")}
+        return command(where=where | chosen, **given)
+
+    return _with(computing(wrapped), _LOGGERS, _PRECISION, _STRATEGY)
+
+
+def precision_option(command: Command) -> Command:
+    """``--precision``, alone."""
+    return _PRECISION(command)
+
+
+def jobs_and_seeds(command: Command) -> Command:
+    """``--seeds`` and ``--jobs``, in ``where``."""
+
+    @functools.wraps(command)
+    def wrapped(where: dict[str, Any], seeds: str | None, jobs: int | None, **given: Any) -> Any:
+        return command(where=where | {"seeds": seed_numbers(seeds), "jobs": jobs}, **given)
+
+    return _with(wrapped, _SEEDS, _JOBS)
+
+
+def of_suite(command: Command) -> Command:
+    """The options of the commands that run a whole suite; ``suite_name`` and ``--set`` reach the
+    command as ``suite``."""
+
+    @functools.wraps(command)
+    def wrapped(
+        where: dict[str, Any], suite_name: str, overrides: Sequence[str], **given: Any
+    ) -> Any:
+        from genbench import registry
+        from genbench.suite import Suite
+
+        for plugin in where["plugins"]:
+            registry.add_plugin_file(plugin)
+        return command(suite=Suite.from_toml(suite_name, overrides), where=where, **given)
+
+    declared = training(jobs_and_seeds(wrapped))
+    return click.argument("suite_name", metavar="SUITE")(_with(declared, _SET, _DRY_RUN))
 
 
 def seed_numbers(text: str | None) -> list[int] | None:
@@ -155,3 +185,24 @@ def seed_numbers(text: str | None) -> list[int] | None:
     if min(seeds) < 0 or len(set(seeds)) < len(seeds):
         raise UsageError(f"--seeds {text}: seeds are different numbers from 0 up")
     return seeds
+
+
+def _with(command: Command, *options: Callable[[Command], Command]) -> Command:
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _mapping(
+    context: click.Context, option: click.Parameter, texts: tuple[str, ...]
+) -> dict[str, Any]:
+    """A value is TOML, or else plain text. Raises ``UsageError``."""
+    from genbench.suite import parse_value
+
+    parsed: dict[str, Any] = {}
+    for text in texts:
+        key, separator, value = text.partition("=")
+        if not separator or not key:
+            raise UsageError(f"--option {text}: write KEY=VALUE, as in --option steps=50")
+        parsed[key] = parse_value(value)
+    return parsed

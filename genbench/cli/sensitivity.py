@@ -1,89 +1,71 @@
-"""``genbench sensitivity``: every entry of a suite at every point of a grid of settings."""
+"""``genbench sensitivity``."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from genbench import store, suite
-from genbench.api.errors import DataError, UnknownName, UsageError
-from genbench.cli.suites import REPORT, TABLE, described, perform, say, status
-from genbench.store.records import RECORDS
+from genbench.api.errors import UsageError
+from genbench.cli.options import FOLDER, json_option, of_suite
 
 if TYPE_CHECKING:
-    from genbench.cli.options import Place
-    from genbench.store.records import Record
-
-SENSITIVITY = "sensitivity.md"
+    from genbench.suite import Suite
 
 
+@click.command()
+@click.option(
+    "--over",
+    multiple=True,
+    required=True,
+    metavar="KEY=VALUE,…",
+    help="A setting and its values; further ones after a comma, or by another --over.",
+)
+@click.option("--score", metavar="NAME", help="Score to rank by [the suite's first].")
+@click.option(
+    "--within",
+    "factor",
+    type=click.FloatRange(min=1),
+    default=1.5,
+    show_default=True,
+    help="Which settings count as nearly as good as the best.",
+)
+@click.option("--out", type=FOLDER, help="Run folder [genbench-SUITE-sensitivity].")
+@json_option
+@of_suite
 def sensitivity(
-    name: str,
-    over: Sequence[str],
-    out: Path,
-    overrides: Sequence[str],
-    *,
+    suite: Suite,
+    over: tuple[str, ...],
     score: str | None,
     factor: float,
-    seeds: Sequence[int] | None,
-    jobs: int | None,
-    precision: str | None,
-    place: Place,
-    dry_run: bool,
-    loggers: tuple[str, ...],
+    out: Path | None,
     as_json: bool,
-    plugins: Sequence[Path],
-    data_dir: Path,
+    dry_run: bool,
+    where: dict[str, Any],
 ) -> int:
-    """Run the grid and print what it says; the exit status is that of ``genbench run``."""
+    """Train every entry of SUITE on a grid of settings: how much depends on tuning?
+
+    A setting is an option of the entry's model, or examples, or a key of [train]. Prints the share
+    of the grid nearly as good as its best, and the expected best score of so many trials.
+    """
+    from genbench.cli.printing import form_of, say, say_where, show, show_plan
+    from genbench.experiment.run import REPORT, TABLE
+    from genbench.experiment.sensitivity import SENSITIVITY, grid_of
+    from genbench.experiment.sensitivity import sensitivity as run_grid
+    from genbench.store.records import RECORDS
+
     if dry_run and as_json:
         raise UsageError("--dry-run prints a plan, --json results: leave one of them out")
-    started = time.perf_counter()
-    content = described(name, overrides, precision)
-    scores = [*content.score.metrics, *(["bits_per_dim"] if content.score.likelihood else [])]
-    if score is not None and score not in scores:
-        raise UnknownName("score of the suite", score, scores)
-    grid = suite.expand_grid(content, suite.parse_over(over))
-    hardware = place.hardware(data_dir)
-    for entry, reason in grid.left_out.items():
-        say(f"{entry} is left out: {reason}")
     if dry_run:
-        from genbench.cli.planning import show_plan
-
-        show_plan(grid.suite, seeds, hardware, jobs)
-        return 0
-    own = f"sensitivity {Path(name).stem}"  # another suite: its entries are not that one's
-    records = perform(own, grid.suite, out, hardware, seeds, jobs, plugins, loggers)
-    if records is None:
-        return 0
-    from genbench import rendering
-    from genbench.analysis.sensitivity import document, sensitivities
-
-    chosen = _scored(records, content.score.metrics, score)
-    found = sensitivities(records, grid, chosen, factor)
-    shown = document(found, grid.left_out)
-    store.write_text(out / SENSITIVITY, rendering.render(shown, "markdown"))
-    if as_json:
-        click.echo(rendering.render(shown, "json"), nl=False)
-    else:
-        rendering.show(shown)
-    files = f"{out / SENSITIVITY}, {REPORT}, {TABLE} and {RECORDS}"
-    say(f"{files}: {time.perf_counter() - started:.0f} s in all")
-    return status(records)
-
-
-def _scored(records: Sequence[Record], metrics: Sequence[str], wanted: str | None) -> str:
-    """The score to judge by: the one ``wanted``, or the suite's first that some run has. Raises
-    ``DataError`` where none has the one wanted, though runs were scored."""
-    scored = {score for record in records for score in record.scores}
-    if wanted is None:
-        return next((score for score in metrics if score in scored), metrics[0])
-    if scored and wanted not in scored:
-        skipped = (record.skipped_metrics.get(wanted) for record in records)
-        reason = next((reason for reason in skipped if reason is not None), "no run came to it")
-        raise DataError(f"--score {wanted}: {reason}")
-    return wanted
+        grid = grid_of(suite, over)
+        for entry, reason in grid.left_out.items():
+            say(f"{entry} is left out: {reason}")
+        return show_plan(grid.suite, where)
+    started = time.perf_counter()
+    found = run_grid(suite, over, out, score=score, factor=factor, **where)
+    show(found.document(), form_of(as_json))
+    files = (SENSITIVITY, REPORT, TABLE, RECORDS)
+    say_where(found.results.folder, files, time.perf_counter() - started)
+    return int(found.results.has_faults)

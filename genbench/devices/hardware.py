@@ -58,10 +58,16 @@ class Hardware:
             precision=precision,
         )
 
-    def require_shares(self, batch: int) -> None:
-        """Raises ``UsageError`` where a batch cannot be shared evenly by the devices."""
+    def require_shares(self, batch: int, accumulate: int = 1) -> None:
+        """Raises ``UsageError`` where a batch cannot be shared evenly by the devices, each of which
+        takes its share in ``accumulate`` micro-batches."""
         if batch % self.world:
             raise UsageError(f"a batch of {batch} cannot be shared evenly by {self.world} devices")
+        if batch // self.world % accumulate:
+            raise UsageError(
+                f"accumulate = {accumulate} must divide the batch of each device, "
+                f"{batch // self.world}"
+            )
 
     def alone(self) -> Hardware:
         """The same with one device."""
@@ -80,18 +86,33 @@ class Hardware:
         return {"torch": version("torch"), "device": self.device}
 
 
-def choose_hardware(
-    data_dir: Path, wanted: str, devices: int = 1, num_nodes: int = 1, strategy: str = "auto"
-) -> Hardware:
-    """The hardware that the options describe; ``auto`` is ``cuda`` where there is one.
+@dataclass(frozen=True)
+class DeviceOptions:
+    """What a user chooses of the hardware."""
 
-    Raises ``UsageError`` for a device that is not there.
-    """
-    device = wanted
-    if wanted == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    elif wanted == "cuda" and not torch.cuda.is_available():
-        raise UsageError("--device cuda: torch sees no CUDA device here; see genbench doctor")
-    if device == "cuda" and devices > torch.cuda.device_count():
-        raise UsageError(f"--devices {devices}: torch sees {torch.cuda.device_count()} here")
-    return Hardware(data_dir, device, devices, num_nodes, strategy)
+    device: str = "auto"
+    """``cpu``, ``cuda``, or ``auto``: ``cuda`` if there is one."""
+    devices: int = 1
+    """Of each run, on each node."""
+    num_nodes: int = 1
+    """Nodes, on each of which torchrun or SLURM starts the program."""
+    strategy: str = "auto"
+    """One of ``STRATEGIES``."""
+
+    @classmethod
+    def of(cls, devices: int | DeviceOptions) -> DeviceOptions:
+        """A number of devices stands for as many of what there is."""
+        return devices if isinstance(devices, DeviceOptions) else cls(devices=devices)
+
+    def hardware(self, data_dir: Path) -> Hardware:
+        """Raises ``UsageError`` for a device that is not there."""
+        device = self.device
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        elif device == "cuda" and not torch.cuda.is_available():
+            raise UsageError("--device cuda: torch sees no CUDA device here; see genbench doctor")
+        if device == "cuda" and self.devices > torch.cuda.device_count():
+            raise UsageError(
+                f"--devices {self.devices}: torch sees {torch.cuda.device_count()} here"
+            )
+        return Hardware(data_dir, device, self.devices, self.num_nodes, self.strategy)

@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
-from pathlib import Path
 from typing import Any, TypeVar
+
+import torch
 
 from genbench import registry
 from genbench.api import ProgressCallback, ProgressEvent
@@ -42,7 +43,7 @@ def on_ranks(
     precision: Precision,
     work: Work[T],
     *arguments: Any,
-    plugins: Sequence[Path] = (),
+    plugins: Sequence[registry.Plugin] = (),
     report: ProgressCallback = lambda event: None,
 ) -> T:
     """What ``work`` returns on rank 0 of ``hardware.world`` processes, all of which run it.
@@ -68,11 +69,12 @@ def started() -> int:
 
 
 @contextmanager
-def launched_ranks(hardware: Hardware) -> Iterator[bool]:
-    """Around the whole of a command: whether this process is to do its work.
+def launched_ranks(hardware: Hardware) -> Iterator[None]:
+    """Around the whole of a call that computes. Where torchrun or SLURM has started several
+    processes, rank 0 goes on, and every other serves it in here until it is done, and ends.
 
-    Where torchrun or SLURM has started several, rank 0 is, and every other serves it in here until
-    it is done. Raises ``UsageError`` where their number is not what ``hardware`` says.
+    Raises ``UsageError`` where their number is not what ``hardware`` says; ``SystemExit`` in a
+    process that has served.
     """
     if started() not in (1, hardware.world):
         raise UsageError(
@@ -85,15 +87,27 @@ def launched_ranks(hardware: Hardware) -> Iterator[bool]:
                 f"--num-nodes {hardware.num_nodes}: start genbench on every node, by torchrun or "
                 "srun"
             )
-        yield True
+        yield
         return
     ranks = Ranks(hardware.fabric("32-true"))
     if ranks.rank > 0:
         _serve(ranks, hardware)
-    yield ranks.rank == 0
-    if ranks.rank == 0:
-        ranks.broadcast(None)
+        ranks.close()
+        raise SystemExit(0)
+    yield
+    ranks.broadcast(None)
     ranks.close()
+
+
+def default_workers(hardware: Hardware, threads: int) -> int:
+    """How many jobs this machine has room for: by its cores, or by its devices."""
+    if started() > 1:
+        return 1
+    if hardware.device == "cuda":
+        return max(1, torch.cuda.device_count() // hardware.devices)
+    allowed = getattr(os, "sched_getaffinity", None)
+    cores = len(allowed(0)) if allowed else os.cpu_count() or 1
+    return max(1, cores // (threads * hardware.devices))
 
 
 def _lead(
@@ -137,7 +151,7 @@ def _spawn(
     precision: Precision,
     work: Work[T],
     arguments: Sequence[Any],
-    plugins: Sequence[Path],
+    plugins: Sequence[registry.Plugin],
     report: ProgressCallback,
 ) -> T:
     spawn = multiprocessing.get_context("spawn")
@@ -228,7 +242,7 @@ def _rank(
     precision: Precision,
     work: Work[Any],
     arguments: Sequence[Any],
-    plugins: Sequence[Path],
+    plugins: Sequence[registry.Plugin],
 ) -> None:
     """In a new process: one rank's part."""
     for name in ("SLURM_NTASKS", "TORCHELASTIC_RUN_ID"):
@@ -243,7 +257,7 @@ def _rank(
 
     try:
         for plugin in plugins:
-            registry.add_plugin_file(plugin)
+            registry.load_plugin(plugin)
         ranks = Ranks(hardware.fabric(precision))
         result = run_on_all_ranks(ranks, work, arguments, report)
         ranks.close()

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from genbench.api.errors import GenbenchError, one_line
+from genbench.api.errors import PLUGIN_EXCEPTIONS, GenbenchError, one_line
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -32,7 +32,7 @@ class OutOfStep(GenbenchError):
 
 class Ranks:
     """One of several processes that run the same code in the same order; or one that is alone, for
-    which everything here costs nothing."""
+    which everything here costs nothing. It is a ``genbench.api.ranks.Ranks``."""
 
     def __init__(self, fabric: Fabric | None = None) -> None:
         """``fabric``: what connects them; ``None``: alone, on whatever device."""
@@ -63,7 +63,7 @@ class Ranks:
             return cast(T, value)
         try:
             value = function()
-        except Exception as error:
+        except PLUGIN_EXCEPTIONS as error:
             ours = isinstance(error, GenbenchError)
             self.broadcast((None, error if ours else GenbenchError(one_line(error))))
             raise
@@ -87,6 +87,8 @@ class Ranks:
     def barrier(self, error: BaseException) -> None:
         """For a rank whose work has raised: wait until every rank's has, after which they may go on
         together. Raises ``OutOfStep`` where one has not: it waits elsewhere, for this one."""
+        if isinstance(error, OutOfStep):
+            raise error
         if self._control is None:
             return
         try:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Collection, Iterator, Mapping
 from importlib.metadata import version
 from math import ceil
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,9 +17,6 @@ from genbench.api.errors import GenbenchError
 from genbench.devices.ranks import ALONE, Ranks
 from genbench.io.pictures import read_ahead
 from genbench.registry import wrap_plugin_errors
-
-VERSION = 1
-"""Raised whenever the same samples would have other features."""
 
 BATCH = 256
 
@@ -91,59 +86,56 @@ def _features(
     return features
 
 
+def _pack(batches: list[Features]) -> store.Contents:
+    whole = {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
+    return store.pack_tensors(whole), {}
+
+
+def _unpack(contents: store.Contents) -> list[Features]:
+    whole = store.unpack_tensors(contents[0])
+    parts = zip(*(torch.split(value, BATCH) for value in whole.values()), strict=True)
+    return [dict(zip(whole, part, strict=True)) for part in parts]
+
+
+FEATURES = store.Stage[list[Features]](
+    "features",
+    version=1,
+    inputs=("samples", "extractor", "made_by", "resize", "names", "device", "torch"),
+    pack=_pack,
+    unpack=_unpack,
+    suffix=".safetensors",
+    kept=lambda features, seconds: seconds > WORTH_KEEPING,
+    cache=True,
+)
+"""Features of a data set, batch by batch, for other commands too. ``made_by`` is what decides them
+beside the extractor's id: its options and a plugin's code."""
+
+
 def embed_once(
     samples: Samples,
     extractor: FeatureExtractor,
     made_by: Mapping[str, Any] | None,
     device: str,
+    ranks: Ranks,
     names: Collection[str],
     report: ProgressCallback,
 ) -> list[Features]:
-    """``embed``, or what an earlier process has kept of it, which is the same to the bit.
+    """``embed``, or what an earlier command has kept of it, which is the same to the bit. Nothing
+    is kept if ``made_by`` is ``None``, which is unknown."""
 
-    ``made_by``: what decides the features beside the extractor's id; where it is ``None`` nothing
-    is kept.
-    """
+    def compute() -> list[Features]:
+        return list(embed(samples, extractor, device, ranks, names, report))
+
     if made_by is None or not HASHED.search(samples.id):
-        return list(embed(samples, extractor, device, ALONE, names, report))
-    key = store.fingerprint(
-        {
-            "samples": samples.id,
-            "extractor": extractor.id,
-            "made_by": made_by,
-            "resize": getattr(extractor, "resize", "none"),
-            "names": sorted(names),
-            "device": torch.device(device).type,
-            "torch": version("torch"),
-            "version": VERSION,
-        }
-    )
-    path = store.cache_folder() / "features" / f"{key}.safetensors"
-    kept = _read(path)
-    if kept is not None:
-        batches = {name: torch.split(value.to(device), BATCH) for name, value in kept.items()}
-        return [
-            dict(zip(batches, parts, strict=True)) for parts in zip(*batches.values(), strict=True)
-        ]
-    start = time.perf_counter()
-    features = list(embed(samples, extractor, device, ALONE, names, report))
-    if time.perf_counter() - start > WORTH_KEEPING:
-        _write(path, features)
-    return features
-
-
-def _read(path: Path) -> dict[str, Tensor] | None:
-    try:
-        found = store.read_artefact(path)
-    except store.Damaged:
-        return None  # and written anew
-    return None if found is None else store.unpack_tensors(found[0])
-
-
-def _write(path: Path, features: list[Features]) -> None:
-    """Nothing is lost but time where the folder cannot be written."""
-    whole = {name: torch.cat([batch[name] for batch in features]) for name in features[0]}
-    try:
-        store.write_artefact(path, store.pack_tensors(whole), {})
-    except store.CannotWrite:
-        return
+        return compute()
+    inputs = {
+        "samples": samples.id,
+        "extractor": extractor.id,
+        "made_by": dict(made_by),
+        "resize": getattr(extractor, "resize", "none"),
+        "names": sorted(names),
+        "device": torch.device(device).type,
+        "torch": version("torch"),
+    }
+    features = FEATURES.once(ranks, store.cache_folder(), inputs, compute).value
+    return [{name: value.to(device) for name, value in batch.items()} for batch in features]

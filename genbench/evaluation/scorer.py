@@ -155,17 +155,18 @@ class Scorer:
             if samples is not None and not isinstance(samples, Moments):
                 self._offered(samples)
 
-    def training_features(self, ranks: Ranks = ALONE) -> list[Features] | None:
-        """Of the training set, batch by batch, those that the metrics look at, embedded once;
-        ``None`` where no metric does."""
+    def training_needs(self) -> frozenset[str]:
+        """The names of the training set's features that the metrics look at."""
         if self.train is None:
-            return None
+            return frozenset()
         chosen = resolve(self.outputs, self.seed).values()
         running = [metric for metric in chosen if self._obstacle(metric, self.train) is None]
-        looking = [metric for metric in running if "train" in metric.sides]
-        if not looking:
-            return None
-        return self._once(self.train, _needed(looking), ranks, lambda event: None)
+        return _needed([metric for metric in running if "train" in metric.sides])
+
+    def training_features(self, ranks: Ranks = ALONE) -> list[Features]:
+        """Those that ``training_needs`` names, batch by batch, embedded once."""
+        assert self.train is not None
+        return self._once(self.train, self.training_needs(), ranks, lambda event: None)
 
     def _sides(
         self,
@@ -195,11 +196,9 @@ class Scorer:
     ) -> list[Features]:
         key = source.id, names
         if key not in self._kept:
-            if ranks.world == 1:
-                made = embed_once(source, self.extractor, self._made_by, self.device, names, report)
-            else:
-                made = list(embed(source, self.extractor, self.device, ranks, names, report))
-            self._kept[key] = made
+            self._kept[key] = embed_once(
+                source, self.extractor, self._made_by, self.device, ranks, names, report
+            )
         return self._kept[key]
 
     @cached_property

@@ -8,9 +8,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from queue import Empty
 from typing import Any
 
@@ -23,36 +21,14 @@ from genbench.devices.launch import RankDied, Work, die_with_the_parent, on_rank
 from genbench.devices.ranks import OutOfStep
 from genbench.devices.threads import thread_variables
 from genbench.experiment import RunContext
+from genbench.experiment.run import Job
 from genbench.store.records import Record
-from genbench.suite import SeededEntry
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
-@dataclass(frozen=True, eq=False)
-class Job:
-    """One training with its entries, or the real row of a data set (then ``entries`` is empty).
-
-    Every job equals itself alone."""
-
-    label: str
-    dataset: str
-    entries: tuple[SeededEntry, ...] = ()
-
-
 Show = Callable[[Job, ProgressEvent], None]
 """Called with each event of a job; the last one's stage is one of ``ENDINGS``."""
-
-
-def default_workers(hardware: Hardware, threads: int) -> int:
-    """How many jobs this machine has room for: by its cores, or by its devices."""
-    if started() > 1:
-        return 1
-    if hardware.device == "cuda":
-        return max(1, torch.cuda.device_count() // hardware.devices)
-    allowed = getattr(os, "sched_getaffinity", None)
-    cores = len(allowed(0)) if allowed else os.cpu_count() or 1
-    return max(1, cores // (threads * hardware.devices))
 
 
 def execute(
@@ -61,7 +37,7 @@ def execute(
     *,
     workers: int,
     threads: int,
-    plugins: Sequence[Path],
+    plugins: Sequence[registry.Plugin],
     show: Show,
 ) -> dict[Job, list[Record]]:
     """Run ``jobs``, ``workers`` at a time, and return each one's records.
@@ -95,7 +71,7 @@ def _run(
     context: RunContext,
     jobs: Sequence[Job],
     workers: int,
-    plugins: Sequence[Path],
+    plugins: Sequence[registry.Plugin],
     show: Show,
     done: dict[Job, list[Record]],
 ) -> None:
@@ -142,10 +118,10 @@ def _shares(hardware: Hardware, workers: int) -> Iterator[str | None]:
 
 
 _events: Any = None
-_plugins: tuple[Path, ...] = ()
+_plugins: tuple[registry.Plugin, ...] = ()
 
 
-def _start(events: Any, shares: Any, plugins: tuple[Path, ...]) -> None:
+def _start(events: Any, shares: Any, plugins: tuple[registry.Plugin, ...]) -> None:
     """In each new process: the parent alone answers an interrupt."""
     global _events, _plugins
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -155,7 +131,7 @@ def _start(events: Any, shares: Any, plugins: tuple[Path, ...]) -> None:
     if share is not None:
         os.environ[VISIBLE] = share  # before CUDA is first used here
     for plugin in plugins:
-        registry.add_plugin_file(plugin)
+        registry.load_plugin(plugin)
 
 
 def _work(context: RunContext, index: int, job: Job) -> list[Record]:
@@ -166,7 +142,7 @@ def _work(context: RunContext, index: int, job: Job) -> list[Record]:
 
 
 def _records(
-    context: RunContext, job: Job, plugins: Sequence[Path], report: ProgressCallback
+    context: RunContext, job: Job, plugins: Sequence[registry.Plugin], report: ProgressCallback
 ) -> list[Record]:
     """A job's records; where a rank of it dies, what was not recorded is ``failed``."""
     work: Work[list[Record]]

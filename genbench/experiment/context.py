@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from genbench import evaluation, registry, store, suite
+from genbench import evaluation, registry, suite
 from genbench.api import Samples
 from genbench.data import open_samples
 from genbench.devices.hardware import Hardware
@@ -42,26 +42,24 @@ class RunContext:
             said["likelihood_samples"] = self.score.likelihood.samples
         return said | self.score.criteria.said()
 
-    def key(self, dataset: str) -> str:
-        """Names all that decides a score but the samples, without loading a metric: a finished run
-        is found at once. A change of genbench's own source makes another key; the scores behind it
-        are then read from where each is stored under its exact protocol."""
+    def inputs(self, dataset: str) -> dict[str, Any]:
+        """All that decides a score but the samples, known without loading a metric: a finished run
+        is found at once. After a change of genbench's own source no record is found; the scores
+        behind it are then read from where each is stored under its exact protocol."""
         plugins = {
             f"{group.kind} {name}": group.code(name)
             for group in (registry.metrics, registry.extractors)
             for name in group.names()
             if not group.is_ours(name)
         }
-        return store.fingerprint(
-            {
-                "score": self.score.model_dump(mode="json"),
-                "samples": self.samples,
-                "train": open_cached(dataset, self.hardware.data_dir).id,
-                "reference": open_cached(self.score.reference, self.hardware.data_dir).id,
-                "genbench": registry.source_hash("genbench", "genbench"),
-                "plugins": plugins,
-            }
-        )
+        return {
+            "score": self.score.model_dump(mode="json"),
+            "samples": self.samples,
+            "train": open_cached(dataset, self.hardware.data_dir).id,
+            "reference": open_cached(self.score.reference, self.hardware.data_dir).id,
+            "genbench": registry.source_hash("genbench", "genbench"),
+            "plugins": plugins,
+        }
 
 
 @lru_cache(maxsize=8)

@@ -6,10 +6,8 @@ import io
 import platform
 import traceback
 from collections.abc import Sequence
-from dataclasses import asdict, replace
-from functools import partial
+from dataclasses import replace
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -26,13 +24,19 @@ from genbench.api.errors import (
 )
 from genbench.api.metrics import LIKELIHOOD_OUTPUT
 from genbench.devices.ranks import Ranks
-from genbench.experiment.capabilities import likelihood_score, stored_trajectories
 from genbench.experiment.context import RunContext, open_cached
 from genbench.experiment.logs import log_scores, log_snapshots, open_log, rows_of
-from genbench.experiment.neighbours import neighbours
 from genbench.experiment.real import real_base, repair_real
-from genbench.experiment.repair import metadata_if_whole, repair
-from genbench.experiment.stages import draw, scored, snapshot_options, snapshot_scores
+from genbench.experiment.repair import repair
+from genbench.experiment.shown import neighbours, stored_trajectories
+from genbench.experiment.stage_table import RECORD
+from genbench.experiment.stages import (
+    draw,
+    likelihood_score,
+    scored,
+    snapshot_options,
+    snapshot_scores,
+)
 from genbench.experiment.trained import (
     Trained,
     builder,
@@ -101,21 +105,26 @@ def _run(
         return rows("failed", error, *entries)
     records = []
     for entry in entries:
-        try:
+
+        def compute(entry: SeededEntry = entry) -> Record:
             record = _record(ranks, context, trained, entry, curve, report)
-            record = replace(record, files={**record.files, **shown})
+            log_scores(log, record)
+            others = [fault for fault in record.faults if fault not in faults]
+            return replace(record, files={**record.files, **shown}, faults=[*faults, *others])
+
+        inputs = record_inputs(context, entry, entries)
+        try:
+            stored = RECORD.once(ranks, trained.folder, inputs, compute).value
         except store.CannotWrite:
             raise
         except PLUGIN_EXCEPTIONS as error:
             status = "diverged" if isinstance(error, NonFiniteSamples) else "failed"
             records += rows(status, error, entry)
-            continue
-        log_scores(log, record)
-        record = replace(record, faults=[*faults, *(f for f in record.faults if f not in faults)])
-        if not record.faults:  # what has one is tried again
-            path = _record_path(context, entry, entries)
-            ranks.on_rank_zero(partial(store.write_metadata, path, asdict(record)))
-        records.append(record)
+        else:
+            record = _named(context, entry, stored)
+            if record.entry != stored.entry:
+                log_scores(log, record)
+            records.append(record)
     return records
 
 
@@ -156,10 +165,14 @@ def finished(context: RunContext, entries: Sequence[SeededEntry]) -> list[Record
 def _stored(
     context: RunContext, entry: SeededEntry, entries: Sequence[SeededEntry]
 ) -> Record | None:
-    metadata = metadata_if_whole(_record_path(context, entry, entries))
-    if metadata is None:
-        return None
-    return replace(Record(**metadata), suite=context.name, entry=entry.name)
+    inputs = record_inputs(context, entry, entries)
+    record = RECORD.find(run_folder(context, entry.training), inputs)
+    return None if record is None else _named(context, entry, record)
+
+
+def _named(context: RunContext, entry: SeededEntry, record: Record) -> Record:
+    """The record as this suite has it: it may have been stored under other names."""
+    return replace(record, suite=context.name, entry=entry.name)
 
 
 def _record(
@@ -284,17 +297,13 @@ def _conditions(context: RunContext, entry: SeededEntry) -> dict[str, Any]:
         "options": dict(training.options),
         "sample": dict(entry.sample),
         "examples": training.steps * training.batch,
-        "batch": training.batch,
-        "ema_halflife": training.ema_halflife,
-        "augment": training.augment,
-        "precision": training.precision,
-        "threads": training.threads,
+        **training.train_options(),
         "device": context.hardware.device_name,
         "devices": context.hardware.world,
         "torch": version("torch"),
         "genbench": version("genbench"),
         "platform": platform.platform(),
-    } | ({"dequantize": True} if training.dequantize else {})
+    }
 
 
 def _divergence(outcome: loop.Outcome, broken: str | None, examples: int) -> str | None:
@@ -315,16 +324,13 @@ def _without_scores(
     return replace(_base(context, entry), status=status, reason=one_line(error))
 
 
-def _record_path(context: RunContext, entry: SeededEntry, entries: Sequence[SeededEntry]) -> Path:
-    """Named by all that decides the record, the entries that share the training included: they
-    decide how its snapshots were sampled."""
-    key = store.fingerprint(
-        {
-            "training": training_identity(context.hardware, entry.training),
-            "model": entry.model,
-            "sample": dict(entry.sample),
-            "snapshot_sample": dict(snapshot_options(entries)),
-            "context": context.key(entry.training.dataset),
-        }
-    )
-    return run_folder(context, entry.training) / "records" / f"{key}.json"
+def record_inputs(
+    context: RunContext, entry: SeededEntry, entries: Sequence[SeededEntry]
+) -> dict[str, Any]:
+    return {
+        "training": training_identity(context.hardware, entry.training),
+        "model": entry.model,
+        "sample": dict(entry.sample),
+        "snapshot_sample": dict(snapshot_options(entries)),
+        "context": context.inputs(entry.training.dataset),
+    }

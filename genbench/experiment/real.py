@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -15,8 +15,9 @@ from genbench.api.seeding import generator
 from genbench.devices.ranks import Ranks
 from genbench.evaluation import Scorer
 from genbench.experiment.context import RunContext, open_cached
-from genbench.experiment.neighbours import neighbours
-from genbench.experiment.repair import metadata_if_whole, repair
+from genbench.experiment.repair import repair
+from genbench.experiment.shown import neighbours
+from genbench.experiment.stage_table import REAL_RECORD, REAL_SAMPLES
 from genbench.experiment.stages import pack_samples, scored
 from genbench.store.records import Record, Score
 
@@ -82,58 +83,60 @@ def _measured(
         reason = f"{context.samples} samples are asked for; the data set has {smallest} a side"
         return replace(base, status="skipped", reason=reason)
     folder = _folder(context)
-    draws: dict[str, list[float]] = {}
-    skipped: dict[str, str] = {}
-    faults: list[str] = []
-    for number in range(REAL_DRAWS):
-        report(ProgressEvent("score", number, REAL_DRAWS))
-        for side, source in (("train", train), ("reference", reference)):
-            chosen = [name for name in outputs if declared[name].floor == side]
-            if not chosen:
-                continue
-            subset = _subset(source, context.samples, number)
-            _, scores = scored(ranks, scorer, folder, subset, chosen)
-            for name, estimate in scores.values.items():
-                draws.setdefault(name, []).append(estimate.value)
-            skipped |= scores.skipped
-            faults += [name for name in scores.faults if name not in faults]
-    metadata = _real_path(context, base.dataset)
-    path = folder / "samples" / f"{metadata.stem}.safetensors"
-    shown = reference.take(torch.arange(min(SHOWN, len(reference))))
-    picture = pack_samples(reference.spec, shown.data, {})
-    beside = neighbours(ranks, scorer, folder, metadata.stem, reference)
-    record = replace(
-        base,
-        scores={name: _spread(draws[name]) for name in outputs if name in draws},
-        outputs={name: declared[name] for name in outputs if name in draws},
-        skipped_metrics=skipped,
-        faults=faults,
-        files={"samples": str(path.relative_to(context.out))}
-        | ({} if beside is None else {"neighbours": str(beside.relative_to(context.out))}),
-    )
+    inputs = {"context": context.inputs(base.dataset)}
+    identity = REAL_RECORD.identity(inputs)
 
-    def write() -> None:
-        store.write_artefact(path, picture, {})
-        if not faults:
-            store.write_metadata(metadata, asdict(record))
+    def compute() -> Record:
+        draws: dict[str, list[float]] = {}
+        skipped: dict[str, str] = {}
+        faults: list[str] = []
+        for number in range(REAL_DRAWS):
+            report(ProgressEvent("score", number, REAL_DRAWS))
+            for side, source in (("train", train), ("reference", reference)):
+                chosen = [name for name in outputs if declared[name].floor == side]
+                if not chosen:
+                    continue
+                subset = _subset(source, context.samples, number)
+                _, scores = scored(ranks, scorer, folder, subset, chosen)
+                for name, estimate in scores.values.items():
+                    draws.setdefault(name, []).append(estimate.value)
+                skipped |= scores.skipped
+                faults += [name for name in scores.faults if name not in faults]
+        pictures = _shown(ranks, folder, reference)
+        beside = neighbours(ranks, scorer, folder, identity, reference)
+        return replace(
+            base,
+            scores={name: _spread(draws[name]) for name in outputs if name in draws},
+            outputs={name: declared[name] for name in outputs if name in draws},
+            skipped_metrics=skipped,
+            faults=faults,
+            files={"samples": str(pictures.relative_to(context.out))}
+            | ({} if beside is None else {"neighbours": str(beside.relative_to(context.out))}),
+        )
 
-    ranks.on_rank_zero(write)
-    return record
+    return replace(REAL_RECORD.once(ranks, folder, inputs, compute).value, suite=context.name)
+
+
+def _shown(ranks: Ranks, folder: Path, reference: Samples) -> Path:
+    """The file of the samples that are shown."""
+    inputs = {"reference": reference.id, "count": SHOWN}
+
+    def compute() -> store.Contents:
+        shown = reference.take(torch.arange(min(SHOWN, len(reference))))
+        return pack_samples(reference.spec, shown.data, {}), {}
+
+    return REAL_SAMPLES.once(ranks, folder, inputs, compute).path
 
 
 def finished_real(context: RunContext, dataset: str) -> list[Record] | None:
     """The real row, where it has been computed, or ``None``."""
-    metadata = metadata_if_whole(_real_path(context, dataset))
-    return None if metadata is None else [replace(Record(**metadata), suite=context.name)]
+    record = REAL_RECORD.find(_folder(context), {"context": context.inputs(dataset)})
+    return None if record is None else [replace(record, suite=context.name)]
 
 
 def repair_real(context: RunContext, report: ProgressCallback) -> None:
     """``mend`` for the folder of the real row."""
     repair(_folder(context), None, report)
-
-
-def _real_path(context: RunContext, dataset: str) -> Path:
-    return _folder(context) / "records" / f"{context.key(dataset)}.json"
 
 
 def _folder(context: RunContext) -> Path:

@@ -1,22 +1,21 @@
-"""Draw and score: each is stored under its identity and done once."""
+"""What is made of a training's weights: samples, scores, a likelihood, a time; each only once."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from genbench import evaluation, registry, sampling, store, suite
+from genbench import registry, sampling, store
 from genbench.api import (
     Condition,
     Estimate,
     GenerativeModel,
-    Output,
     ProgressCallback,
     ProgressEvent,
     Samples,
@@ -24,12 +23,22 @@ from genbench.api import (
     TensorSamples,
 )
 from genbench.api.errors import PLUGIN_EXCEPTIONS, NonFiniteSamples
+from genbench.api.metrics import LIKELIHOOD as BITS_PER_DIM
 from genbench.api.seeding import generator
 from genbench.devices.hardware import Hardware
-from genbench.devices.ranks import Ranks
+from genbench.devices.ranks import ALONE, Ranks
 from genbench.evaluation import Scorer, Scores
 from genbench.experiment.context import RunContext, open_cached
-from genbench.experiment.trained import Trained, builder
+from genbench.experiment.stage_table import LIKELIHOOD, SAMPLES, SCORES, TIMING
+from genbench.experiment.trained import (
+    Trained,
+    builder,
+    open_trained,
+    run_folder,
+    training_identity,
+)
+from genbench.metrics.resampling import mean
+from genbench.sampling import likelihood
 from genbench.suite import SeededEntry
 from genbench.training import checkpoint
 
@@ -88,21 +97,17 @@ def draw(
     training = trained.training
     model = trained.model(examples, weights)
     resolved = sampling_options(model, f"model {training.model!r}", options)
-    identity = suite.sampling_identity(
-        training=trained.identity,
-        code=registry.models.code(training.model),
-        hardware=hardware.sampling_identity(),
-        precision=training.precision,
-        examples=examples,
-        weights=weights,
-        snapshot=checkpoint.snapshot_hash(trained.folder, examples, weights),
-        options=resolved,
-        seed=training.seed,
-        count=count,
-        version=sampling.VERSION,
-    )
-    path = trained.folder / "samples" / f"{identity}.safetensors"
-    if not ranks.on_rank_zero(lambda: store.read_artefact(path) is not None):
+    inputs = {
+        **snapshot_inputs(hardware, trained, examples, weights),
+        "precision": training.precision,
+        "examples": examples,
+        "weights": weights,
+        "options": resolved,
+        "seed": training.seed,
+        "count": count,
+    }
+
+    def compute() -> store.Contents:
         drawn = sampling.draw(
             ranks.fabric,
             model,
@@ -113,22 +118,36 @@ def draw(
             report=report,
             given=conditions(hardware, trained, model),
         )
-        cost = {"nfe": drawn.nfe, "flops": drawn.flops, "parameters": drawn.parameters}
         metadata = {
-            "identity": identity,
+            "identity": SAMPLES.identity(inputs),
             "options": resolved,
             "weights": weights,
             "examples": examples,
+            "nfe": drawn.nfe,
+            "flops": drawn.flops,
+            "parameters": drawn.parameters,
         }
-        data = pack_samples(trained.spec, drawn.data, drawn.condition)
-        ranks.on_rank_zero(lambda: store.write_artefact(path, data, {**metadata, **cost}))
-        stored = data, {**metadata, **cost}
-    else:
-        stored = store.require_artefact(path)
-    tensors = store.unpack_tensors(stored[0])
+        return pack_samples(trained.spec, drawn.data, drawn.condition), metadata
+
+    made = SAMPLES.once(ranks, trained.folder, inputs, compute)
+    data, metadata = made.value
+    tensors = store.unpack_tensors(data)
     drawn_samples = tensors.pop("samples")
     given = {name.removesuffix("s"): value for name, value in tensors.items()}
-    return TensorSamples(trained.spec, f"generated@{identity}", drawn_samples, given), stored[1]
+    samples = TensorSamples(trained.spec, f"generated@{made.identity}", drawn_samples, given)
+    return samples, dict(metadata)
+
+
+def snapshot_inputs(
+    hardware: Hardware, trained: Trained, examples: int, weights: str
+) -> dict[str, Any]:
+    """What decides all that a snapshot gives: see ``stage_table.SNAPSHOT``."""
+    return {
+        "training": trained.identity,
+        "code": registry.models.code(trained.training.model),
+        "hardware": hardware.sampling_identity(),
+        "snapshot": checkpoint.snapshot_hash(trained.folder, examples, weights),
+    }
 
 
 def scored(
@@ -138,25 +157,50 @@ def scored(
     samples: Samples,
     outputs: Sequence[str] | None = None,
 ) -> tuple[str, Scores]:
-    """The scoring's identity and the scores of ``samples``: computed now, or read. Those with a
-    fault are not kept: a repair of what a metric rests on need not change the identity."""
-    identity = suite.scoring_identity(
-        samples=samples.id,
-        protocol=scorer.protocol(len(samples), outputs),
-        code=scorer.code(outputs),
-        seed=scorer.seed,
-        version=evaluation.VERSION,
-    )
-    path = folder / "scores" / f"{identity}.json"
-    metadata = ranks.on_rank_zero(lambda: store.read_metadata(path))
-    if metadata is None:
-        scores = scorer(samples, outputs, ranks)
-        if not scores.faults:
-            ranks.on_rank_zero(lambda: store.write_metadata(path, asdict(scores)))
-        return identity, scores
-    values = {name: Estimate(**value) for name, value in metadata["values"].items()}
-    declared = {name: Output(**value) for name, value in metadata["outputs"].items()}
-    return identity, Scores(**{**metadata, "values": values, "outputs": declared})
+    """The scoring's identity and the scores of ``samples``: computed now, or read. ``outputs``: by
+    default all that the suite asks for."""
+    outputs = tuple(outputs or scorer.outputs)
+    inputs = {
+        "samples": samples.id,
+        "protocol": scorer.protocol(len(samples), outputs),
+        "code": scorer.code(outputs),
+        "outputs": sorted(set(outputs)),
+    }
+    made = SCORES.once(ranks, folder, inputs, lambda: scorer(samples, outputs, ranks))
+    values = made.value.values  # as they were asked for at first, in whatever order
+    in_order = {name: values[name] for name in outputs if name in values}
+    return made.identity, replace(made.value, values=in_order)
+
+
+def likelihood_score(
+    ranks: Ranks, context: RunContext, trained: Trained, examples: int, report: ProgressCallback
+) -> tuple[dict[str, Estimate], dict[str, str]]:
+    """Bits per dimension of the reference under the averaged weights, where the suite asks for
+    them, with the 95 % interval over the draw of the samples; or why there are none."""
+    wanted = context.score.likelihood
+    if wanted is None:
+        return {}, {}
+    model = trained.model(examples, "ema")
+    if not likelihood.offered(model):
+        return {}, {BITS_PER_DIM: "the model offers no likelihood"}
+    reference = open_cached(context.score.reference, context.hardware.data_dir)
+    count = min(wanted.samples, len(reference))
+    seed = trained.training.seed
+    inputs = {
+        **snapshot_inputs(context.hardware, trained, examples, "ema"),
+        "reference": reference.id,
+        "count": count,
+        "seed": seed,
+    }
+
+    def compute() -> Estimate:
+        return mean(
+            likelihood.bits_per_dim(
+                ranks.fabric, model, reference, count=count, seed=seed, report=report
+            )
+        )
+
+    return {BITS_PER_DIM: LIKELIHOOD.once(ranks, trained.folder, inputs, compute).value}, {}
 
 
 def snapshot_options(entries: Sequence[SeededEntry]) -> Mapping[str, Any]:
@@ -207,6 +251,30 @@ def snapshot_scores(
             values = dict.fromkeys(plan.metrics)
         curve.append({"examples": examples, "weights": weights, "scores": values})
     return curve, faults
+
+
+def seconds_per_sample(context: RunContext, entry: SeededEntry) -> float:
+    """Wall-clock of one block over its size; to be called while nothing else runs."""
+    training, hardware = entry.training, context.hardware
+    folder = run_folder(context, training)
+
+    def measure() -> float:
+        torch.set_num_threads(training.threads)
+        trained = open_trained(folder)
+        model = trained.model(trained.last, "ema")
+        fabric = hardware.alone().fabric(training.precision)
+        given = conditions(hardware, trained, model)
+        for options in (entry.snapshot_sample or entry.sample, entry.sample):  # the first warms up
+            timed = sampling_options(model, f"model {entry.model!r}", options)
+            seconds = sampling.seconds_per_block(fabric, model, trained.spec, timed, given)
+        return seconds / sampling.BLOCK
+
+    inputs = {
+        "training": training_identity(hardware, training),
+        "hardware": hardware.device_name,
+        "options": dict(entry.sample),
+    }
+    return TIMING.once(ALONE, folder, inputs, measure).value
 
 
 def pack_samples(spec: SampleSpec, data: Tensor, condition: Condition) -> bytes:

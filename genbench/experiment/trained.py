@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -9,13 +11,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from genbench import registry, store, suite
+from pydantic import TypeAdapter, ValidationError
+
+from genbench import registry, store
 from genbench.api import Categorical, GenerativeModel, ProgressCallback, ProgressEvent, SampleSpec
 from genbench.api.errors import GenbenchError, UsageError, one_line
 from genbench.devices.hardware import Hardware
 from genbench.devices.ranks import Ranks
 from genbench.experiment.context import RunContext, open_cached
 from genbench.experiment.repair import RUN, metadata_if_whole, repair
+from genbench.experiment.stage_table import TRAINING
 from genbench.loggers import SILENT, Log
 from genbench.suite import Training
 from genbench.training import checkpoint, loop
@@ -75,15 +80,12 @@ def train(
         raise UsageError(f"augment = 'flip' is for examples, not for {data.spec.modality}")
     if training.dequantize and data.spec.levels is None:
         raise UsageError(f"dequantize is for whole levels; {training.dataset} is real-valued")
-    hardware.require_shares(training.batch)
+    hardware.require_shares(training.batch, training.accumulate)
     plan = loop.Plan(
         steps=0 if pretrained else training.steps,
-        batch=training.batch,
-        ema_halflife=training.ema_halflife,
-        augment=training.augment,
         snapshots=training.snapshots,
         seed=training.seed,
-        dequantize=training.dequantize,
+        **training.train_options(),
     )
     about = description(hardware, training)
     with ExitStack() as held:
@@ -149,10 +151,10 @@ def open_trained(folder: Path) -> Trained:
     if metadata is None or outcome is None:
         raise UsageError(f"{folder} holds no finished training; see genbench train --help")
     try:
-        training = Training(**metadata["training"])
+        training = TypeAdapter(Training).validate_json(json.dumps(metadata["training"]))
         spec = _spec(metadata["spec"])
         identity = metadata["identity"]
-    except (AttributeError, KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError, ValidationError) as error:
         raise UsageError(
             f"{folder / RUN} is not of this version of genbench: {one_line(error)}"
         ) from error
@@ -161,15 +163,18 @@ def open_trained(folder: Path) -> Trained:
 
 def run_folder(context: RunContext, training: Training) -> Path:
     identity = training_identity(context.hardware, training)
-    return context.out / "runs" / f"{training.model}-seed{training.seed}-{identity[:8]}"
+    model = re.sub(r"\W+", "-", training.model.lstrip("_"))
+    return context.out / "runs" / f"{model}-seed{training.seed}-{identity[:8]}"
 
 
 def training_identity(hardware: Hardware, training: Training) -> str:
-    return suite.training_identity(
-        training,
-        dataset=open_cached(training.dataset, hardware.data_dir).id,
-        code=registry.models.code(training.model),
-        hardware=hardware.identity() | {"loop": loop.VERSION},
+    return TRAINING.identity(
+        {
+            "training": asdict(training),
+            "data": open_cached(training.dataset, hardware.data_dir).id,
+            "code": registry.models.code(training.model),
+            "hardware": hardware.identity(),
+        }
     )
 
 

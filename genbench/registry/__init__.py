@@ -9,12 +9,15 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import sys
+from collections.abc import Callable, Iterable
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from genbench.api.errors import UnknownName, UsageError, one_line
+from genbench.registry import callables
+from genbench.registry.callables import PickledFactory
 from genbench.registry.faults import PluginError, wrap_plugin_errors
 from genbench.registry.options import check_options, require_plain, schema
 from genbench.registry.sources import first_line, hash_source, source_file, source_hash
@@ -22,14 +25,18 @@ from genbench.store import fingerprint
 
 __all__ = [
     "GROUPS",
+    "PickledFactory",
+    "Plugin",
     "PluginError",
     "Registry",
     "add_plugin_file",
     "check_options",
     "claims",
     "datasets",
+    "executors",
     "extractors",
     "leaderboards",
+    "load_plugin",
     "metrics",
     "models",
     "require_plain",
@@ -39,6 +46,9 @@ __all__ = [
     "wrap_plugin_errors",
 ]
 
+Plugin: TypeAlias = Path | PickledFactory
+"""What a job brings along for its process: a file to run, or a model that travels."""
+
 
 class Registry:
     """The names of one group of plugins, ``genbench.models`` say."""
@@ -47,6 +57,7 @@ class Registry:
         self.kind = kind
         self.group = f"genbench.{kind}s"
         self._added: dict[str, Any] = {}
+        self._pickled: dict[str, PickledFactory] = {}
         self._points: dict[str, list[EntryPoint]] | None = None
 
     def add(self, name: str, value: Any) -> None:
@@ -55,9 +66,31 @@ class Registry:
             raise UsageError(f"{self.kind} {name!r} is already registered by {self.origin(name)}")
         self._added[name] = value
 
+    def name_of(self, factory: Callable[..., Any]) -> str:
+        """The name by which a factory that nobody registered is found from now on, here and, with
+        ``travelling``, in other processes.
+
+        Raises ``UsageError`` for what is neither a function nor a class, or whose source cannot
+        be read.
+        """
+        name = callables.name_of(factory)
+        if not callables.is_importable(factory):
+            self._pickled[name] = callables.pickled(factory)
+            self._added[name] = factory
+        return name
+
+    def travelling(self, names: Iterable[str]) -> list[PickledFactory]:
+        """Those of ``names`` that another process cannot find by itself."""
+        return [self._pickled[name] for name in dict.fromkeys(names) if name in self._pickled]
+
+    def receive(self, factory: PickledFactory) -> None:
+        """Add what another process sent."""
+        self._pickled[factory.name] = factory
+        self._added[factory.name] = callables.unpickled(factory)
+
     def names(self) -> list[str]:
         """Every registered name, sorted; nothing is loaded."""
-        return sorted({*self._installed(), *self._added})
+        return sorted({*self._installed(), *self._added} - self._pickled.keys())
 
     def get(self, name: str) -> Any:
         """What is registered under ``name``.
@@ -67,6 +100,8 @@ class Registry:
         """
         if name in self._added:
             return self._added[name]
+        if self._is_path(name):
+            return callables.imported(name)
         point = self.point(name)
         try:
             return point.load()
@@ -96,6 +131,8 @@ class Registry:
     def origin(self, name: str) -> str:
         """Where a name comes from: a package and its version (both packages, of a name claimed
         twice), or the script that added it."""
+        if self._is_path(name):
+            return name.partition(":")[0]
         if name in self._added:
             module = sys.modules.get(_home(self._added[name]))
             return getattr(module, "__file__", None) or "a script"
@@ -105,6 +142,10 @@ class Registry:
         """A hash of the plugin's source, which need not be importable; of its package's version,
         where an installed one has no source. Raises ``UsageError`` where an added one has none, as
         at an interactive prompt."""
+        if name in self._pickled:
+            return self._pickled[name].code
+        if self._is_path(name):
+            return source_hash(name.partition(":")[0], f"{self.kind} {name!r}")
         if name in self._added:
             return source_hash(_home(self._added[name]), f"{self.kind} {name!r}")
         claims = self._claims(name)
@@ -118,7 +159,7 @@ class Registry:
 
     def is_ours(self, name: str) -> bool:
         """Whether a name is one of genbench's own, not a plugin's."""
-        if name in self._added:
+        if name in self._added or self._is_path(name):
             return False
         return all(_target(point)[0].startswith("genbench.") for point in self._claims(name))
 
@@ -131,6 +172,10 @@ class Registry:
         if others:
             return f"claimed by {self.origin(name)}"
         return first_line(*_target(point))
+
+    def _is_path(self, name: str) -> bool:
+        """Whether a name is that of a factory to be imported, ``package.module:factory``."""
+        return ":" in name and name not in self._added
 
     def _claims(self, name: str) -> list[EntryPoint]:
         """The entry points of that name, of which there should be one. Raises ``UnknownName``."""
@@ -155,7 +200,8 @@ metrics = Registry("metric")
 suites = Registry("suite")
 claims = Registry("claim")
 leaderboards = Registry("leaderboard")
-GROUPS = (models, datasets, extractors, metrics, suites, claims, leaderboards)
+executors = Registry("executor")
+GROUPS = (models, datasets, extractors, metrics, suites, claims, leaderboards, executors)
 
 
 def add_plugin_file(path: Path) -> None:
@@ -183,6 +229,14 @@ def add_plugin_file(path: Path) -> None:
         if isinstance(error, KeyboardInterrupt):
             raise
         raise UsageError(f"--plugin {path}: {one_line(error)}") from error
+
+
+def load_plugin(plugin: Plugin) -> None:
+    """Add what a job brings along: the names of a file, or a model that travelled."""
+    if isinstance(plugin, PickledFactory):
+        models.receive(plugin)
+    else:
+        add_plugin_file(plugin)
 
 
 def _owner(point: EntryPoint) -> str:

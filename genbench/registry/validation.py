@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar, get_args
+from dataclasses import is_dataclass
+from typing import Any, TypeVar, cast, get_args, get_type_hints
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
+from typing_extensions import is_typeddict
 
 from genbench.api.errors import UsageError, did_you_mean
 
 Content = TypeVar("Content", bound=BaseModel)
 
 
+_UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
+"""Of a model or a table, and of a dataclass."""
+
+
 def validated(kind: type[Content], source: str, content: Mapping[str, Any]) -> Content:
     """``content`` as a ``kind``. Raises ``UsageError`` naming ``source`` and the key."""
     try:
         # JSON mode: an array may stand for a tuple, everything else is as strict as the model.
-        return kind.model_validate_json(json.dumps(content))
+        return kind.model_validate_json(json.dumps(content), context={"source": source})
     except TypeError as error:
         raise UsageError(f"{source}: dates and times have no meaning here ({error})") from None
     except ValidationError as error:
-        raise UsageError(f"{source}: {_explain(kind, error)}") from None
+        raise UsageError(f"{source}: {explain(kind, error)}") from None
 
 
 def message(error: ErrorDetails) -> str:
@@ -34,11 +40,12 @@ def message(error: ErrorDetails) -> str:
     return f"{said[0].lower()}{said[1:]}, got {error['input']!r}"
 
 
-def _explain(kind: type[BaseModel], error: ValidationError) -> str:
+def explain(kind: type[BaseModel], error: ValidationError) -> str:
+    """The mistake in a file or a call, in one line: the misspelt key before a missing one."""
     # A misspelt key is also a missing one: the misspelling is what helps.
-    first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
+    first = min(error.errors(), key=lambda e: e["type"] not in _UNKNOWN)
     key = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
+    if first["type"] in _UNKNOWN:
         *path, last = first["loc"]
         return f"unknown key {key!r}{did_you_mean(str(last), _keys(kind, path))}"
     if first["type"] == "missing":
@@ -48,15 +55,24 @@ def _explain(kind: type[BaseModel], error: ValidationError) -> str:
 
 def _keys(kind: type[BaseModel], path: Sequence[int | str]) -> list[str]:
     """The keys that a section at ``path`` may have."""
-    section = kind
+    section: type = kind
     for part in path:
-        if part in section.model_fields:
-            section = _section(section.model_fields[str(part)].annotation) or section
-    return [field.alias or name for name, field in section.model_fields.items()]
+        section = _section(_fields(section).get(str(part))) or section
+    return [*_fields(section)]
 
 
-def _section(annotation: Any) -> type[BaseModel] | None:
-    """The model in an annotation, ``tuple[Row, ...]`` say."""
+def _fields(section: type) -> dict[str, Any]:
+    """The keys of a section → their types."""
+    if not issubclass(section, BaseModel):
+        return get_type_hints(section)
+    fields = section.model_fields.items()
+    return {field.alias or name: field.annotation for name, field in fields}
+
+
+def _section(annotation: Any) -> type | None:
+    """The section in an annotation: a model (``tuple[Row, ...]`` say), a dataclass or a table."""
+    if is_dataclass(annotation) or is_typeddict(annotation):
+        return cast(type, annotation)
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return next((found for part in get_args(annotation) if (found := _section(part))), None)

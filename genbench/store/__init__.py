@@ -24,6 +24,7 @@ from genbench.store.files import (
     write_text,
 )
 from genbench.store.locks import lock, require_own
+from genbench.store.stage import Artefact, Contents, Stage, unchanged
 from genbench.store.tensors import (
     hash_tensor,
     pack_state,
@@ -33,8 +34,11 @@ from genbench.store.tensors import (
 )
 
 __all__ = [
+    "Artefact",
     "CannotWrite",
+    "Contents",
     "Damaged",
+    "Stage",
     "cache_folder",
     "canonical",
     "damaged",
@@ -51,6 +55,7 @@ __all__ = [
     "remove",
     "require_artefact",
     "require_own",
+    "unchanged",
     "unpack_state",
     "unpack_tensors",
     "write_artefact",

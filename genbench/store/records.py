@@ -100,9 +100,8 @@ class Record:
     ``levels``, ``resize``, ``metrics`` (name → version). Equal protocols may share a column."""
     conditions: Mapping[str, Any] = field(default_factory=dict)
     """The run conditions: ``options``, ``sample`` (sampling options), ``weights`` (``ema`` or
-    ``raw``), ``snapshot`` (examples seen by the scored weights), ``examples`` (the budget),
-    ``batch``, ``ema_halflife``, ``precision``, ``device``, ``threads``, ``torch``, ``genbench``,
-    ``platform``."""
+    ``raw``), ``snapshot`` (examples seen by the scored weights), ``examples`` (the budget), every
+    option of ``[train]``, ``device``, ``devices``, ``torch``, ``genbench``, ``platform``."""
     cost: Mapping[str, float | None] = field(default_factory=dict)
     """``parameters`` (of all players), ``sampling_parameters`` (of those called in sampling),
     ``training_flops``, ``training_seconds``, ``nfe``, ``sampling_flops`` (a sample),

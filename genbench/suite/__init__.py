@@ -1,4 +1,4 @@
-"""A suite file → validated entries; and the identities of what each stage makes.
+"""A suite file → validated entries.
 
 A suite says what is compared: one data set, one scoring protocol, one budget, several seeds, and
 the entries. Every mistake in it is told in one line that names the key and the nearest right one.
@@ -9,26 +9,21 @@ from __future__ import annotations
 from genbench.suite.entries import (
     SeededEntry,
     Training,
-    likelihood_identity,
-    sampling_identity,
-    scoring_identity,
-    training_identity,
     trainings,
 )
 from genbench.suite.file import (
     Entry,
-    Precision,
     Score,
     Suite,
-    Train,
     parse,
-    precision,
-    with_precision,
+    parse_precision,
+    parse_value,
 )
-from genbench.suite.finding import load, names, parse_value
 from genbench.suite.grid import Grid, Point, expand_grid, parse_over
+from genbench.suite.train import OPTIONS, Precision, Train
 
 __all__ = [
+    "OPTIONS",
     "Entry",
     "Grid",
     "Point",
@@ -39,16 +34,9 @@ __all__ = [
     "Train",
     "Training",
     "expand_grid",
-    "likelihood_identity",
-    "load",
-    "names",
     "parse",
     "parse_over",
+    "parse_precision",
     "parse_value",
-    "precision",
-    "sampling_identity",
-    "scoring_identity",
-    "training_identity",
     "trainings",
-    "with_precision",
 ]

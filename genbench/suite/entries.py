@@ -1,37 +1,34 @@
-"""A suite → its entries, grouped by what they train; and what names each stage of one."""
+"""A suite → its entries, grouped by what they train."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
+
+from pydantic.dataclasses import dataclass as validated_dataclass
 
 from genbench import registry
 from genbench.api import REAL, Variant
 from genbench.api.errors import UnknownName, UsageError
 from genbench.registry import PluginError
 from genbench.store import fingerprint
-from genbench.suite.file import Entry, Precision, Suite
+from genbench.suite.file import Entry, Suite
+from genbench.suite.train import STRICT, Train
 
 
-@dataclass(frozen=True)
-class Training:
+@validated_dataclass(frozen=True, kw_only=True, config=STRICT)
+class Training(Train):
     """What one training is, as far as a suite decides it. Entries with equal ones train once."""
 
     model: str
     options: Mapping[str, Any]
     dataset: str
     examples: int
-    batch: int
-    ema_halflife: float
-    augment: str
-    precision: Precision
-    threads: int
     snapshots: int
     """How many equally spaced snapshots are kept after number 0."""
     seed: int
-    dequantize: bool = False
 
     @property
     def steps(self) -> int:
@@ -81,15 +78,13 @@ def _entry(suite: Suite, name: str, section: Entry, seed: int) -> SeededEntry:
     except PluginError as error:
         fault = str(error)
         trains, options, preset = section.model, section.options, {}
-    defaults = suite.train.model_dump() | {"examples": suite.examples}
-    chosen = {k: v for k, v in section.train.model_dump().items() if v is not None}
     training = Training(
         model=trains,
         options=options,
         dataset=suite.dataset,
         snapshots=suite.score.snapshots.count,
         seed=seed,
-        **(defaults | chosen),
+        **{"examples": suite.examples, **asdict(suite.train), **section.train},
     )
     return SeededEntry(
         name=name,
@@ -122,94 +117,6 @@ def trained(model: str) -> tuple[str, Any, dict[str, Any]]:
         return factory.trains, registry.models.get(factory.trains), preset
     except UnknownName as error:
         raise PluginError(f"{what} samples another: {error}") from None
-
-
-def training_identity(
-    training: Training, *, dataset: str, code: str, hardware: Mapping[str, Any]
-) -> str:
-    """What names a training: its fields, the data set's id, the hash of the plugin's code, and the
-    hardware's share (torch version, device kind, world size, strategy, loop version)."""
-    fields = _fields(training) | {"data": dataset, "code": code, "hardware": dict(hardware)}
-    return fingerprint(fields)
-
-
-def sampling_identity(
-    *,
-    training: str,
-    code: str,
-    hardware: Mapping[str, Any],
-    precision: str,
-    examples: int,
-    weights: str,
-    snapshot: str,
-    options: Mapping[str, Any],
-    seed: int,
-    count: int,
-    version: int,
-) -> str:
-    """What names a set of generated samples: the weights, the code, the hardware and the precision
-    that sample them, the sampling options, seed and count."""
-    return fingerprint(
-        {
-            "training": training,
-            "code": code,
-            "hardware": dict(hardware),
-            "precision": precision,
-            "examples": examples,
-            "weights": weights,
-            "snapshot": snapshot,
-            "options": dict(options),
-            "seed": seed,
-            "count": count,
-            "version": version,
-        }
-    )
-
-
-def likelihood_identity(
-    *,
-    training: str,
-    code: str,
-    hardware: Mapping[str, Any],
-    snapshot: str,
-    reference: str,
-    samples: int,
-    seed: int,
-    version: int,
-) -> str:
-    """What names the likelihood of some reference samples under the weights of a snapshot."""
-    return fingerprint(
-        {
-            "training": training,
-            "code": code,
-            "hardware": dict(hardware),
-            "snapshot": snapshot,
-            "reference": reference,
-            "samples": samples,
-            "seed": seed,
-            "version": version,
-        }
-    )
-
-
-def scoring_identity(
-    *,
-    samples: str,
-    protocol: Mapping[str, Any],
-    code: Mapping[str, str],
-    seed: int,
-    version: int,
-) -> str:
-    """What names a set of scores: the samples, the scoring protocol, the code of its plugins."""
-    return fingerprint(
-        {
-            "samples": samples,
-            "protocol": dict(protocol),
-            "code": dict(code),
-            "seed": seed,
-            "version": version,
-        }
-    )
 
 
 def _fields(training: Training) -> dict[str, Any]:

@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+import tomllib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
+    ModelWrapValidatorHandler,
     TypeAdapter,
     ValidationError,
+    ValidationInfo,
     model_validator,
 )
 
+from genbench import registry
 from genbench.api.errors import UsageError
-from genbench.registry.validation import message, validated
+from genbench.registry.texts import read_toml
+from genbench.registry.validation import explain, message, validated
 from genbench.store.protocol import COLLAPSE_BELOW, COLLAPSE_SCORE, HEADLINE, Criteria
-
-
-def _not_16_mixed(precision: object) -> object:
-    if precision == "16-mixed":
-        raise ValueError(
-            "16-mixed is refused: its loss scaler overflows by design, which would count as "
-            "divergence; use bf16-mixed"
-        )
-    return precision
+from genbench.suite.train import STRICT, PositiveInt, Precision, Train, TrainOverride
 
 
 def _different(seeds: tuple[int, ...]) -> tuple[int, ...]:
@@ -36,12 +34,17 @@ def _different(seeds: tuple[int, ...]) -> tuple[int, ...]:
     return seeds
 
 
-Precision = Annotated[Literal["32-true", "bf16-mixed"], BeforeValidator(_not_16_mixed)]
-PositiveInt = Annotated[int, Field(ge=1)]
+def _as_tuple(value: object) -> object:
+    """Python's lists and ranges stand for tuples, as TOML's arrays do."""
+    return tuple(value) if isinstance(value, (list, range)) else value
+
+
+def _model_name(model: object) -> object:
+    return registry.models.name_of(model) if callable(model) else model
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = {**STRICT, "frozen": True}
 
 
 class Snapshots(_Section):
@@ -49,7 +52,7 @@ class Snapshots(_Section):
 
     count: PositiveInt = 4
     samples: Annotated[int, Field(ge=2)] = 448
-    metrics: tuple[str, ...] = (HEADLINE, COLLAPSE_SCORE)
+    metrics: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = (HEADLINE, COLLAPSE_SCORE)
     """By default the headline score and that of collapse."""
     threshold: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     """Of the headline score: how many examples it takes to reach it is told of every run."""
@@ -76,7 +79,7 @@ class Score(_Section):
     extractor: str
     extractor_options: dict[str, Any] = {}
     reference: str
-    metrics: Annotated[tuple[str, ...], Field(min_length=1)]
+    metrics: Annotated[tuple[str, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
     snapshots: Snapshots = Snapshots()
     likelihood: Likelihood | None = None
     """``None``: not asked for."""
@@ -103,50 +106,42 @@ class Score(_Section):
         return self
 
 
-class Train(_Section):
-    """How every model trains."""
-
-    batch: PositiveInt = 64
-    ema_halflife: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 22_000
-    """In examples."""
-    augment: Literal["none", "flip"] = "none"
-    dequantize: bool = False
-    """Spread each whole level over its cell, as a likelihood of levels wants it."""
-    precision: Precision = "32-true"
-    threads: PositiveInt = 1
-    """CPU threads of a run's process."""
-
-
-class TrainOverride(_Section):
-    """What one entry changes of ``[train]``, and of the budget."""
-
-    examples: PositiveInt | None = None
-    batch: PositiveInt | None = None
-    ema_halflife: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    augment: Literal["none", "flip"] | None = None
-    dequantize: bool | None = None
-    precision: Precision | None = None
-    threads: PositiveInt | None = None
-
-
 class Entry(_Section):
-    """One contestant: what trains, and how it is sampled."""
+    """One contestant: what trains, and how it is sampled.
 
-    model: str
+    In Python ``Entry("ddpm", options={"channels": 32})``, or with a function or class that builds
+    the model in place of a name, which needs no registry: ``Entry(my_factory)``.
+    """
+
+    model: Annotated[str, BeforeValidator(_model_name)]
     options: dict[str, Any] = {}
     sample: dict[str, Any] = {}
     snapshot_sample: dict[str, Any] = {}
     """Cheap sampling options for the scores along training; the first entry of a training that
     gives some decides."""
-    train: TrainOverride = TrainOverride()
+    train: TrainOverride = {}
+    """What it changes of ``[train]``, and of the budget: ``examples``."""
+
+    def __init__(self, *model: str | Callable[..., Any], **others: Any) -> None:
+        super().__init__(**dict(zip(["model"], model, strict=False)), **others)
 
 
 class Suite(_Section):
-    """A whole suite, as its TOML file has it."""
+    """A whole suite, built in Python or read from a TOML file: the two are one type.
 
-    title: str
+    Raises ``UsageError``, in one line that names the key.
+    """
+
+    name: str = ""
+    """Names the suite in records; by default the file's name."""
+    title: str = ""
+    """Heads tables and pages; by default the name."""
     dataset: str
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], AfterValidator(_different)]
+    seeds: Annotated[
+        tuple[Annotated[int, Field(ge=0)], ...],
+        BeforeValidator(_as_tuple),
+        AfterValidator(_different),
+    ]
     examples: PositiveInt
     """The budget of every training, in examples seen; rounded up to whole batches. An entry that is
     to be trained as it was published may have its own."""
@@ -156,14 +151,71 @@ class Suite(_Section):
     train: Train = Train()
     entries: Annotated[dict[str, Entry], Field(min_length=1)]
 
+    @model_validator(mode="wrap")
+    @classmethod
+    def _in_one_line(
+        cls, data: Any, handler: ModelWrapValidatorHandler[Suite], info: ValidationInfo
+    ) -> Suite:
+        try:
+            return handler(data)
+        except ValidationError as error:
+            source = (info.context or {}).get("source", "Suite")
+            raise UsageError(f"{source}: {explain(cls, error)}") from None
+
+    @classmethod
+    def from_toml(cls, name: str | Path, overrides: Sequence[str] = ()) -> Suite:
+        """The suite of that name, or in that TOML file, with ``KEY=VALUE`` overrides.
+
+        A key is a dotted path (``train.batch``, ``entries.GAN.options.channels``), a value TOML or
+        else plain text. Raises ``UsageError``.
+        """
+        source, content = read_toml(registry.suites, str(name))
+        for override in overrides:
+            set_key(content, override)
+        suite = parse(source, content)
+        return suite if suite.name else suite.model_copy(update={"name": Path(name).stem})
+
+    def to_toml(self) -> str:
+        """The whole suite as a TOML file that ``from_toml`` reads to an equal one.
+
+        A model that was given as a function of a notebook cannot be named in a file: its entry
+        says so in a comment, and the file cannot be run.
+        """
+        import tomli_w
+
+        content = self.model_dump(mode="json", exclude_none=True)
+        names = [entry.model for entry in self.entries.values()]
+        lost = [factory.name for factory in registry.models.travelling(names)]
+        notes = [
+            f"# cannot be rerun: {name} is a function of a notebook or script" for name in lost
+        ]
+        return "\n".join([*notes, tomli_w.dumps(content)])
+
+    def with_seeds(self, seeds: Iterable[int]) -> Suite:
+        """The same suite with other seeds."""
+        return type(self).model_validate({**dict(self), "seeds": tuple(seeds)})
+
+    def with_examples(self, examples: int) -> Suite:
+        """The same suite with another budget, for entries that have none of their own."""
+        return type(self).model_validate({**dict(self), "examples": examples})
+
+    def with_precision(self, precision: str) -> Suite:
+        """The same suite with every entry trained and sampled in ``precision``."""
+        entries = {}
+        for name, entry in self.entries.items():
+            others = {key: value for key, value in entry.train.items() if key != "precision"}
+            entries[name] = entry.model_copy(update={"train": others})
+        train = replace(self.train, precision=parse_precision(precision))
+        return self.model_copy(update={"train": train, "entries": entries})
+
 
 def parse(source: str, content: Mapping[str, Any]) -> Suite:
     """Validate a suite's content. Raises ``UsageError`` naming ``source`` and the key."""
     return validated(Suite, source, content)
 
 
-def precision(text: str) -> Precision:
-    """The precision that a command line names. Raises ``UsageError``."""
+def parse_precision(text: str) -> Precision:
+    """Raises ``UsageError`` for what is no precision."""
     try:
         valid: Precision = TypeAdapter(Precision).validate_python(text)
     except ValidationError as error:
@@ -171,11 +223,23 @@ def precision(text: str) -> Precision:
     return valid
 
 
-def with_precision(suite: Suite, precision: Precision) -> Suite:
-    """The same suite with every entry trained and sampled in ``precision``."""
-    entries = {
-        name: entry.model_copy(update={"train": entry.train.model_copy(update={"precision": None})})
-        for name, entry in suite.entries.items()
-    }
-    train = suite.train.model_copy(update={"precision": precision})
-    return suite.model_copy(update={"train": train, "entries": entries})
+def parse_value(text: str) -> Any:
+    """A value on the command line: TOML, or else plain text."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def set_key(content: dict[str, Any], override: str) -> None:
+    """Set what ``KEY=VALUE`` says in the content of a suite file. Raises ``UsageError``."""
+    key, separator, text = override.partition("=")
+    if not separator or not key:
+        raise UsageError(f"--set {override}: write KEY=VALUE, as in --set examples=20000")
+    *path, last = key.split(".")
+    section: Any = content
+    for part in path:
+        section = section.setdefault(part, {})
+        if not isinstance(section, dict):
+            raise UsageError(f"--set {override}: {part!r} is not a section")
+    section[last] = parse_value(text)

@@ -13,8 +13,8 @@ from genbench import registry
 from genbench.api.errors import UsageError, did_you_mean
 from genbench.registry import PluginError
 from genbench.suite.entries import trained
-from genbench.suite.file import Entry, Suite, TrainOverride, parse
-from genbench.suite.finding import parse_value
+from genbench.suite.file import Entry, Suite, parse, parse_value
+from genbench.suite.train import OVERRIDES
 
 _COMMA = re.compile(r",(?![^\[]*\])")
 """Not one between brackets, so that a value may be an array."""
@@ -106,7 +106,7 @@ def _keys(section: Entry) -> set[str] | None:
     """The settings of an entry; ``None`` where its plugin is at fault."""
     try:
         _, factory, _ = trained(section.model)
-        return {*TrainOverride.model_fields, *registry.schema(factory)}
+        return {*OVERRIDES, *registry.schema(factory)}
     except PluginError:
         return None
 
@@ -114,7 +114,7 @@ def _keys(section: Entry) -> set[str] | None:
 def _entry(section: Mapping[str, Any], point: Point) -> dict[str, Any]:
     train, options = dict(section["train"]), dict(section["options"])
     for key, value in point.settings.items():
-        (train if key in TrainOverride.model_fields else options)[key] = value
+        (train if key in OVERRIDES else options)[key] = value
     return {**section, "train": train, "options": options}
 
 

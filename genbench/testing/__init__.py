@@ -14,10 +14,20 @@ The others likewise; ``genbench check`` prints every promise, and what became of
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import ParamSpec
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ParamSpec
 
-from genbench.testing.checks import FAILED, Check, CheckFailed, Result, parametrize_with_checks
+from genbench import registry
+from genbench.api.errors import UnknownName, UsageError
+from genbench.testing.checks import (
+    DATA,
+    FAILED,
+    Check,
+    CheckFailed,
+    Result,
+    parametrize_with_checks,
+)
 from genbench.testing.datasets import dataset_checks
 from genbench.testing.extractors import extractor_checks
 from genbench.testing.metrics import metric_checks
@@ -27,6 +37,7 @@ __all__ = [
     "Check",
     "CheckFailed",
     "Result",
+    "check",
     "check_dataset",
     "check_extractor",
     "check_metric",
@@ -39,6 +50,40 @@ __all__ = [
 ]
 
 P = ParamSpec("P")
+
+
+def check(
+    kind: str,
+    name: str,
+    *,
+    options: Mapping[str, Any] | None = None,
+    data: Sequence[str] = (),
+    plugins: Sequence[str | Path] = (),
+    data_dir: str | Path = "data",
+) -> list[Check]:
+    """The promises of a registered ``model``, ``dataset``, ``extractor`` or ``metric``; each is
+    tried when its ``result`` is asked for.
+
+    ``data``: data sets to try a model or an extractor on, by default digits and points-ring.
+    Raises ``UsageError``.
+    """
+    for plugin in plugins:
+        registry.add_plugin_file(Path(plugin))
+    chosen, where = dict(options or {}), Path(data_dir)
+    if data and kind not in ("model", "extractor"):
+        raise UsageError(f"--data is for models and extractors, not for a {kind}")
+    if kind == "model":
+        return model_checks(name, options=chosen, data=data or DATA, data_dir=where)
+    if kind == "extractor":
+        return extractor_checks(name, options=chosen, data=data or DATA, data_dir=where)
+    if kind == "metric":
+        return metric_checks(name, options=chosen)
+    if kind != "dataset":
+        raise UnknownName("kind of plugin", kind, ("model", "dataset", "extractor", "metric"))
+    if chosen:
+        raise UsageError("--option: a dataset has no options; write NAME:ARGUMENT")
+    dataset, _, argument = name.partition(":")
+    return dataset_checks(dataset, argument, data_dir=where)
 
 
 def _raising(checks_of: Callable[P, list[Check]]) -> Callable[P, None]:

@@ -122,8 +122,12 @@ def _optimisers(trial: Trial) -> str | None:
     names = {parameter: name for name, parameter in model.players.named_parameters()}
     owned: set[nn.Parameter] = set()
     for player, network in model.players.items():
-        optimizer = model.optimization(player).optimizer(network.parameters())
-        moved = {parameter for group in optimizer.param_groups for parameter in group["params"]}
+        optimizers = model.optimization(player).optimizers(network)
+        groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+        listed = [parameter for group in groups for parameter in group["params"]]
+        moved = set(listed)
+        if len(listed) > len(moved):
+            return f"two of {player!r} move the same parameter"
         others = sorted(names.get(p, "one outside") for p in moved - set(network.parameters()))
         if others:
             return f"that of {player!r} also moves {others[0]!r}"
@@ -139,9 +143,11 @@ def _optimisers(trial: Trial) -> str | None:
 def _learning_rates(trial: Trial) -> str | None:
     model = trial.build()
     for player in model.players:
-        rate = model.optimization(player).learning_rate
+        how = model.optimization(player)
+        group = how.optimizers(model.players[player])[0].param_groups[0]
         for step in range(1000):
-            value = rate(Progress(step, step * BATCH, 1000 * BATCH))
+            factor = how.schedule(Progress(step, step * BATCH, 1000 * BATCH))
+            value = group["lr"] * factor
             if not (math.isfinite(value) and value >= 0):
                 return f"that of {player!r} is {value} after {step / 10:g} % of the budget"
     return None

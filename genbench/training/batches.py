@@ -72,6 +72,15 @@ def loader(
     return streamed
 
 
+def split(batch: Batch, count: int) -> list[Batch]:
+    """``count`` micro-batches of one size, which divides the batch."""
+    parts = {name: value.chunk(count) for name, value in batch.condition.items()}
+    return [
+        Batch(data, {name: values[k] for name, values in parts.items()})
+        for k, data in enumerate(batch.data.chunk(count))
+    ]
+
+
 def random_horizontal_flip(batch: Batch) -> Batch:
     """Each sample mirrored along its last axis with probability ½ (torch's global generator)."""
     mirrored = torch.rand(len(batch), device=batch.data.device) < 0.5

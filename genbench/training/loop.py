@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
-from torch import Tensor
+from pydantic.dataclasses import dataclass as validated_dataclass
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from genbench import store
@@ -27,8 +28,15 @@ from genbench.api.errors import GenbenchError, one_line
 from genbench.api.seeding import seed_all
 from genbench.devices.ranks import gather
 from genbench.loggers import SILENT, Log
+from genbench.suite.train import STRICT, Train
 from genbench.training import checkpoint, ema
-from genbench.training.batches import EpochSampler, dequantize, loader, random_horizontal_flip
+from genbench.training.batches import (
+    EpochSampler,
+    dequantize,
+    loader,
+    random_horizontal_flip,
+    split,
+)
 from genbench.training.history import History
 
 if TYPE_CHECKING:
@@ -45,22 +53,14 @@ CHECKPOINT_SHARE = 0.05
 """A checkpoint at most that often, and never at more than that share of the time."""
 
 
-@dataclass(frozen=True)
-class Plan:
+@validated_dataclass(frozen=True, kw_only=True, config=STRICT)
+class Plan(Train):
     """What the loop needs to know of a training."""
 
     steps: int
-    batch: int
-    """Examples a step, over all devices."""
-    ema_halflife: float
-    """In examples."""
-    augment: str
-    """``none`` or ``flip``."""
     snapshots: int
     """Equally spaced, after number 0 before the first step."""
     seed: int
-    dequantize: bool = False
-    """Whether each level becomes a random point of its cell."""
 
     def snapshot_steps(self) -> list[int]:
         """After how many steps the weights are kept, 0 included."""
@@ -181,13 +181,16 @@ class _Training:
         self.average.to(self.fabric.device)
         self.average.train(False)
         self.model.train(True)
-        self.optimizers: dict[str, Any] = {}
+        self.optimizers: dict[str, list[Any]] = {}
+        self.rates: dict[str, list[float]] = {}
         for name in list(self.model.players):
             player = self.model.players[name]
-            optimizer = self.model.optimization(name).optimizer(player.parameters())
+            optimizers = self.model.optimization(name).optimizers(player)
+            self.rates[name] = [group["lr"] for group in _groups(optimizers)]
             if state is not None:
-                optimizer.load_state_dict(state["optimizers"][name])
-            wrapped, self.optimizers[name] = self.fabric.setup(player, optimizer)
+                for optimizer, saved in zip(optimizers, state["optimizers"][name], strict=True):
+                    optimizer.load_state_dict(saved)
+            wrapped, *self.optimizers[name] = self.fabric.setup(player, *optimizers)
             self.model.players[name] = wrapped
         self.ema = ema.ExponentialMovingAverage(self.average, self.model)
         if state is not None:
@@ -228,49 +231,71 @@ class _Training:
         if plan.dequantize and self.levels is not None:
             batch = dequantize(batch, self.levels)
         counter = FlopCounterMode(display=False) if self.step < COUNTED_STEPS else None
-        with counter or nullcontext():
-            for turn in self.model.losses(batch, progress):
-                if not self._take_turn(turn, progress):
+        with counter or nullcontext(), self._unsynchronized():
+            first, *others = [self.model.losses(b, progress) for b in split(batch, plan.accumulate)]
+            for turn in first:
+                if not self._take_turn(turn, others, progress):
                     return False
+            for micro_batch in others:
+                _same_turn(None, next(micro_batch, None))
         if counter is not None:
             self.counted.append(float(counter.get_total_flops()))
         self.ema.update(ema.decay(plan.ema_halflife, plan.batch, progress.step))
         return True
 
-    def _take_turn(self, turn: PlayerStep, progress: Progress) -> bool:
+    @contextmanager
+    def _unsynchronized(self) -> Iterator[None]:
+        """Where gradients are accumulated: DDP reduces none of them. It would arm itself at a
+        forward pass and reduce at the next backward pass, which may be another micro-batch's."""
+        with ExitStack() as held:
+            if self.plan.accumulate > 1 and self.fabric.world_size > 1:
+                for player in self.model.players.values():
+                    held.enter_context(self.fabric.no_backward_sync(cast(Any, player)))
+            yield
+
+    def _take_turn(
+        self, turn: PlayerStep, others: Sequence[Iterator[PlayerStep]], progress: Progress
+    ) -> bool:
+        """A player's step, ``turn`` its loss on the first micro-batch and ``others`` the games on
+        the others: each gives its turn once the one before has gone backward, so that no two graphs
+        of one turn are held at a time."""
         player = self.model.players[turn.player]
-        optimizer = self.optimizers[turn.player]
+        optimizers = self.optimizers[turn.player]
         how = self.model.optimization(turn.player)
-        learning_rate = how.learning_rate(progress)
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate
-        optimizer.zero_grad(set_to_none=True)
-        self.fabric.backward(turn.loss)
-        norms = self.fabric.clip_gradients(
-            player,
-            optimizer,
-            max_norm=math.inf if how.clip_norm is None else how.clip_norm,
-            error_if_nonfinite=False,
+        groups, factor = _groups(optimizers), how.schedule(progress)
+        for group, rate in zip(groups, self.rates[turn.player], strict=True):
+            group["lr"] = rate * factor
+        for optimizer in optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        self.fabric.backward(turn.loss / self.plan.accumulate)
+        seen = [_measured(turn)]
+        for micro_batch in others:
+            other = _same_turn(turn, next(micro_batch, None))
+            self.fabric.backward(other.loss / self.plan.accumulate)
+            seen.append(_measured(other))
+        if others and self.fabric.world_size > 1:
+            _share_state(player, self.fabric.world_size)
+        norm = nn.utils.clip_grad_norm_(
+            [parameter for group in groups for parameter in group["params"]],
+            math.inf if how.clip_norm is None else how.clip_norm,
         )
         # One transfer for all: on an accelerator every one is a wait.
-        seen = [turn.loss, cast(Tensor, norms), *turn.diagnostics.values()]
-        told = torch.stack(
-            [torch.as_tensor(x, device=turn.loss.device).float().reshape(()) for x in seen]
-        )
-        reduced = cast(Tensor, self.fabric.all_reduce(told.detach(), reduce_op="mean"))
-        loss, norm, *diagnostics = reduced.tolist()
+        told = torch.cat([torch.stack(seen).mean(0), norm.float().reshape(1)])
+        reduced = cast(Tensor, self.fabric.all_reduce(told, reduce_op="mean"))
+        loss, *diagnostics, gradient_norm = reduced.tolist()
         self.history.add(
             progress,
             turn.player,
             loss=loss,
-            gradient_norm=norm,
-            learning_rate=learning_rate,
+            gradient_norm=gradient_norm,
+            learning_rate=groups[0]["lr"],
             diagnostics=dict(zip(turn.diagnostics, diagnostics, strict=True)),
         )
         self.loss = loss
-        if not (math.isfinite(loss) and math.isfinite(norm)):
+        if not (math.isfinite(loss) and math.isfinite(gradient_norm)):
             return False
-        optimizer.step()
+        for optimizer in optimizers:
+            optimizer.step()
         return True
 
     def _tell(self, progress: Progress) -> None:
@@ -293,7 +318,10 @@ class _Training:
             {
                 "model": self.model.state_dict(),
                 "average": self.average.state_dict(),
-                "optimizers": {name: o.state_dict() for name, o in self.optimizers.items()},
+                "optimizers": {
+                    name: [optimizer.state_dict() for optimizer in optimizers]
+                    for name, optimizers in self.optimizers.items()
+                },
                 "history": self.history.rows,
                 "step": self.step,
                 "seconds": self._elapsed(),
@@ -352,3 +380,37 @@ class _Training:
             checkpoint.clear_state(self.folder)
         self.fabric.barrier()
         return result
+
+
+def _groups(optimizers: Sequence[torch.optim.Optimizer]) -> list[dict[str, Any]]:
+    return [group for optimizer in optimizers for group in optimizer.param_groups]
+
+
+def _measured(turn: PlayerStep) -> Tensor:
+    """The loss and the diagnostics, on the device of the loss: float32."""
+    seen = [turn.loss, *turn.diagnostics.values()]
+    device = turn.loss.device
+    told = [torch.as_tensor(x, device=device).detach().float().reshape(()) for x in seen]
+    return torch.stack(told)
+
+
+def _same_turn(turn: PlayerStep | None, other: PlayerStep | None) -> PlayerStep:
+    """``other``, of the same player, or of none as well, as ``turn``."""
+    one, two = (None if x is None else x.player for x in (turn, other))
+    if one != two:
+        raise GenbenchError(
+            f"losses() lets {one or 'nobody'} move on one micro-batch, and {two or 'nobody'} on "
+            "another: who moves must depend on the progress alone"
+        )
+    return cast(PlayerStep, other)
+
+
+def _share_state(player: nn.Module, world: int) -> None:
+    """The mean over the ranks of a player's gradients, and rank 0's buffers, as DDP has them where
+    it synchronises."""
+    for parameter in player.parameters():
+        if parameter.grad is not None:
+            torch.distributed.all_reduce(parameter.grad)
+            parameter.grad /= world
+    for buffer in player.buffers():
+        torch.distributed.broadcast(buffer, 0)

@@ -134,11 +134,11 @@ def test_training_on_eight_gaussians_lowers_the_loss() -> None:
     network = MLP(2, width=64, blocks=2, dropout=0.0)
     model = diffusion(LinearBetas(100), network)
     how = model.optimization("denoiser")
-    optimizer = how.optimizer(network.parameters())
+    optimizer = how.optimizer(network.named_parameters())
     losses = []
     for step in range(200):
         progress = Progress(step, 128 * step, 128 * 200)
-        optimizer.param_groups[0]["lr"] = how.learning_rate(progress)
+        optimizer.param_groups[0]["lr"] = optimizer.defaults["lr"] * how.schedule(progress)
         (turn,) = model.losses(Batch(eight_gaussians(128)), progress)
         optimizer.zero_grad()
         turn.loss.backward()

@@ -19,7 +19,7 @@ from baselines.adversarial import (
     squared_norms,
 )
 from baselines.labels import conditions_of, labels_of
-from baselines.optimizers import decayed
+from baselines.optimizers import decaying
 from genbench.api import Progress
 
 
@@ -141,8 +141,9 @@ def test_learning_rates_fall_as_they_say() -> None:
         "cosine": [0.5, 0.25 + 0.25 * math.sqrt(0.5), 0.25, 0.0],
     }
     for decay, rates in expected.items():
-        rate = decayed(0.5, decay)  # type: ignore[arg-type]
-        assert [rate(Progress(0, n, 100)) for n in (0, 25, 50, 100)] == pytest.approx(rates)
+        schedule = decaying(decay)  # type: ignore[arg-type]
+        factors = [schedule(Progress(0, n, 100)) for n in (0, 25, 50, 100)]
+        assert [0.5 * factor for factor in factors] == pytest.approx(rates)
 
 
 def test_labels_stand_beside_every_position() -> None:

@@ -40,12 +40,14 @@ def spec_of(shape: tuple[int, ...]) -> SampleSpec:
 def train(model: Gan, batches: Iterator[Tensor], steps: int) -> None:
     """The loop's order of things, bare."""
     how = {name: model.optimization(name) for name in model.players}
-    optimizers = {name: how[name].optimizer(model.players[name].parameters()) for name in how}
+    optimizers = {name: how[name].optimizer(model.players[name].named_parameters()) for name in how}
     for step in range(steps):
         progress = Progress(step, step, steps)
         for turn in model.losses(Batch(next(batches)), progress):
             optimizer = optimizers[turn.player]
-            optimizer.param_groups[0]["lr"] = how[turn.player].learning_rate(progress)
+            optimizer.param_groups[0]["lr"] = optimizer.defaults["lr"] * how[turn.player].schedule(
+                progress
+            )
             optimizer.zero_grad(set_to_none=True)
             turn.loss.backward()
             optimizer.step()
@@ -291,7 +293,7 @@ def two_processes() -> None:
     optimizers: dict[str, Any] = {}
     for name in list(model.players):
         player = model.players[name]
-        optimizer = model.optimization(name).optimizer(player.parameters())
+        optimizer = model.optimization(name).optimizer(player.named_parameters())
         model.players[name], optimizers[name] = fabric.setup(player, optimizer)
 
     def move(turn: PlayerStep) -> None:

@@ -40,7 +40,7 @@ def batch_of(shape: tuple[int, ...]) -> Batch:
 
 def optimizers_of(model: GenerativeModel) -> dict[str, Any]:
     return {
-        name: model.optimization(name).optimizer(player.parameters())
+        name: model.optimization(name).optimizer(player.named_parameters())
         for name, player in model.players.items()
     }
 
@@ -191,8 +191,9 @@ def test_adam_has_the_betas_of_the_papers_and_rates_fall(
     name: str, rates: list[float], betas: tuple[float, float]
 ) -> None:
     how = build(name, spec_of((1, 8, 8)), learning_rate=rates[0]).optimization("generator")
-    assert [how.learning_rate(Progress(0, n, 100)) for n in (0, 50, 100)] == pytest.approx(rates)
-    optimizer: Any = how.optimizer(iter([nn.Parameter(torch.zeros(1))]))
+    optimizer: Any = how.optimizer(iter([("weight", nn.Parameter(torch.zeros(1)))]))
+    factors = [how.schedule(Progress(0, n, 100)) for n in (0, 50, 100)]
+    assert [optimizer.defaults["lr"] * factor for factor in factors] == pytest.approx(rates)
     assert optimizer.defaults["betas"] == betas
 
 
@@ -246,13 +247,13 @@ def test_the_vaes_loss_is_the_bound_at_its_best_sigma() -> None:
 
 @pytest.mark.parametrize(("examples", "share"), [(0, 0.0), (1, 0.25), (4, 1.0), (8, 1.0)])
 def test_beta_weighs_the_divergence_and_rises_over_half_a_training(
-    images: int, share: float
+    examples: int, share: float
 ) -> None:
     losses = {}
     for beta in (0.0, 1.0, 3.0):
         model = build("vae", spec_of((1, 8, 8)), beta=beta)
         torch.manual_seed(7)
-        (turn,) = model.losses(batch_of((1, 8, 8)), Progress(0, images, 8))
+        (turn,) = model.losses(batch_of((1, 8, 8)), Progress(0, examples, 8))
         losses[beta] = turn.loss.item(), float(turn.diagnostics["divergence"])
     for beta in (1.0, 3.0):
         added = losses[beta][0] - losses[0.0][0]

@@ -11,8 +11,8 @@ from genbench.api import Progress
 
 
 def rates(learning: OptimizerConfig, steps: int = 1001) -> list[float]:
-    """At equal distances over a training of 100,000 images, both ends included."""
-    return [learning.rate_at(Progress(k, 100 * k, 100_000)) for k in range(steps)]
+    """Of 1, at equal distances over a training of 100,000 examples, both ends included."""
+    return [learning.schedule(Progress(k, 100 * k, 100_000)) for k in range(steps)]
 
 
 def test_the_learning_rate_rises_then_falls_to_0() -> None:
@@ -33,24 +33,25 @@ def test_it_may_fall_linearly() -> None:
 
 
 def test_without_decay_it_stays_at_its_peak() -> None:
-    whole = rates(OptimizerConfig(2e-4, "none", warmup=40_000))
-    assert whole[200] == pytest.approx(1e-4)
-    assert whole[399] < 2e-4
-    assert set(whole[400:]) == {2e-4}
+    whole = rates(OptimizerConfig(1.0, "none", warmup=40_000))
+    assert whole[200] == pytest.approx(0.5)
+    assert whole[399] < 1
+    assert set(whole[400:]) == {1}
 
 
 def test_the_warmup_may_be_told_in_images() -> None:
     assert (
-        OptimizerConfig(1.0, "none", warmup=640_000).rate_at(Progress(1, 128, 10**8))
+        OptimizerConfig(1.0, "none", warmup=640_000).schedule(Progress(1, 128, 10**8))
         == 128 / 640_000
     )
-    assert OptimizerConfig(1.0, "none").rate_at(Progress(1, 10, 1000)) == 0.5
+    assert OptimizerConfig(1.0, "none").schedule(Progress(1, 10, 1000)) == 0.5
 
 
 def test_adam_and_a_clipped_norm() -> None:
     how = OptimizerConfig(5e-4, beta2=0.999).optimization()
-    optimizer = how.optimizer(nn.Linear(2, 2).parameters())
+    optimizer = how.optimizer(nn.Linear(2, 2).named_parameters())
     assert isinstance(optimizer, torch.optim.Adam)
     assert optimizer.defaults["betas"] == (0.9, 0.999)
-    assert how.learning_rate(Progress(2, 20, 1000)) == pytest.approx(5e-4, rel=0.01)
+    assert optimizer.defaults["lr"] == 5e-4
+    assert how.schedule(Progress(2, 20, 1000)) == pytest.approx(1, rel=0.01)
     assert how.clip_norm == 1.0

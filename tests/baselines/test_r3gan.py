@@ -154,11 +154,11 @@ def test_schedules_go_along_half_a_cosine_until_the_burn_in_is_over() -> None:
         2, learning_rate=0.5, final_learning_rate=0.1, beta2=0.9, final_beta2=0.99, burn_in=40
     )
     how = model.optimization("generator")
-    optimizer = how.optimizer(model.players["generator"].parameters())
+    optimizer = how.optimizer(model.players["generator"].named_parameters())
     (group,) = optimizer.param_groups
     rates, betas = [], []
     for images in (0, 10, 20, 40, 90):
-        rates.append(how.learning_rate(Progress(0, images, 100)))
+        rates.append(optimizer.defaults["lr"] * how.schedule(Progress(0, images, 100)))
         group["lr"] = rates[-1]  # which is all that the loop tells it
         optimizer.step()
         betas.append(group["betas"][1])
@@ -170,14 +170,14 @@ def test_schedules_go_along_half_a_cosine_until_the_burn_in_is_over() -> None:
 
 def test_half_of_the_training_is_burn_in_unless_told_otherwise() -> None:
     rate = tiny(2, learning_rate=0.5, final_learning_rate=0.1).optimization("generator")
-    assert [rate.learning_rate(Progress(0, images, 100)) for images in (25, 50, 75)] == (
+    assert [rate.schedule(Progress(0, images, 100)) for images in (25, 50, 75)] == (
         pytest.approx([0.3, 0.1, 0.1])
     )
 
 
 def test_constant_rate_leaves_the_last_beta() -> None:
     model = tiny(2, learning_rate=0.5, final_learning_rate=0.5)
-    optimizer = model.optimization("generator").optimizer(model.players["generator"].parameters())
+    (optimizer,) = model.optimization("generator").optimizers(model.players["generator"])
     optimizer.step()
     assert optimizer.param_groups[0]["betas"] == (0.0, 0.99)
 

@@ -178,9 +178,10 @@ def test_adam_is_corrected_for_the_steps_that_only_regularise() -> None:
     model = tiny(1, 8, 8, learning_rate=0.0025)
     for player, share in (("discriminator", 16 / 17), ("generator", 4 / 5)):
         how = model.optimization(player)
-        (group,) = how.optimizer(model.players[player].parameters()).param_groups
+        (group,) = how.optimizer(model.players[player].named_parameters()).param_groups
         assert group["betas"] == (0.0, pytest.approx(0.99**share))
-        assert how.learning_rate(Progress(3, 9, 10)) == pytest.approx(0.0025 * share)
+        assert group["lr"] == pytest.approx(0.0025 * share)
+        assert how.schedule(Progress(3, 9, 10)) == 1
 
 
 PUBLISHED = {

@@ -13,7 +13,7 @@ import torch
 from genbench import registry
 from genbench.api import Categorical, GenerativeModel, SampleSpec
 from genbench.data import open_samples
-from genbench.suite import SeededEntry, Suite, Training, load, trainings
+from genbench.suite import SeededEntry, Suite, Training, trainings
 from genbench.training import ema
 
 SUITES = sorted(
@@ -31,7 +31,7 @@ DOWNLOADED = {
 
 @cache
 def suite(name: str) -> Suite:
-    return load(name)
+    return Suite.from_toml(name)
 
 
 @cache

@@ -81,7 +81,7 @@ def train_all(out: Path) -> None:
 
 def fail_together_then_alone(ranks: Ranks, out: Path) -> None:
     ranks.barrier(ValueError("in both"))
-    ranks_module.SETTLE = timedelta(seconds=2)
+    ranks_module.SETTLE_TIMEOUT = timedelta(seconds=2)
     if ranks.rank == 0:
         time.sleep(4)  # anywhere else
     else:
@@ -136,7 +136,7 @@ def replay(model_name: str, precision: Precision) -> pd.DataFrame:
     optimizers: dict[str, Any] = {}
     for name in list(model.players):
         player = model.players[name]
-        optimizer = model.optimization(name).optimizer(player.parameters())
+        optimizer = model.optimization(name).optimizer(player.named_parameters())
         model.players[name], optimizers[name] = fabric.setup(player, optimizer)
     order = batches.EpochSampler(len(data), BATCH, what.seed)
     rows = []
@@ -147,7 +147,7 @@ def replay(model_name: str, precision: Precision) -> pd.DataFrame:
             player = turns[0].player
             how = model.optimization(player)
             for group in optimizers[player].param_groups:
-                group["lr"] = how.learning_rate(progress)
+                group["lr"] = optimizers[player].defaults["lr"] * how.schedule(progress)
             optimizers[player].zero_grad(set_to_none=True)
             loss = (turns[0].loss + turns[1].loss) / 2
             fabric.backward(loss)

@@ -15,7 +15,7 @@ from genbench.api import Samples, TensorSamples
 from genbench.data import open_samples
 from genbench.devices.ranks import ALONE
 from genbench.evaluation import Scorer, scorer
-from genbench.experiment.neighbours import SHOWN, neighbours
+from genbench.experiment.shown import BESIDE, neighbours
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def test_they_are_the_nearest_in_the_space_of_the_extractor(
     path = neighbours(ALONE, scoring(digits, "memorized"), tmp_path, "scoring", test)
     assert path is not None
     stored = load_file(path)
-    shown = test.take(torch.arange(SHOWN)).data
+    shown = test.take(torch.arange(BESIDE)).data
     assert stored["samples"].equal(shown)
 
     # The extractor gives the levels as they are stored.

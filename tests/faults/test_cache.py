@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import inspect
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,19 +19,19 @@ from corridor import SUITE, call, in_this_process
 from PIL import Image
 from pydantic import ValidationError
 
-from genbench import evaluation, registry, sampling, suite
+from genbench import evaluation, registry
 from genbench.data import open_samples
 from genbench.devices import hardware as hardware_module
 from genbench.devices.hardware import Hardware
-from genbench.experiment import RunContext, context, jobs, trained
+from genbench.experiment import RunContext, context, jobs, stages, trained
 from genbench.experiment.context import open_cached
+from genbench.experiment.stage_table import RECORD, STAGES
 from genbench.extractors import digits as digits_module
 from genbench.extractors import inception as inception_module
 from genbench.metrics.frechet import FrechetDistance
 from genbench.registry import source_hash
 from genbench.suite import Score, SeededEntry, Training
 from genbench.suite.file import Likelihood, Snapshots
-from genbench.training import loop
 
 TRAINING = Training(
     model="toy",
@@ -47,20 +46,15 @@ TRAINING = Training(
     snapshots=2,
     seed=0,
 )
-HOST = Hardware(Path(), "cpu").identity()
-SAMPLING: dict[str, Any] = {
-    "training": "1f",
-    "code": "2e",
-    "hardware": Hardware(Path(), "cpu").sampling_identity(),
-    "precision": "32-true",
-    "examples": 64,
-    "weights": "ema",
-    "snapshot": "3d",
-    "options": {"steps": 10, "eta": 0.0},
-    "seed": 0,
-    "count": 100,
-    "version": 1,
-}
+HOST = Hardware(Path(), "cpu")
+SCORE = Score(
+    extractor="identity",
+    extractor_options={"a": 1},
+    reference="points-ring:test",
+    metrics=("frechet_distance",),
+    snapshots=Snapshots(threshold=0.5),
+    likelihood=Likelihood(samples=64),
+)
 
 
 def changes(value: Any) -> Iterator[Any]:
@@ -87,33 +81,101 @@ def changes(value: Any) -> Iterator[Any]:
         yield 0
 
 
-def assert_all_differ(identity: Callable[..., str], **fields: Any) -> int:
-    """Every change of every field gives another identity, and no two the same."""
-    assert fields.keys() == inspect.signature(identity).parameters.keys()
-    found = [identity(**fields)]
-    for name, value in fields.items():
-        other = [identity(**{**fields, name: changed}) for changed in changes(value)]
-        assert other, name
-        found += other
-    assert len(set(found)) == len(found)
-    return len(found)
+def protocol() -> dict[str, Any]:
+    """A real one: each of its fields counts, and each metric's version."""
+    ring = open_samples("points-ring:test", Path())
+    scorer = evaluation.scorer(
+        reference=ring, train=ring, extractor="identity", outputs=["frechet_distance", "memorized"]
+    )
+    found = scorer.protocol(64)
+    assert found["metrics"].keys() == {"frechet_distance", "memorization"}
+    return found
 
 
-def test_training() -> None:
-    """Each field of ``Training``, those of a later version too, and each fact of the hardware."""
+CONTEXT = {
+    "score": SCORE.model_dump(mode="json"),
+    "samples": 64,
+    "train": "points-ring@1f",
+    "reference": "points-ring:test@2e",
+    "genbench": "3d",
+    "plugins": {"metric mine": "4c"},
+}
+VALUES: dict[str, Any] = {
+    "code": "2e",
+    "context": CONTEXT,
+    "count": 64,
+    "data": "points-ring@1f",
+    "device": "cpu",
+    "examples": 64,
+    "extractor": "digits@1f",
+    "frames": 10,
+    "hardware": HOST.identity(),
+    "kind": "forward",
+    "made_by": {"options": {"a": 1}, "code": None},
+    "model": "toy",
+    "names": ["features", "logits"],
+    "options": {"steps": 10, "eta": 0.0},
+    "outputs": ["memorized", "precision"],
+    "precision": "32-true",
+    "protocol": protocol(),
+    "reference": "digits:test@1f",
+    "resize": "none",
+    "sample": {"scale": 1.0},
+    "samples": "generated@1f",
+    "scoring": "5b",
+    "seed": 0,
+    "snapshot": "3d",
+    "snapshot_sample": {},
+    "torch": "2.9",
+    "training": dataclasses.asdict(TRAINING),
+    "weights": "ema",
+}
+"""One for each name of an input."""
 
-    def identity(data: str = "d@1", code: str = "2e", hardware: Any = HOST, **fields: Any) -> str:
-        training = dataclasses.replace(TRAINING, **fields)
-        return suite.training_identity(training, dataset=data, code=code, hardware=hardware)
+
+@pytest.mark.parametrize("number", range(len(STAGES)), ids=[stage.name for stage in STAGES])
+def test_every_change_of_every_input_gives_another_identity(number: int) -> None:
+    stage = STAGES[number]
+    inputs = {name: VALUES[name] for name in stage.inputs}
+    found = [dataclasses.replace(stage, version=stage.version + 1).identity(inputs)]
+    for changed in changes(inputs):
+        if changed.keys() == inputs.keys():
+            found.append(stage.identity(changed))
+        else:
+            with pytest.raises(ValueError, match=f"{stage.name} is decided by"):
+                stage.identity(changed)
+    assert len({*found, stage.identity(inputs)}) == len(found) + 1
+    assert len(found) > len(inputs)
+
+
+def test_no_two_stages_share_an_identity() -> None:
+    inputs = [{name: VALUES[name] for name in stage.inputs} for stage in STAGES]
+    found = {stage.identity(own) for stage, own in zip(STAGES, inputs, strict=True)}
+    assert len(found) == len(STAGES)
+
+
+def test_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each field of ``Training``, those of a later version too; the data, the code, the hardware
+    and the loop."""
+    facts = {"data": "d", "code": "2e"}
+    monkeypatch.setattr(
+        trained, "open_cached", lambda name, folder: SimpleNamespace(id=facts["data"])
+    )
+    monkeypatch.setattr(registry.models, "code", lambda name: facts["code"])
+
+    def identity(hardware: Hardware = HOST, **fields: Any) -> str:
+        return trained.training_identity(hardware, dataclasses.replace(TRAINING, **fields))
 
     fields = {f.name: getattr(TRAINING, f.name) for f in dataclasses.fields(Training)}
-    found = [identity(), identity("d@2"), identity(code="3d")]
+    found = [identity(), identity(dataclasses.replace(HOST, device="cuda"))]
     found += [identity(**{name: new}) for name, value in fields.items() for new in changes(value)]
-    found += [identity(hardware=other) for other in changes(HOST)]
+    for fact in facts:
+        facts[fact] += "x"
+        found.append(identity())
+    stage = dataclasses.replace(trained.TRAINING, version=2)
+    monkeypatch.setattr(trained, "TRAINING", stage)
+    found.append(identity())
     assert len(set(found)) == len(found)
-    assert set(inspect.signature(suite.training_identity).parameters) == {
-        *("training", "dataset", "code", "hardware")
-    }
 
 
 def test_host(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,28 +200,6 @@ def test_host(monkeypatch: pytest.MonkeyPatch) -> None:
     }
 
 
-def test_sampling() -> None:
-    assert assert_all_differ(suite.sampling_identity, **SAMPLING) > 15
-
-
-def test_likelihood() -> None:
-    shared = {name: SAMPLING[name] for name in ("training", "code", "hardware", "snapshot", "seed")}
-    fields = {**shared, "reference": "digits:test@1f", "samples": 64, "version": 1}
-    assert assert_all_differ(suite.likelihood_identity, **fields) > 10
-
-
-def test_scoring() -> None:
-    """The protocol is a real one: each of its fields, and each metric's version."""
-    ring = open_samples("points-ring:test", Path())
-    scorer = evaluation.scorer(
-        reference=ring, train=ring, extractor="identity", outputs=["frechet_distance", "memorized"]
-    )
-    protocol = scorer.protocol(64)
-    assert protocol["metrics"].keys() == {"frechet_distance", "memorization"}
-    fields = {"samples": "generated@1f", "protocol": protocol, "code": {"metric mine": "2e"}}
-    assert assert_all_differ(suite.scoring_identity, **fields, seed=0, version=1) > 30
-
-
 def test_what_a_score_depends_on_is_in_its_protocol(monkeypatch: pytest.MonkeyPatch) -> None:
     ring, grid = (open_samples(name, Path()) for name in ("points-ring:test", "points-grid:test"))
 
@@ -179,16 +219,6 @@ def test_what_a_score_depends_on_is_in_its_protocol(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(FrechetDistance, "version", version + 1, raising=False)
     found.append(protocol(outputs=["memorized", "frechet_distance"]))
     assert len(set(found)) == len(found)
-
-
-SCORE = Score(
-    extractor="identity",
-    extractor_options={"a": 1},
-    reference="points-ring:test",
-    metrics=("frechet_distance",),
-    snapshots=Snapshots(threshold=0.5),
-    likelihood=Likelihood(samples=64),
-)
 
 
 def other_scores() -> list[Score]:
@@ -222,25 +252,27 @@ def test_a_stored_record(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     base = RunContext("s", tmp_path, Hardware(tmp_path, "cpu"), 64, SCORE)
     entry = SeededEntry("E", "toy", TRAINING, {"scale": 1.0}, {})
 
-    def path(entry: SeededEntry = entry, **changed: Any) -> Path:
-        return jobs._record_path(dataclasses.replace(base, **changed), entry, [entry])
+    def identity(entry: SeededEntry = entry, **changed: Any) -> str:
+        return RECORD.identity(
+            jobs.record_inputs(dataclasses.replace(base, **changed), entry, [entry])
+        )
 
-    found = [path(), path(samples=65), path(hardware=Hardware(tmp_path, "cuda"))]
-    found += [path(score=score) for score in other_scores()]
+    found = [identity(), identity(samples=65), identity(hardware=Hardware(tmp_path, "cuda"))]
+    found += [identity(score=score) for score in other_scores()]
     fields: dict[str, Any] = {
         "model": "another",
         "training": dataclasses.replace(TRAINING, dataset="points-grid"),
         "sample": {"scale": 2.0},
         "snapshot_sample": {"scale": 3.0},
     }
-    found += [path(dataclasses.replace(entry, **{name: new})) for name, new in fields.items()]
+    found += [identity(dataclasses.replace(entry, **{name: new})) for name, new in fields.items()]
     for kind in hashes:
         hashes[kind] += "0"
-        found.append(path())
+        found.append(identity())
     assert len(set(found)) == len(found)
     # A record is the same under another name and in whatever tool it is followed, and one with a
     # fault is not stored.
-    assert path(loggers=("csv",)) == path(name="another") == path()
+    assert identity(loggers=("csv",)) == identity(name="another") == identity()
     assert {f.name for f in dataclasses.fields(SeededEntry)} == {"name", "fault", *fields}
     assert {f.name for f in dataclasses.fields(RunContext)} == {
         *("name", "out", "hardware", "samples", "score", "loggers")
@@ -315,7 +347,7 @@ class Moved(nn.Module):
         self.rate = rate
 
     def optimization(self, player):
-        return Optimization(partial(torch.optim.Adam, lr=1.0), lambda progress: self.rate)
+        return Optimization(partial(torch.optim.Adam, lr=self.rate))
 
     def losses(self, batch, progress):
         moved = self.players["mover"](torch.randn_like(batch.data))
@@ -391,6 +423,12 @@ def test_a_run_does_again_what_an_alteration_concerns(
         assert old in text
         toml.write_text(text.replace(old, new), encoding="utf-8")
 
+    def raised(module: ModuleType, stage: str) -> None:
+        """As by a later version of genbench."""
+        declared = getattr(module, stage)
+        newer = dataclasses.replace(declared, version=declared.version + 1)
+        monkeypatch.setattr(module, stage, newer)
+
     assert run() == {TRAINED, SAMPLED, SCORED}
     match altered:
         case "an option":
@@ -405,9 +443,9 @@ def test_a_run_does_again_what_an_alteration_concerns(
         case "torch":
             monkeypatch.setattr(hardware_module, "version", lambda name: "0.0")
         case "the loop":
-            monkeypatch.setattr(loop, "VERSION", loop.VERSION + 1)
+            raised(trained, "TRAINING")
         case "the sampler":
-            monkeypatch.setattr(sampling, "VERSION", sampling.VERSION + 1)
+            raised(stages, "SAMPLES")
         case "a sampling option":
             replaced('"moved"', '"moved"\nsample = { scale = 0.5 }')
         case "the count":
@@ -418,7 +456,7 @@ def test_a_run_does_again_what_an_alteration_concerns(
             version = getattr(FrechetDistance, "version", 1)
             monkeypatch.setattr(FrechetDistance, "version", version + 1, raising=False)
         case "the scorer":
-            monkeypatch.setattr(evaluation, "VERSION", evaluation.VERSION + 1)
+            raised(stages, "SCORES")
         case "the seed of the scores":
             replaced("[train]", "[score]\nseed = 1\n[train]".replace("[score]\n", ""))
     # Where nothing but a constant of genbench's own changed, its source did.

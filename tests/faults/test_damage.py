@@ -11,7 +11,7 @@ import pytest
 from corridor import call, comparable, in_this_process, write_suite
 
 from genbench import store
-from genbench.cli.suites import REPORT, TABLE
+from genbench.experiment.run import REPORT, TABLE
 from genbench.store import Damaged, records
 from genbench.store.records import MARKER, RECORDS
 

@@ -82,7 +82,7 @@ def run(
 ) -> list[Record]:
     """The one job of the suite, in this process."""
     out.mkdir(parents=True, exist_ok=True)
-    content = suite.load(str(write_suite(out.parent)))
+    content = suite.Suite.from_toml(str(write_suite(out.parent)))
     hardware = Hardware(Path("data"), "cpu")
     context = RunContext("toys", out, hardware, content.samples, content.score, names)
     (entries,) = suite.trainings(content)

@@ -154,7 +154,7 @@ def ours(scale: Scale, precision: str) -> Contestant:
     )
     network = model.players["denoiser"]
     how = model.optimization("denoiser")
-    optimizer = how.optimizer(network.parameters())
+    optimizer = how.optimizer(network.named_parameters())
     batch = Batch(torch.randn(scale.batch, *scale.shape), {})
 
     def step() -> None:

@@ -149,8 +149,8 @@ def ours(scale: Scale, seed: int) -> Iterator[tuple[float, int, Tensor]]:
     data = digits("train", Path())
     spec = data.spec
     plan = loop.Plan(
-        scale.examples // 64,
-        64,
+        steps=scale.examples // 64,
+        batch=64,
         ema_halflife=10_000,
         augment="none",
         snapshots=scale.looks,

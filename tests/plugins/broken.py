@@ -43,7 +43,7 @@ class Sound(nn.Module):
         self.register_buffer("seen", torch.zeros(()))
 
     def optimization(self, player: str) -> Optimization:
-        return Optimization(partial(torch.optim.Adam, lr=1.0), lambda progress: 1e-3)
+        return Optimization(partial(torch.optim.Adam, lr=1e-3))
 
     def losses(self, batch: Batch, progress: Progress) -> Iterator[PlayerStep]:
         self.seen += 1
@@ -89,7 +89,7 @@ class LateRefusal(Sound):
 class Standing(Sound):
     def optimization(self, player: str) -> Optimization:
         rate = 0.0 if player == "critic" else 1e-3
-        return Optimization(torch.optim.SGD, lambda progress: rate)
+        return Optimization(partial(torch.optim.SGD, lr=rate))
 
 
 class Outside(Sound):
@@ -110,7 +110,18 @@ class Greedy(Sound):
     """One optimiser for both players."""
 
     def optimization(self, player: str) -> Optimization:
-        return Optimization(lambda _: torch.optim.Adam(self.players.parameters()), lambda _: 1e-3)
+        return Optimization(lambda _: torch.optim.Adam(self.players.parameters()))
+
+
+class Twice(Sound):
+    """Two optimisers of which each moves everything."""
+
+    def optimization(self, player: str) -> Optimization:
+        def both(named: Iterator[tuple[str, nn.Parameter]]) -> list[torch.optim.Optimizer]:
+            parameters = [parameter for _, parameter in named]
+            return [torch.optim.Adam(parameters), torch.optim.SGD(parameters)]
+
+        return Optimization(both)
 
 
 class Shared(Sound):
@@ -123,7 +134,7 @@ class Negative(Sound):
     """A schedule that runs past its end."""
 
     def optimization(self, player: str) -> Optimization:
-        return Optimization(torch.optim.Adam, lambda progress: 1e-3 * (0.99 - progress.fraction))
+        return Optimization(torch.optim.Adam, lambda progress: 0.99 - progress.fraction)
 
 
 class BehindItsBack(Sound):

@@ -37,7 +37,7 @@ class Toy(nn.Module):
         self.breaks_at = breaks_at
 
     def optimization(self, player: str) -> Optimization:
-        return Optimization(partial(torch.optim.Adam, lr=1.0), lambda progress: self.learning_rate)
+        return Optimization(partial(torch.optim.Adam, lr=self.learning_rate))
 
     def losses(self, batch: Batch, progress: Progress) -> Iterator[PlayerStep]:
         noise = 0.1 * torch.randn_like(batch.data)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 import tomllib
-from dataclasses import replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from genbench import registry, suite
 from genbench.api import Variant
 from genbench.api.errors import GenbenchError, UsageError
 from genbench.registry import PluginError
+from genbench.registry.texts import titles
 from genbench.store.protocol import USUAL, Criteria, criteria
 
 TEXT = """
@@ -78,7 +77,7 @@ def test_the_budget_is_rounded_up_to_whole_batches(content: dict[str, Any]) -> N
         ({"examples": "many"}, "examples: input should be a valid integer, got 'many'"),
         ({"examples": 0}, "examples: input should be greater than or equal to 1, got 0"),
         ({"examples": None}, "examples: input should be a valid integer"),
-        ({"title": ...}, "the key 'title' is missing"),
+        ({"dataset": ...}, "the key 'dataset' is missing"),
         ({"entries": {}}, "entries: dictionary should have at least 1 item"),
         (
             {"entries": {"A": {"mdel": "ddpm"}}},
@@ -211,7 +210,6 @@ def test_a_plugin_at_fault_costs_its_own_entries(
     assert [entry.name for entry in bad] == ["Bad"]
     training = bad[0].training
     assert (training.model, training.batch) == (model, 64)
-    assert suite.training_identity(training, dataset="d", code="c", hardware={})
     assert registry.models.code(model)
 
 
@@ -236,7 +234,7 @@ def test_the_floor_keeps_its_name(content: dict[str, Any]) -> None:
 def test_overrides(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(TEXT, encoding="utf-8")
-    loaded = suite.load(
+    loaded = suite.Suite.from_toml(
         str(path),
         ["examples=64", "entries.A.options.timesteps=7", "dataset=mnist", "train.augment=flip"],
     )
@@ -249,7 +247,7 @@ def test_overrides_that_make_no_sense(tmp_path: Path, override: str) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(TEXT, encoding="utf-8")
     with pytest.raises(UsageError, match="--set"):
-        suite.load(str(path), [override])
+        suite.Suite.from_toml(str(path), [override])
 
 
 @pytest.mark.parametrize(
@@ -261,7 +259,7 @@ def test_overrides_that_make_no_sense(tmp_path: Path, override: str) -> None:
 )
 def test_suites_that_are_not_there(name: str, message: str) -> None:
     with pytest.raises(GenbenchError) as error:
-        suite.load(name)
+        suite.Suite.from_toml(name)
     assert message in str(error.value)
 
 
@@ -270,7 +268,7 @@ def test_files_that_are_not_suites(tmp_path: Path, text: str) -> None:
     path = tmp_path / "bad.toml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(UsageError, match=r"bad\.toml"):
-        suite.load(str(path))
+        suite.Suite.from_toml(str(path))
 
 
 @pytest.fixture
@@ -292,26 +290,26 @@ def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("packages")
 def test_suites_of_packages_at_odds() -> None:
-    names = suite.names()
-    assert names["quickstart"] == suite.load("quickstart").title
+    names = titles(registry.suites)
+    assert names["quickstart"] == suite.Suite.from_toml("quickstart").title
     assert "'ours' is claimed by suites_one and suites_two" in names["ours"]
     assert names["torn"].startswith("TOMLDecodeError: Invalid value")
     with pytest.raises(UsageError, match="suite 'ours' is claimed by suites_one and suites_two"):
-        suite.load("ours")
+        suite.Suite.from_toml("ours")
     with pytest.raises(UsageError, match="suite 'torn' is not TOML"):
-        suite.load("torn")
+        suite.Suite.from_toml("torn")
     with pytest.raises(PluginError, match="suite 'latin' of suites_one cannot be read: UnicodeDec"):
-        suite.load("latin")
+        suite.Suite.from_toml("latin")
     assert "UnicodeDecodeError" in names["latin"]
     with pytest.raises(UsageError, match="unknown suite 'mine'; ") as error:
-        suite.load("mine")
+        suite.Suite.from_toml("mine")
     assert "; suite 'gone' of suites_gone cannot be loaded: ModuleNotFound" in str(error.value)
     assert "; suites 'odd' of builtins:dict cannot be read: " in str(error.value)
 
 
 @pytest.mark.parametrize("text", ["32-true", "bf16-mixed"])
 def test_precisions_of_the_command_line(text: str) -> None:
-    assert suite.precision(text) == text
+    assert suite.parse_precision(text) == text
 
 
 @pytest.mark.parametrize(
@@ -323,85 +321,14 @@ def test_precisions_of_the_command_line(text: str) -> None:
 )
 def test_precisions_that_are_refused(text: str, message: str) -> None:
     with pytest.raises(UsageError) as error:
-        suite.precision(text)
+        suite.parse_precision(text)
     assert str(error.value).startswith(message)
 
 
 def test_every_built_in_suite_is_valid() -> None:
-    names = suite.names()
+    names = titles(registry.suites)
     assert "quickstart" in names
     for name, title in names.items():
-        loaded = suite.load(name)
+        loaded = suite.Suite.from_toml(name)
         assert loaded.title == title
         assert suite.trainings(loaded)
-
-
-def test_a_training_identity_sees_every_field(content: dict[str, Any]) -> None:
-    training = suite.trainings(suite.parse("it", content))[0][0].training
-    rest: dict[str, Any] = {"dataset": "d@1", "code": "c", "hardware": {"torch": "2"}}
-    changes: dict[str, Any] = {
-        "model": "gan",
-        "options": dict(training.options) | {"timesteps": 51},
-        "dataset": "mnist",
-        "examples": 1001,
-        "batch": 63,
-        "ema_halflife": 1.0,
-        "augment": "flip",
-        "precision": "bf16-mixed",
-        "threads": 2,
-        "snapshots": 5,
-        "seed": 9,
-        "dequantize": True,
-    }
-    assert changes.keys() == vars(training).keys()
-    identities = {suite.training_identity(training, **rest)}
-    identities |= {
-        suite.training_identity(replace(training, **{name: value}), **rest)
-        for name, value in changes.items()
-    }
-    for name, value in {"dataset": "d@2", "code": "e", "hardware": {"torch": "3"}}.items():
-        identities.add(suite.training_identity(training, **(rest | {name: value})))
-    assert len(identities) == 1 + len(changes) + 3
-
-
-def test_sampling_and_scoring_identities_see_every_field() -> None:
-    sampling: dict[str, Any] = {
-        "training": "t",
-        "code": "c",
-        "hardware": {"device": "cpu"},
-        "precision": "32-true",
-        "examples": 1,
-        "snapshot": "a",
-        "weights": "ema",
-        "options": {"steps": 1},
-        "seed": 0,
-        "count": 5,
-        "version": 1,
-    }
-    other: dict[str, Any] = {
-        "training": "u",
-        "code": "d",
-        "hardware": {"device": "cuda"},
-        "precision": "bf16-mixed",
-        "examples": 2,
-        "snapshot": "b",
-        "weights": "raw",
-        "options": {"steps": 2},
-        "seed": 1,
-        "count": 6,
-        "version": 2,
-    }
-    identities = {suite.sampling_identity(**sampling)}
-    for name in sampling:
-        identities.add(suite.sampling_identity(**(copy.copy(sampling) | {name: other[name]})))
-    assert len(identities) == 1 + len(sampling)
-    scoring: dict[str, Any] = {
-        "samples": "s", "protocol": {"a": 1}, "code": {"m": "1"}, "seed": 0, "version": 1,
-    }  # fmt: skip
-    changed: dict[str, Any] = {
-        "samples": "t", "protocol": {"a": 2}, "code": {"m": "2"}, "seed": 1, "version": 2,
-    }  # fmt: skip
-    identities = {suite.scoring_identity(**scoring)}
-    for name in scoring:
-        identities.add(suite.scoring_identity(**(scoring | {name: changed[name]})))
-    assert len(identities) == 1 + len(scoring)

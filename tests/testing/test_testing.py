@@ -89,6 +89,7 @@ def assert_caught(checks: Sequence[Check], promise: str, reason: str) -> None:
         ("Standing", "every player", "'critic' does not move in 20 steps"),
         ("Outside", "nothing outside `players` is trained", "parameter 'extra' moved"),
         ("Greedy", "an optimiser over its own", "that of 'generator' also moves 'critic.layer"),
+        ("Twice", "an optimiser over its own", "two of 'generator' move the same parameter"),
         ("Negative", "learning rates", "that of 'generator' is -"),
         ("Forgetful", "a resumed training", "a parameter or a buffer"),
         ("Unnormalised", "loaded from `state_dict`", "what sampling needs is a parameter"),

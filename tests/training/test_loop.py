@@ -49,9 +49,8 @@ class Game(nn.Module):
         self.breaks_at = breaks_at
 
     def optimization(self, player: str) -> Optimization:
-        return Optimization(
-            torch.optim.Adam, lambda progress: 1e-2 * (1 - progress.fraction), clip_norm=1.0
-        )
+        adam = partial(torch.optim.Adam, lr=1e-2)
+        return Optimization(adam, lambda progress: 1 - progress.fraction, clip_norm=1.0)
 
     def losses(self, batch: Batch, progress: Progress) -> Iterator[PlayerStep]:
         self.seen += len(batch)
@@ -155,7 +154,7 @@ def test_weights_that_a_step_broke_are_not_kept(tmp_path: Path) -> None:
 
     class Leap(Game):
         def optimization(self, player: str) -> Optimization:
-            return Optimization(torch.optim.SGD, lambda p: math.inf if p.step == 9 else 1e-3)
+            return Optimization(torch.optim.SGD, lambda p: math.inf if p.step == 9 else 1)
 
     outcome = fit(tmp_path, Leap)
     assert (outcome.status, outcome.first_nonfinite_step, outcome.snapshots) == (
@@ -183,16 +182,109 @@ def test_divergence_at_once_leaves_snapshot_zero(tmp_path: Path) -> None:
     assert outcome.examples == 0
 
 
+class Grouped(nn.Module):
+    """One linear layer that descends (W x + b - 1)², by optimisers that a subclass gives."""
+
+    players: nn.ModuleDict
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.players = nn.ModuleDict({"only": nn.Linear(2, 2)})
+        self.noise_shape = (2,)
+
+    def optimization(self, player: str) -> Optimization:
+        raise NotImplementedError
+
+    def losses(self, batch: Batch, progress: Progress) -> Iterator[PlayerStep]:
+        yield PlayerStep("only", (self.players["only"](batch.data) - 1).square().mean())
+
+    def sample(self, noise: Tensor, condition: Condition) -> Tensor:
+        out: Tensor = self.players["only"](noise)
+        return out
+
+
+Named = Iterator[tuple[str, nn.Parameter]]
+
+
+class Decayed(Grouped):
+    """Weights that decay, a bias that does not and has another rate."""
+
+    def optimization(self, player: str) -> Optimization:
+        def optimizer(named: Named) -> torch.optim.Optimizer:
+            parameters = dict(named)
+            weights = {"params": [parameters["weight"]], "weight_decay": 0.1}
+            return torch.optim.SGD([weights, {"params": [parameters["bias"]], "lr": 0.3}], lr=0.01)
+
+        return Optimization(optimizer, lambda progress: 0.5 - 0.1 * progress.step)
+
+
+class Several(Grouped):
+    """An optimiser of its own for the bias; the norm is that of all gradients together."""
+
+    def optimization(self, player: str) -> Optimization:
+        def optimizers(named: Named) -> list[torch.optim.Optimizer]:
+            parameters = dict(named)
+            return [
+                torch.optim.SGD([parameters["weight"]], lr=0.02, momentum=0.9),
+                torch.optim.Adam([parameters["bias"]], lr=0.3),
+            ]
+
+        return Optimization(optimizers, lambda progress: 1 - progress.fraction, clip_norm=0.1)
+
+
+def gradients(folder: Path, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+    """Of the loss on that step, ``(2, 3)`` with the bias last, and the weights before it."""
+    weights = checkpoint.load_snapshot(folder, 8 * step, "raw")
+    layer = nn.Linear(2, 2)
+    layer.load_state_dict({name.rpartition(".")[2]: value for name, value in weights.items()})
+    x = data().data[batches.EpochSampler(100, 8, 5).indices(step)]
+    (layer(x) - 1).square().mean().backward()
+    assert layer.weight.grad is not None
+    assert layer.bias.grad is not None
+    return torch.cat([layer.weight.grad, layer.bias.grad[:, None]], 1), weights
+
+
+def test_the_schedule_scales_the_rate_of_every_group(tmp_path: Path) -> None:
+    fit(tmp_path, Decayed, plan(steps=3))
+    for step, factor in enumerate([0.5, 0.4, 0.3]):
+        gradient, before = gradients(tmp_path, step)
+        after = checkpoint.load_snapshot(tmp_path, 8 * (step + 1), "raw")
+        weight = before["players.only.weight"]
+        weight = weight - 0.01 * factor * (gradient[:, :2] + 0.1 * weight)
+        torch.testing.assert_close(after["players.only.weight"], weight)
+        bias = before["players.only.bias"] - 0.3 * factor * gradient[:, 2]
+        torch.testing.assert_close(after["players.only.bias"], bias)
+    rates = pd.read_csv(tmp_path / "history.csv").learning_rate
+    assert list(rates) == pytest.approx([0.005, 0.004, 0.003])
+
+
+def test_a_player_may_have_several_optimisers(tmp_path: Path) -> None:
+    fit(tmp_path, Several, plan(steps=1, snapshots=1))
+    gradient, before = gradients(tmp_path, 0)
+    after = checkpoint.load_snapshot(tmp_path, 8, "raw")
+    assert gradient.norm() > 0.1
+    clipped = 0.1 * gradient / gradient.norm()
+    weight = before["players.only.weight"] - 0.02 * clipped[:, :2]
+    torch.testing.assert_close(after["players.only.weight"], weight)
+    bias = before["players.only.bias"] - 0.3 * clipped[:, 2].sign()  # Adam's first step
+    torch.testing.assert_close(after["players.only.bias"], bias)
+
+
 class Stop(Exception):
     pass
 
 
-@pytest.mark.parametrize("stop", [1, 9, 10, 11, 29])
+@pytest.mark.parametrize(
+    ("build", "stop"), [*((Game, stop) for stop in (1, 9, 10, 11, 29)), (Several, 9), (Decayed, 9)]
+)
 def test_a_resumed_training_is_the_undisturbed_one(
-    tmp_path: Path, stop: int, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    build: Callable[[], GenerativeModel],
+    stop: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    fit(whole)
+    fit(whole, build)
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
     monkeypatch.setattr(loop, "CHECKPOINT_SHARE", math.inf)
     original = loop._Training._maybe_save
@@ -205,8 +297,8 @@ def test_a_resumed_training_is_the_undisturbed_one(
     with monkeypatch.context() as patch:
         patch.setattr(loop._Training, "_maybe_save", save_then_stop)
         with pytest.raises(Stop):
-            fit(broken)
-    outcome = fit(broken)
+            fit(broken, build)
+    outcome = fit(broken, build)
     assert (outcome.status, outcome.snapshots) == ("done", (0, 80, 160, 240))
     assert (broken / "history.csv").read_bytes() == (whole / "history.csv").read_bytes()
     for weights in ("raw", "ema"):
@@ -278,7 +370,7 @@ def test_a_training_on_dequantised_levels_sees_them(tmp_path: Path) -> None:
             yield PlayerStep("a", self.players["a"](batch.data).square().mean())
 
         def optimization(self, player: str) -> Optimization:
-            return Optimization(torch.optim.Adam, lambda progress: 1e-2)
+            return Optimization(torch.optim.Adam)
 
     whole = SampleSpec("points", (2,), levels=3)
     samples = TensorSamples(whole, "levels", torch.randint(3, (100, 2), dtype=torch.uint8))

@@ -25,7 +25,7 @@ class Model(torch.nn.Module):
             raise ZeroDivisionError(f"a bug in {where}")
 
     def optimization(self, player):
-        return Optimization(torch.optim.Adam, lambda progress: 1e-3)
+        return Optimization(torch.optim.Adam)
 
     def losses(self, batch, progress):
         self.fail("training")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 from torch import nn
@@ -34,7 +35,7 @@ class VAE(nn.Module):
         self.learning_rate = learning_rate
 
     def optimization(self, player):
-        return Optimization(torch.optim.Adam, lambda progress: self.learning_rate)
+        return Optimization(partial(torch.optim.Adam, lr=self.learning_rate))
 
     def losses(self, batch, progress):
         """-ELBO in nats a dimension, the variance of p(x|z) at its best (Rybkin et al. 2021)."""

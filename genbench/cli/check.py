@@ -1,0 +1,77 @@
+"""``genbench check``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from genbench.cli.options import common, json_option, key_values
+
+if TYPE_CHECKING:
+    from genbench.testing import Check
+
+
+@click.command()
+@click.argument("kind", type=click.Choice(["model", "dataset", "extractor", "metric"]))
+@click.argument("name")
+@key_values("Of what is checked.")
+@click.option(
+    "--data", multiple=True, metavar="DATASET", help="To try it on [digits, points-ring]."
+)
+@json_option
+@common
+def check(
+    kind: str,
+    name: str,
+    options: dict[str, Any],
+    data: tuple[str, ...],
+    as_json: bool,
+    plugins: tuple[Path, ...],
+    data_dir: Path,
+) -> int:
+    """Try what a plugin promises, one promise after the other.
+
+    Exit status 1 where one fails, 2 where none could be tried.
+    """
+    from genbench.api.errors import UsageError
+    from genbench.cli.printing import echo_json
+    from genbench.testing import check as checks_of
+    from genbench.testing.checks import FAILED, SKIPPED
+
+    checks = checks_of(kind, name, options=options, data=data, plugins=plugins, data_dir=data_dir)
+    if as_json:
+        rows = [
+            {"promise": c.promise, "data": c.about or None, "status": c.result.status}
+            | {"reason": c.result.reason or None}
+            for c in checks
+        ]
+        echo_json(rows, indent=None)
+    else:
+        _print(checks)
+    if all(c.result.status == SKIPPED for c in checks):
+        raise UsageError(f"{kind} {name!r} could not be checked: {checks[0].result.reason}")
+    return int(any(c.result.status == FAILED for c in checks))
+
+
+def _print(checks: Sequence[Check]) -> None:
+    """A line each, as soon as it is known; a reason that several share is printed once."""
+    from genbench.testing.checks import FAILED, PASSED, SKIPPED
+
+    about = said = ""
+    for check in checks:
+        result = check.result
+        if check.about != about:
+            about = check.about
+            click.echo(about)
+        status = result.status.upper() if result.status == FAILED else result.status
+        reason = f": {result.reason}" if result.reason not in ("", said) else ""
+        said = result.reason
+        click.echo(f"  {status:<7}  {check.promise}{reason}")
+    counts = [
+        f"{sum(c.result.status == status for c in checks)} {status}"
+        for status in (PASSED, FAILED, SKIPPED)
+    ]
+    click.echo(", ".join(counts))

@@ -1,1 +1,0 @@
-"""What each command takes, and which module does it."""

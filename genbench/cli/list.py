@@ -1,0 +1,51 @@
+"""``genbench list``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from genbench.cli.options import common, json_option
+
+KINDS = (
+    "models",
+    "datasets",
+    "extractors",
+    "metrics",
+    "suites",
+    "claims",
+    "leaderboards",
+    "executors",
+)
+
+
+@click.command("list")
+@click.argument("kind", type=click.Choice(KINDS))
+@json_option
+@common
+def list_(kind: str, as_json: bool, plugins: tuple[Path, ...], data_dir: Path) -> None:
+    """What there is, with a line about each."""
+    from genbench import registry
+    from genbench.cli.printing import echo_json
+
+    for plugin in plugins:
+        registry.add_plugin_file(plugin)
+    group: registry.Registry = getattr(registry, kind)
+    if kind in ("suites", "claims", "leaderboards"):
+        from genbench.registry.texts import titles
+
+        rows = [
+            {"name": name, "summary": title, "from": ""} for name, title in titles(group).items()
+        ]
+    else:
+        rows = [
+            {"name": name, "summary": group.summary(name), "from": group.origin(name)}
+            for name in group.names()
+        ]
+    if as_json:
+        echo_json(rows, indent=None)
+        return
+    width = max((len(row["name"]) for row in rows), default=0)
+    for row in rows:
+        click.echo(f"{row['name']:<{width}}  {row['summary']}")

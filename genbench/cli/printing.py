@@ -1,0 +1,57 @@
+"""What several commands print."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from json import dumps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from genbench.analysis.document import Document
+    from genbench.suite import Suite
+
+
+def say(line: str) -> None:
+    """A line on standard error."""
+    from genbench.rendering.progress import Screen
+
+    Screen().note(line)
+
+
+def say_where(folder: Path, files: Iterable[str], seconds: float) -> None:
+    """Where the results lie, and how long they took."""
+    first, *others = files
+    listed = f"{', '.join(others[:-1])} and {others[-1]}"
+    say(f"{folder / first}, {listed}: {seconds:.0f} s in all")
+
+
+def show_plan(suite: Suite, where: dict[str, Any]) -> int:
+    """Print what a run would do."""
+    from genbench.experiment.plan import plan
+
+    given = {key: value for key, value in where.items() if key not in ("loggers", "plugins")}
+    show(plan(suite, **given).document(), "terminal")
+    return 0
+
+
+def show(document: Document, form: str) -> None:
+    """A document on standard output, in one of ``rendering.FORMATS``."""
+    from genbench import rendering
+
+    if form == "terminal":
+        rendering.show(document)
+    else:
+        click.echo(rendering.render(document, form), nl=False)
+
+
+def form_of(as_json: bool) -> str:
+    """Of a command that has ``--json``."""
+    return "json" if as_json else "terminal"
+
+
+def echo_json(value: Any, indent: int | None = 1) -> None:
+    """JSON on standard output."""
+    click.echo(dumps(value, ensure_ascii=False, indent=indent))

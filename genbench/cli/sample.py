@@ -1,0 +1,28 @@
+"""``genbench sample``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from genbench.cli.options import FOLDER, computing, key_values, precision_option
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=FOLDER)
+@click.option("--count", type=click.IntRange(min=1), default=64, show_default=True)
+@key_values("A sampling option.")
+@click.option("--seed", type=click.IntRange(min=0), help="Seed [that of the training].")
+@click.option("--weights", type=click.Choice(["ema", "raw"]), default="ema", show_default=True)
+@click.option("--out", type=FOLDER, required=True, help="An .npz file.")
+@precision_option
+@computing
+def sample(out: Path, count: int, where: dict[str, Any], **given: Any) -> None:
+    """Draw samples from the training in DIR."""
+    from genbench.cli.printing import say
+    from genbench.experiment.single import sample as draw
+
+    _, cost = draw(**given, out=out, count=count, **where)
+    say(f"{out}: {count} samples, {cost['nfe']:g} network evaluations each")

@@ -1,0 +1,31 @@
+"""``genbench stability``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from genbench.cli.options import FOLDER, json_option
+
+
+@click.command()
+@click.argument("curves", metavar="CURVES.csv", type=FOLDER)
+@click.option("--metric", help="Which of several.")
+@click.option("--higher-is-better", is_flag=True, help="As of an inception score.")
+@click.option("--over", "limit", type=click.FloatRange(min=1), default=1.2, show_default=True)
+@json_option
+def stability(
+    curves: Path, metric: str | None, higher_is_better: bool, limit: float, as_json: bool
+) -> None:
+    """Judge training curves from anywhere: columns run, step, metric, value.
+
+    Names the runs whose last value, and those whose worst value after their best, is over the best
+    by more than a factor.
+    """
+    from genbench.analysis.curves import document
+    from genbench.analysis.curves import stability as judge
+    from genbench.cli.printing import form_of, show
+
+    found = judge(curves, metric, higher_is_better=higher_is_better, limit=limit)
+    show(document(found), form_of(as_json))

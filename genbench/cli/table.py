@@ -1,0 +1,26 @@
+"""``genbench table``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from genbench.cli.options import FOLDER, format_option, names
+
+
+@click.command()
+@click.argument("folders", metavar="DIR...", nargs=-1, required=True, type=FOLDER)
+@format_option("markdown", "csv", "latex", "json", "html")
+@click.option("--scores", metavar="A,B", help="Which to show, and no others.")
+@click.option("--entries", metavar="A,B", help="Which to show, in this order.")
+def table(folders: tuple[Path, ...], form: str, scores: str | None, entries: str | None) -> None:
+    """Print the comparison tables of finished runs."""
+    from genbench.analysis.comparison import document
+    from genbench.cli.printing import show
+    from genbench.experiment.results import select
+    from genbench.store.records import read_records
+
+    records = [record for folder in folders for record in read_records(folder)]
+    chosen = select(records, names(scores) or None, names(entries) or None)
+    show(document(chosen), form)

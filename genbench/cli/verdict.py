@@ -1,0 +1,27 @@
+"""``genbench verdict``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from genbench.cli.options import FOLDER, format_option
+
+
+@click.command()
+@click.argument("folders", metavar="DIR...", nargs=-1, required=True, type=FOLDER)
+@click.option("--claims", metavar="CLAIMS", help="A name or a TOML file [all that apply].")
+@format_option("terminal", "markdown", "json")
+def verdict(folders: tuple[Path, ...], claims: str | None, form: str) -> None:
+    """Decide claims on finished runs: supported, contradicted or undecided, and why."""
+    from genbench.analysis.verdict import document
+    from genbench.cli.printing import say, show
+    from genbench.experiment.results import decided
+    from genbench.store.records import read_records
+
+    records = [record for folder in folders for record in read_records(folder)]
+    verdicts, faults = decided(records, claims)
+    for fault in faults:
+        say(fault)
+    show(document(verdicts), form)

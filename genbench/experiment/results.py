@@ -1,0 +1,197 @@
+"""What a run came to, from the call that ran it or from its folder."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from genbench.api import REAL, Samples
+from genbench.api.errors import DataError, UnknownName, UsageError
+from genbench.experiment.run import REPORT, SUITE
+from genbench.rendering import Shown
+from genbench.store.records import RECORDS, Record, read_records, to_frame
+from genbench.suite import Suite
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from genbench.analysis.changes import Changes
+    from genbench.analysis.published import Board
+    from genbench.analysis.standings import Standings
+    from genbench.analysis.verdict import Verdict
+
+
+@dataclass(frozen=True, repr=False)
+class Results:
+    """The records of a run, and what they say. ``genbench.load`` gives the same of its folder."""
+
+    records: Sequence[Record]
+    """One an entry and seed, and the real row."""
+    folder: Path
+    suite: Suite | None = None
+    """As it was run; ``None`` if the folder does not hold it."""
+
+    @property
+    def status(self) -> Mapping[str, int]:
+        """How many records are ``done``, ``diverged``, ``failed`` and ``skipped``."""
+        return Counter(record.status for record in self.records)
+
+    @property
+    def has_faults(self) -> bool:
+        """Whether a run failed, or a metric did: the command line's exit status 1."""
+        return any(record.status == "failed" or record.faults for record in self.records)
+
+    def frame(self) -> pd.DataFrame:
+        """One row a score: ``suite, entry, model, …, seed, status, metric, value, low, high``."""
+        return to_frame(self.records)
+
+    def table(
+        self, *, scores: Sequence[str] | None = None, entries: Sequence[str] | None = None
+    ) -> Shown:
+        """The comparison, of all scores and entries or of those that are named, in this order.
+
+        Raises ``UnknownName``.
+        """
+        from genbench.analysis.comparison import document
+
+        return Shown(document(select(self.records, scores, entries)))
+
+    def verdict(self, claims: str | None = None) -> Shown:
+        """What the records decide of the claims in a file, or of those of that name; by default of
+        all that packages offer and these records have the contestants for."""
+        from genbench.analysis.verdict import document
+
+        return Shown(document(decided(self.records, claims)[0]))
+
+    def compare(self, other: Results | str | Path, scores: Sequence[str] = ()) -> Changes:
+        """What got better or worse from this run to ``other``, beyond the noise of seeds."""
+        from genbench.analysis.changes import changes
+
+        after = other if isinstance(other, Results) else load(other)
+        return changes(self.records, after.records, scores)
+
+    def leaderboard(self, name: str) -> Shown:
+        """The published rows of a leaderboard, and this run's beside those of equal protocol."""
+        from genbench.analysis.standings import document
+
+        return Shown(document(*ranked(name, [self.folder])))
+
+    def report(self, path: str | Path | None = None) -> Path:
+        """Write the page to ``path``; without one, the page that the run left in its folder."""
+        from genbench.report import write_report
+
+        if path is None and (self.folder / REPORT).is_file():
+            return self.folder / REPORT
+        out = self.folder / REPORT if path is None else Path(path)
+        write_report([self.folder], out)
+        return out
+
+    def samples(self, entry: str, seed: int | None = None) -> Samples:
+        """The samples that were scored, of an entry and seed (by default its first); of ``real``,
+        some of the reference. Raises ``UnknownName``; ``DataError`` if there are none."""
+        from genbench.data import open_samples
+
+        runs = {r.entry: [x for x in self.records if x.entry == r.entry] for r in self.records}
+        if entry not in runs:
+            raise UnknownName("entry", entry, runs)
+        chosen = [r for r in runs[entry] if seed is None or r.seed == seed]
+        if not chosen:
+            raise UnknownName(f"seed of {entry}", str(seed), [str(r.seed) for r in runs[entry]])
+        stored = [record for record in chosen if "samples" in record.files]
+        if not stored:
+            raise DataError(f"{entry}: no samples, since the run {chosen[0].status}")
+        return open_samples(str(self.folder / stored[0].files["samples"]), Path())
+
+    def _repr_markdown_(self) -> str:
+        return self.table()._repr_markdown_()
+
+    def __repr__(self) -> str:
+        entries = dict.fromkeys(r.entry for r in self.records if r.entry != REAL)
+        counts = ", ".join(f"{count} {status}" for status, count in self.status.items())
+        return f"<Results of {len(entries)} entries in {self.folder}: {counts}>"
+
+
+def load(folder: str | Path) -> Results:
+    """The results that a run left in its folder.
+
+    Raises ``DataError`` where it holds none; ``store.Damaged`` where they are not as they were
+    written.
+    """
+    folder = Path(folder).absolute()
+    path = folder / SUITE
+    return Results(read_records(folder), folder, Suite.from_toml(path) if path.is_file() else None)
+
+
+def decided(records: Sequence[Record], claims: str | None) -> tuple[list[Verdict], list[str]]:
+    """The verdicts on claims, or on all that packages offer and that apply; and why others cannot
+    be read.
+
+    Raises ``UsageError`` where none applies.
+    """
+    from genbench.analysis.claims import load as load_claims
+    from genbench.analysis.verdict import judge
+
+    if claims is not None:
+        return judge(records, load_claims(claims)), []
+    verdicts, faults = offered_verdicts(records)
+    if not verdicts:
+        raise UsageError(
+            "these runs have no contestants for the claims that genbench list claims shows: "
+            "name others with --claims"
+        )
+    return verdicts, faults
+
+
+def offered_verdicts(records: Sequence[Record]) -> tuple[list[Verdict], list[str]]:
+    """The verdicts on all claims that packages offer and that apply, if any; and why others
+    cannot be read."""
+    from genbench.analysis.claims import offered
+    from genbench.analysis.verdict import applicable
+
+    claims, faults = offered()
+    return applicable(records, claims), faults
+
+
+def ranked(name: str, folders: Sequence[Path]) -> tuple[Board, list[Standings]]:
+    """A leaderboard with what was measured in ``folders``: run folders, or folders of them."""
+    from genbench.analysis.published import load as load_board
+    from genbench.analysis.standings import standings
+
+    runs = []
+    for folder in folders:
+        inside = sorted(path.parent for path in folder.glob(f"*/{RECORDS}"))
+        runs += [folder] if (folder / RECORDS).exists() or not inside else inside
+    board = load_board(name)
+    return board, standings(board, [(str(run), read_records(run)) for run in runs])
+
+
+def select(
+    records: Sequence[Record], scores: Sequence[str] | None, entries: Sequence[str] | None
+) -> list[Record]:
+    """The real row and the records of ``entries``, with no other scores than ``scores``.
+
+    Raises ``UnknownName``.
+    """
+    known = {record.entry for record in records} - {REAL}
+    scored = {name for record in records for name in record.scores}
+    for name in entries or ():
+        if name not in known:
+            raise UnknownName("entry", name, known)
+    for name in scores or ():
+        if name not in scored:
+            raise UnknownName("score", name, scored)
+    chosen = list(records)
+    if entries is not None:
+        order = [REAL, *entries]
+        chosen = sorted(
+            (r for r in records if r.entry in order), key=lambda r: order.index(r.entry)
+        )
+    if scores is None:
+        return chosen
+    return [
+        replace(r, scores={name: r.scores[name] for name in scores if name in r.scores})
+        for r in chosen
+    ]

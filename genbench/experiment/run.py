@@ -1,0 +1,322 @@
+"""``genbench.run``: whatever of a suite is not finished in a folder, and what the folder is for."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict
+
+from genbench import registry, store
+from genbench.api import REAL
+from genbench.api.errors import DataError, UsageError, one_line
+from genbench.devices.hardware import DeviceOptions
+from genbench.rendering.progress import Observer, observer_of
+from genbench.store.records import (
+    MARKER,
+    RECORDS,
+    Record,
+    read_records,
+    seal,
+    sealed,
+    write_records,
+)
+from genbench.suite import SeededEntry, Suite, trainings
+
+if TYPE_CHECKING:
+    from genbench.experiment.context import RunContext
+    from genbench.experiment.results import Results
+
+TABLE = "table.md"
+REPORT = "report.html"
+SUITE = "suite.toml"
+"""The suite as it was run, whole, with whatever was given in place of its own keys."""
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One training with its entries, or the real row of a data set (then ``entries`` is empty).
+
+    Every job equals itself alone."""
+
+    label: str
+    dataset: str
+    entries: tuple[SeededEntry, ...] = ()
+
+
+class RunOptions(TypedDict, total=False):
+    """The keywords of ``run``, which whatever runs a suite takes too."""
+
+    seeds: Iterable[int] | None
+    examples: int | None
+    executor: str
+    jobs: int | None
+    devices: int | DeviceOptions
+    precision: str | None
+    loggers: Sequence[str]
+    plugins: Sequence[str | Path]
+    data_dir: str | Path
+    progress: bool | Observer
+
+
+def run(
+    suite: str | Path | Suite,
+    out: str | Path | None = None,
+    *,
+    seeds: Iterable[int] | None = None,
+    examples: int | None = None,
+    executor: str = "local",
+    jobs: int | None = None,
+    devices: int | DeviceOptions = 1,
+    precision: str | None = None,
+    loggers: Sequence[str] = (),
+    plugins: Sequence[str | Path] = (),
+    data_dir: str | Path = "data",
+    progress: bool | Observer = True,
+) -> Results:
+    """Train, sample, score and compare every entry of a suite.
+
+    What is finished in ``out`` is not run again; what was interrupted goes on.
+
+    Args:
+        suite: A name, a TOML file, or a ``Suite``.
+        out: The run folder, by default ``genbench-NAME``.
+        seeds: In place of the suite's.
+        examples: The budget of each training, in place of the suite's.
+        executor: A name of the registry ``genbench.executors``.
+        jobs: Parallel runs, by default as many as the machine has cores or devices for.
+        devices: Devices of each run, or all that can be chosen of them.
+        precision: ``32-true`` or ``bf16-mixed``, in place of the suite's and the entries'.
+        loggers: Names of ``genbench.loggers`` that log the trainings too.
+        plugins: Python files that register models, data sets, extractors or metrics.
+        data_dir: Where data sets lie, or are downloaded to.
+        progress: Whether to show it on standard error; or an observer of one's own.
+
+    Under torchrun or SLURM every process calls this: rank 0 returns, and the others end when it
+    does (``SystemExit``). Raises ``UsageError`` for what is unknown or does not fit, before
+    anything is trained; ``store.CannotWrite``. A run that fails is a row, not an error.
+    """
+    from genbench.devices.launch import launched_ranks
+    from genbench.experiment.context import RunContext
+    from genbench.experiment.results import Results
+    from genbench.loggers import chosen
+
+    for plugin in plugins:
+        registry.add_plugin_file(Path(plugin))
+    content = resolved(suite, seeds=seeds, examples=examples, precision=precision)
+    folder = Path(out if out is not None else f"genbench-{content.name}").absolute()
+    hardware = DeviceOptions.of(devices).hardware(Path(data_dir).absolute())
+    context = RunContext(
+        name=content.name,
+        out=folder,
+        hardware=hardware,
+        samples=content.samples,
+        score=content.score,
+        loggers=chosen(loggers),
+    )
+    models = [entry.model for entry in content.entries.values()]
+    brought: list[registry.Plugin] = [
+        *map(Path, plugins),
+        *registry.models.travelling(models),
+    ]
+    with launched_ranks(hardware):
+        _Run(context, content, executor, jobs, brought, observer_of(progress)).perform()
+    return Results(read_records(folder), folder, content)
+
+
+def resolved(
+    suite: str | Path | Suite,
+    *,
+    seeds: Iterable[int] | None = None,
+    examples: int | None = None,
+    precision: str | None = None,
+) -> Suite:
+    """The suite with what was given in place of its own keys. Raises ``UsageError``."""
+    content = suite if isinstance(suite, Suite) else Suite.from_toml(suite)
+    if not content.name:
+        content = content.model_copy(update={"name": "suite"})
+    if seeds is not None:
+        content = content.with_seeds(seeds)
+    if examples is not None:
+        content = content.with_examples(examples)
+    return content if precision is None else content.with_precision(precision)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One call of ``run``, in the process that leads it."""
+
+    context: RunContext
+    suite: Suite
+    executor: str
+    jobs: int | None
+    plugins: Sequence[registry.Plugin]
+    observer: Observer
+
+    def perform(self) -> None:
+        from genbench import experiment
+        from genbench.devices.launch import default_workers
+
+        context, out, note = self.context, self.context.out, self.observer.note
+        dataset = self.suite.dataset
+        groups = trainings(self.suite)
+        sound = [group for group in groups if group[0].fault is None]
+        store.require_own(out, MARKER)
+        if any(experiment.finished(context, group) is None for group in sound):
+            self._check(sound)
+        with store.lock(out, busy=lambda: note(f"waiting: another genbench is at {out}")):
+            self._claim()
+            experiment.repair_all(context, sound, dataset, lambda event: note(str(event.note)))
+            found = {
+                Job(_label(g), dataset, tuple(g)): experiment.finished(context, g) for g in sound
+            }
+            found[Job(REAL, dataset)] = experiment.finished_real(context, dataset)
+            todo = [job for job, records in found.items() if records is None]
+            self._announce(sound, len(found) - len(todo))
+            found |= self._faulty(groups)
+            if todo:
+                threads = max(group[0].training.threads for group in groups)
+                workers = min(self.jobs or default_workers(context.hardware, threads), len(todo))
+                execute = registry.executors.get(self.executor)
+                with self.observer.watch([job.label for job in todo]) as watched:
+                    numbers = {job: number for number, job in enumerate(todo)}
+                    found |= execute(
+                        context,
+                        todo,
+                        workers=workers,
+                        threads=threads,
+                        plugins=self.plugins,
+                        show=lambda job, event: watched(numbers[job], event),
+                    )
+            records = self._in_order([r for rows in found.values() for r in rows or []])
+            before = self._stored()
+            if todo:  # what is known stands, whatever becomes of the timing
+                seal(out, context.name)
+                write_records(out, records)
+            records = self._timed(groups, records)
+            if records != before:
+                self._write(records)
+
+    def _check(self, groups: Sequence[Sequence[SeededEntry]]) -> None:
+        """What can be known to be wrong is reported before anything is written."""
+        from genbench import evaluation, experiment
+
+        self.context.scorer(self.suite.dataset).rehearse()
+        score = self.suite.score
+        evaluation.resolve(score.snapshots.metrics, score.seed)
+        for group in groups:
+            if group[0].training.seed == groups[0][0].training.seed:
+                training = group[0].training
+                self.context.hardware.require_shares(training.batch, training.accumulate)
+                experiment.check_sampling(self.context.hardware, group)
+
+    def _claim(self) -> None:
+        """Mark the folder as this suite's. Raises ``UsageError`` when it is another's."""
+        out, name = self.context.out, self.context.name
+        store.require_own(out, MARKER)
+        try:
+            metadata = store.read_metadata(out / MARKER)
+        except store.Damaged as error:
+            self.observer.note(f"{error}; it is written again")
+            metadata = None
+        if metadata is not None and metadata["suite"] != name:
+            other = metadata["suite"]
+            raise UsageError(f"{out} belongs to the suite {other!r}; name another --out")
+        if metadata is None:
+            seal(out, name)
+        store.write_text(out / SUITE, f"# genbench {_revision()}\n{self.suite.to_toml()}")
+
+    def _announce(self, groups: Sequence[Sequence[SeededEntry]], finished: int) -> None:
+        note = self.observer.note
+        note(f"{len(groups)} trainings, {sum(map(len, groups))} entries to score")
+        shared = {tuple(e.name for e in g): g[0].training.model for g in groups if len(g) > 1}
+        for names, model in shared.items():
+            note(f"{', '.join(names)}: the same {model} weights, trained once")
+        if finished:
+            note(f"{finished} jobs are finished already")
+
+    def _faulty(self, groups: Sequence[Sequence[SeededEntry]]) -> dict[Job, list[Record]]:
+        """The failed rows of entries whose model's plugin is at fault."""
+        from genbench import experiment
+
+        rows = {}
+        for group in groups:
+            fault = group[0].fault
+            if fault is not None:
+                self.observer.note(f"{_label(group)}: failed: {fault}")
+                job = Job(_label(group), self.suite.dataset, tuple(group))
+                rows[job] = experiment.lost(self.context, self.suite.dataset, group, fault)
+        return rows
+
+    def _in_order(self, records: Sequence[Record]) -> list[Record]:
+        order = [REAL, *self.suite.entries]
+        return sorted(records, key=lambda r: (order.index(r.entry), r.seed or 0))
+
+    def _timed(
+        self, groups: Sequence[Sequence[SeededEntry]], records: Sequence[Record]
+    ) -> list[Record]:
+        """Seconds per sample, measured alone, on the first seed of each entry."""
+        from genbench import experiment
+
+        first: dict[str, SeededEntry] = {}
+        for entry in (entry for group in groups for entry in group):
+            first.setdefault(entry.name, entry)
+        timed = []
+        for record in records:
+            chosen = first.get(record.entry)
+            if chosen is not None and record.scores and chosen.training.seed == record.seed:
+                try:
+                    seconds = experiment.seconds_per_sample(self.context, chosen)
+                except store.CannotWrite:
+                    raise
+                except Exception as error:
+                    self.observer.note(f"{record.entry} was not timed: {one_line(error)}")
+                else:
+                    record = replace(record, cost={**record.cost, "seconds_per_sample": seconds})
+            timed.append(record)
+        return timed
+
+    def _stored(self) -> list[Record] | None:
+        """The records that the page and the table show, if all three are as they were written."""
+        out = self.context.out
+        found = sealed(out)
+        for name, whole in found.items():
+            if not whole:
+                self.observer.note(f"{out / name} is damaged or gone; it is written again")
+        try:
+            return read_records(out) if found and all(found.values()) else None
+        except DataError:
+            return None  # of another version's schema
+
+    def _write(self, records: Sequence[Record]) -> None:
+        """What the folder is for. None of the three counts before all do."""
+        from genbench import rendering
+        from genbench.analysis.comparison import document
+        from genbench.report import write_report
+
+        out, name = self.context.out, self.context.name
+        seal(out, name)
+        write_records(out, records)
+        store.write_text(out / TABLE, rendering.render(document(records), "markdown"))
+        write_report([out], out / REPORT)
+        seal(out, name, (RECORDS, TABLE, REPORT))
+
+
+def _label(group: Sequence[SeededEntry]) -> str:
+    names = ", ".join(entry.name for entry in group)
+    return f"{names} · seed {group[0].training.seed}"
+
+
+def _revision() -> str:
+    """genbench's version and, if its source or the suite lies in a git checkout, the commit."""
+    package = Path(__file__).resolve().parent
+    git = ["git", "-C", str(package), "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        said = subprocess.run(git, capture_output=True, text=True, timeout=5, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return version("genbench")
+    commit = re.sub(r"\s", "", said)
+    return f"{version('genbench')}, git revision {commit}"

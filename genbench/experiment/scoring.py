@@ -1,0 +1,89 @@
+"""``genbench.evaluate``: the scores of anybody's samples, on one device or several."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from genbench import evaluation, registry
+from genbench.api import ProgressCallback
+from genbench.devices.hardware import DeviceOptions
+from genbench.devices.launch import launched_ranks, on_ranks
+from genbench.devices.ranks import Ranks
+from genbench.evaluation import Scores, Source
+from genbench.io.moments import Moments
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What is to be scored, and how."""
+
+    samples: Source
+    reference: Source | Moments
+    train: Source | None
+    extractor: str
+    options: Mapping[str, Any]
+    outputs: tuple[str, ...]
+    seed: int
+    data_dir: str
+
+
+def evaluate(
+    samples: Source,
+    reference: Source | Moments,
+    *,
+    train: Source | None = None,
+    extractor: str = "inception",
+    extractor_options: Mapping[str, Any] | None = None,
+    metrics: Sequence[str] | str = evaluation.DEFAULT_METRICS,
+    seed: int = 0,
+    data_dir: str | Path = "data",
+    devices: int | DeviceOptions = 1,
+    plugins: Sequence[str | Path] = (),
+    report: ProgressCallback = lambda event: None,
+) -> Scores:
+    """Score anybody's samples against a reference.
+
+    ``samples``, ``reference`` and ``train`` (the generator's training set, which some metrics look
+    at): ``dataset:split``, a file, a folder of pictures, a tensor or an array ``(N, …)``, or
+    ``Samples``. ``reference`` may also be an ``.npz`` of published statistics (``mu``, ``sigma``),
+    against which there is a Fréchet distance alone. ``metrics``: names of scores, or ``all``.
+
+    A metric that cannot be computed is skipped, with the reason. Raises ``UsageError`` where
+    something is unknown or does not fit.
+    """
+    for plugin in plugins:
+        registry.add_plugin_file(Path(plugin))
+    outputs = evaluation.every_output() if metrics == "all" else metrics
+    hardware = DeviceOptions.of(devices).hardware(Path(data_dir))
+    request = _Request(
+        samples,
+        reference,
+        train,
+        extractor,
+        dict(extractor_options or {}),
+        tuple(outputs),
+        seed,
+        str(data_dir),
+    )
+    brought = [Path(plugin) for plugin in plugins]
+    with launched_ranks(hardware):
+        return on_ranks(hardware, "32-true", _score, request, plugins=brought, report=report)
+
+
+def _score(ranks: Ranks, request: _Request, report: ProgressCallback) -> Scores:
+    return evaluation.evaluate(
+        request.samples,
+        request.reference,
+        train=request.train,
+        extractor=request.extractor,
+        extractor_options=request.options,
+        metrics=request.outputs,
+        seed=request.seed,
+        data_dir=request.data_dir,
+        device=str(ranks.fabric.device),
+        ranks=ranks,
+        report=report,
+    )

@@ -1,0 +1,158 @@
+"""What a report shows of a training: its trajectories, and samples beside the nearest real ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from genbench import store
+from genbench.api import ProgressCallback, ProgressEvent, Samples, TensorSamples
+from genbench.api.errors import PLUGIN_EXCEPTIONS, NonFiniteSamples, one_line
+from genbench.devices.hardware import Hardware
+from genbench.devices.ranks import Ranks
+from genbench.evaluation import Scorer, embed
+from genbench.experiment.context import RunContext, open_cached
+from genbench.experiment.stage_table import NEIGHBOURS, TRAJECTORIES
+from genbench.experiment.stages import (
+    conditions,
+    sampling_options,
+    snapshot_inputs,
+    snapshot_options,
+)
+from genbench.experiment.trained import Trained
+from genbench.metrics.distances import euclidean
+from genbench.sampling import BLOCK, trajectories
+from genbench.sampling.trajectories import FORWARD, REVERSE, Trajectory
+from genbench.suite import SeededEntry
+
+FOLLOWED = 6
+"""Samples that a report's trajectories follow; of what is no picture, as many as make a cloud."""
+FRAMES = 10
+BESIDE = 8
+"""Samples that are shown beside their nearest training samples."""
+
+
+def stored_trajectories(
+    ranks: Ranks,
+    context: RunContext,
+    trained: Trained,
+    entries: Sequence[SeededEntry],
+    report: ProgressCallback,
+) -> dict[str, str]:
+    """Kind → file, relative to the output folder, of the trajectories that a report shows: sampled
+    as the snapshots are, once a training. One that fails is reported, and missing."""
+    options = snapshot_options(entries)
+    count = FOLLOWED if trained.spec.modality == "image" else BLOCK
+    hardware = context.hardware
+    shows: dict[str, Callable[[], Trajectory]] = {
+        REVERSE: lambda: reverse(ranks, hardware, trained, options, count, FRAMES)
+    }
+    if hasattr(trained.build(), "diffused"):
+        shows[FORWARD] = lambda: forward(ranks, hardware, trained, count, FRAMES)
+    made: dict[str, str] = {}
+    for kind, show in shows.items():
+        inputs = {
+            **snapshot_inputs(hardware, trained, trained.last, "ema"),
+            "kind": kind,
+            "options": dict(options),
+            "count": count,
+            "frames": FRAMES,
+        }
+
+        def compute(show: Callable[[], Trajectory] = show) -> store.Contents:
+            shown = show()
+            about = {"modality": trained.spec.modality, "levels": trained.spec.levels}
+            return store.pack_tensors({"frames": shown.frames}), {"kind": shown.kind, **about}
+
+        try:
+            path = TRAJECTORIES.once(ranks, trained.folder, inputs, compute).path
+            made[kind] = str(path.relative_to(context.out))
+        except store.CannotWrite:
+            raise
+        except NonFiniteSamples:
+            continue  # the record says that the run diverged
+        except PLUGIN_EXCEPTIONS as error:
+            note = f"{trained.training.label}: no {kind} trajectory to show: {one_line(error)}"
+            report(ProgressEvent("show", 0, 1, note=note))
+    return made
+
+
+def reverse(
+    ranks: Ranks,
+    hardware: Hardware,
+    trained: Trained,
+    options: Mapping[str, Any],
+    count: int,
+    frames: int,
+) -> Trajectory:
+    """Noise that becomes samples, by the averaged weights of the last good snapshot."""
+    model = trained.model(trained.last, "ema")
+    return trajectories.reverse(
+        ranks.fabric,
+        model,
+        trained.spec,
+        count=count,
+        frames=frames,
+        seed=trained.training.seed,
+        options=sampling_options(model, f"model {trained.training.model!r}", options),
+        given=conditions(hardware, trained, model),
+    )
+
+
+def forward(
+    ranks: Ranks, hardware: Hardware, trained: Trained, count: int, frames: int
+) -> Trajectory:
+    """Training samples that become noise."""
+    data = open_cached(trained.training.dataset, hardware.data_dir)
+    return trajectories.forward(
+        ranks.fabric,
+        trained.build(),
+        data,
+        count=count,
+        frames=frames,
+        seed=trained.training.seed,
+    )
+
+
+@torch.no_grad()
+def neighbours(
+    ranks: Ranks, scorer: Scorer, folder: Path, scoring: str, samples: Samples
+) -> Path | None:
+    """The file of the first ``BESIDE`` of ``samples`` and of their nearest training samples, made
+    now or before; ``None`` where no metric looks at the training set's features, which then would
+    be embedded for this alone.
+
+    Nearest by the Euclidean distance in the extractor's space. The file holds ``samples`` and
+    ``neighbours``, ``(n, *shape)`` in the stored view, and ``distances``, ``(n,)`` float64.
+    ``scoring`` names how ``samples`` are scored, and so themselves, the training set and the
+    extractor.
+    """
+    if "features" not in scorer.training_needs():
+        return None
+    train = scorer.train
+    assert train is not None
+
+    def compute() -> store.Contents:
+        batch = samples.take(torch.arange(min(BESIDE, len(samples))))
+        few = TensorSamples(samples.spec, f"{samples.id}[:{BESIDE}]", batch.data, batch.condition)
+        (own,) = embed(few, scorer.extractor, scorer.device, ranks, {"features"})
+        distances = torch.cat(
+            [
+                euclidean(own["features"], part["features"])
+                for part in scorer.training_features(ranks)
+            ],
+            dim=1,
+        )
+        nearest, number = distances.cpu().min(dim=1)
+        tensors = {
+            "samples": few.data,
+            "neighbours": train.take(number).data,
+            "distances": nearest,
+        }
+        about = {"modality": samples.spec.modality, "levels": samples.spec.levels}
+        return store.pack_tensors(tensors), about
+
+    return NEIGHBOURS.once(ranks, folder, {"scoring": scoring, "count": BESIDE}, compute).path

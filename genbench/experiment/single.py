@@ -1,0 +1,282 @@
+"""One training outside a suite's run: trained, sampled, and shown from noise to data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from genbench import registry, store
+from genbench.api import ProgressCallback, ProgressEvent, TensorSamples, Variant
+from genbench.api.errors import UnknownName, UsageError
+from genbench.devices.hardware import DeviceOptions, Hardware
+from genbench.devices.launch import Work, launched_ranks, on_ranks
+from genbench.devices.ranks import Ranks
+from genbench.devices.threads import thread_variables
+from genbench.experiment.logs import open_log
+from genbench.experiment.shown import forward, reverse
+from genbench.experiment.stages import draw
+from genbench.experiment.trained import open_trained
+from genbench.experiment.trained import train as train_on_ranks
+from genbench.io.arrays import save_npz
+from genbench.loggers import chosen
+from genbench.rendering.progress import Observer, observer_of
+from genbench.report import Frames, animation_gif, strip_png
+from genbench.suite import Suite, Training, parse_precision, trainings
+from genbench.training.loop import Outcome
+
+EXAMPLES = 80_000
+"""The budget of a training that no suite describes."""
+
+WRITERS = {".png": strip_png, ".gif": animation_gif}
+FRAMES = 60
+"""Of an animation; a strip takes some of them."""
+PICTURES, CLOUD = 8, 64
+"""Samples that are shown, if the caller does not say how many."""
+
+
+def train(
+    what: str | Callable[..., Any],
+    dataset: str | None = None,
+    *,
+    out: str | Path,
+    options: Mapping[str, Any] | None = None,
+    examples: int | None = None,
+    seed: int | None = None,
+    precision: str | None = None,
+    devices: int | DeviceOptions = 1,
+    loggers: Sequence[str] = (),
+    plugins: Sequence[str | Path] = (),
+    data_dir: str | Path = "data",
+    progress: bool | Observer = True,
+) -> Outcome:
+    """Train a model on a data set, or go on with the training that the folder ``out`` holds.
+
+    ``what``: a model's name or factory, with ``dataset``; without it ``SUITE:ENTRY``. The seed is
+    0 or the suite's first, and the budget 80,000 examples or the suite's. Raises ``UsageError``.
+    """
+    _load(plugins)
+    if callable(what):
+        what = registry.models.name_of(what)
+    chosen_options = dict(options or {})
+    if dataset is None:
+        training, project = _of_suite(what, chosen_options), Path(what.rpartition(":")[0]).stem
+    else:
+        training, project = _of_names(what, dataset, chosen_options), "genbench"
+    if examples is not None:
+        training = replace(training, examples=examples)
+    training = _changed(training, seed, precision)
+    hardware = _hardware(devices, data_dir)
+    hardware.require_shares(training.batch, training.accumulate)
+    arguments = hardware, training, Path(out), project, chosen(loggers)
+    outcome: Outcome = _computed(
+        training.label, training, hardware, plugins, progress, _train, *arguments
+    )
+    return outcome
+
+
+def sample(
+    folder: str | Path,
+    *,
+    out: str | Path,
+    count: int = 64,
+    options: Mapping[str, Any] | None = None,
+    seed: int | None = None,
+    weights: str = "ema",
+    precision: str | None = None,
+    devices: int | DeviceOptions = 1,
+    plugins: Sequence[str | Path] = (),
+    data_dir: str | Path = "data",
+    progress: bool | Observer = True,
+) -> tuple[TensorSamples, dict[str, Any]]:
+    """Draw samples from the training in ``folder`` into the ``.npz`` file ``out``.
+
+    ``options``: of the sampler. ``weights``: ``ema`` or ``raw``. Returns the samples, and what
+    they cost (``nfe``, ``flops`` and ``parameters``, a sample). Raises ``UsageError``.
+    """
+    _load(plugins)
+    if Path(out).suffix != ".npz":
+        raise UsageError(f"--out {out}: samples are written as .npz")
+    training = _changed(open_trained(Path(folder)).training, seed, precision)
+    hardware = _hardware(devices, data_dir)
+    label = f"{training.label}: {count} samples"
+    arguments = hardware, Path(folder), training, weights, dict(options or {}), count
+    samples, cost = _computed(label, training, hardware, plugins, progress, _draw, *arguments)
+    save_npz(Path(out), samples)
+    return samples, cost
+
+
+def show(
+    which: str,
+    folder: str | Path,
+    *,
+    out: str | Path,
+    count: int | None = None,
+    options: Mapping[str, Any] | None = None,
+    precision: str | None = None,
+    devices: int | DeviceOptions = 1,
+    plugins: Sequence[str | Path] = (),
+    data_dir: str | Path = "data",
+    progress: bool | Observer = True,
+) -> None:
+    """Write how data become noise (``forward``), or noise samples (``reverse``), by the training in
+    ``folder``: a ``.png`` is a strip, a row a sample; a ``.gif`` an animation.
+
+    A model without a path from noise to samples, as a GAN, is shown along a walk through its noise.
+    Raises ``UsageError``.
+    """
+    _load(plugins)
+    write = WRITERS.get(Path(out).suffix)
+    if write is None:
+        raise UsageError(f"--out {out}: a strip is written as .png, an animation as .gif")
+    if options and which == "forward":
+        raise UsageError("--option belongs to show reverse: the forward process has none")
+    trained = open_trained(Path(folder))
+    training = _changed(trained.training, None, precision)
+    number = count or (PICTURES if trained.spec.modality == "image" else CLOUD)
+    hardware = _hardware(devices, data_dir)
+    label = f"{training.label}: {which}"
+    arguments = hardware, Path(folder), training, which, dict(options or {}), number
+    frames = _computed(label, training, hardware, plugins, progress, _frames, *arguments)
+    store.write_bytes(Path(out), write(frames))
+
+
+def _load(plugins: Sequence[str | Path]) -> None:
+    for plugin in plugins:
+        registry.add_plugin_file(Path(plugin))
+
+
+def _hardware(devices: int | DeviceOptions, data_dir: str | Path) -> Hardware:
+    return DeviceOptions.of(devices).hardware(Path(data_dir))
+
+
+def _changed(training: Training, seed: int | None, precision: str | None) -> Training:
+    if seed is not None:
+        training = replace(training, seed=seed)
+    if precision is not None:
+        training = replace(training, precision=parse_precision(precision))
+    return training
+
+
+def _computed(
+    label: str,
+    training: Training,
+    hardware: Hardware,
+    plugins: Sequence[str | Path],
+    progress: bool | Observer,
+    work: Work[Any],
+    *arguments: Any,
+) -> Any:
+    """What ``work`` returns on rank 0, observed as one job."""
+    observer = observer_of(progress)
+    brought: list[registry.Plugin] = [
+        *map(Path, plugins),
+        *registry.models.travelling([training.model]),
+    ]
+    ranks, threads = launched_ranks(hardware), thread_variables(training.threads)
+    with ranks, threads, observer.watch([label]) as watched:
+        result = on_ranks(
+            hardware,
+            training.precision,
+            work,
+            *arguments,
+            plugins=brought,
+            report=lambda event: watched(0, event),
+        )
+        watched(0, ProgressEvent(getattr(result, "status", "done"), 1, 1))
+    return result
+
+
+def _train(
+    ranks: Ranks,
+    hardware: Hardware,
+    training: Training,
+    out: Path,
+    project: str,
+    loggers: tuple[str, ...],
+    report: ProgressCallback,
+) -> Outcome:
+    torch.set_num_threads(training.threads)
+    with open_log(ranks, hardware, training, out, project, loggers, report) as log:
+        return train_on_ranks(ranks, hardware, training, out, report, log).outcome
+
+
+def _draw(
+    ranks: Ranks,
+    hardware: Hardware,
+    folder: Path,
+    training: Training,
+    weights: str,
+    options: Mapping[str, Any],
+    count: int,
+    report: ProgressCallback,
+) -> tuple[TensorSamples, dict[str, Any]]:
+    torch.set_num_threads(training.threads)
+    trained = replace(open_trained(folder), training=training)
+    return draw(
+        ranks,
+        hardware,
+        trained,
+        examples=trained.last,
+        weights=weights,
+        options=options,
+        count=count,
+        report=report,
+    )
+
+
+def _frames(
+    ranks: Ranks,
+    hardware: Hardware,
+    folder: Path,
+    training: Training,
+    which: str,
+    options: Mapping[str, Any],
+    count: int,
+    report: ProgressCallback,
+) -> Frames:
+    torch.set_num_threads(training.threads)
+    trained = replace(open_trained(folder), training=training)
+    report(ProgressEvent(which, 0, 1))
+    if which == "forward":
+        trajectory = forward(ranks, hardware, trained, count, FRAMES)
+    else:
+        trajectory = reverse(ranks, hardware, trained, options, count, FRAMES)
+    spec = trained.spec
+    return Frames(trajectory.kind, trajectory.frames.numpy(), spec.modality, spec.levels)
+
+
+def _of_suite(what: str, options: Mapping[str, Any]) -> Training:
+    name, separator, entry = what.rpartition(":")
+    if not separator:
+        raise UsageError(f"train {what}: write SUITE:ENTRY, or MODEL DATASET")
+    suite = Suite.from_toml(name)
+    groups = trainings(suite, suite.seeds[:1])
+    entries = {each.name: each for group in groups for each in group}
+    if entry not in entries:
+        raise UnknownName(f"entry of {name}", entry, entries)
+    if (fault := entries[entry].fault) is not None:
+        raise registry.PluginError(fault)
+    training = entries[entry].training
+    return replace(training, options=_options(training.model, {**training.options, **options}))
+
+
+def _of_names(model: str, dataset: str, options: Mapping[str, Any]) -> Training:
+    value = registry.models.get(model)
+    if isinstance(value, Variant):
+        raise UsageError(f"{model!r} is a way to sample {value.trains!r}: train that")
+    return Training(
+        model=model,
+        options=_options(model, options),
+        dataset=dataset,
+        examples=EXAMPLES,
+        snapshots=1,
+        seed=0,
+    )
+
+
+def _options(model: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    return registry.check_options(f"model {model!r}", registry.models.get(model), options)

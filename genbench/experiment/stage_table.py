@@ -1,0 +1,158 @@
+"""Every stage of an experiment: what decides its value, its version, and what is kept of it.
+
+A training is identified here and stored by the loop, since it can be resumed. Everything else is
+computed by ``Stage.once``, in the folder of its training, of the real row, or of the cache.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from genbench import evaluation, sampling
+from genbench.api import Estimate, Output
+from genbench.evaluation import Scores
+from genbench.evaluation.embedding import FEATURES
+from genbench.sampling import likelihood, trajectories
+from genbench.store import Contents, Stage, unchanged
+from genbench.store.records import SCHEMA, Record
+from genbench.training import loop
+
+TENSORS = ".safetensors"
+
+SNAPSHOT = ("training", "code", "hardware", "snapshot")
+"""What decides the weights of a snapshot and what they compute: the training's identity, the hash
+of the model's code, the hardware, and the hash of the weights."""
+
+
+def _as_json(value: Any) -> Contents:
+    return b"", asdict(value)
+
+
+def _scores(contents: Contents) -> Scores:
+    values = {name: Estimate(**value) for name, value in contents[1]["values"].items()}
+    outputs = {name: Output(**value) for name, value in contents[1]["outputs"].items()}
+    return Scores(**{**contents[1], "values": values, "outputs": outputs})
+
+
+def _record(contents: Contents) -> Record:
+    return Record(**contents[1])
+
+
+TRAINING = Stage[Contents](
+    "training",
+    version=loop.VERSION,
+    inputs=("training", "data", "code", "hardware"),
+    pack=unchanged,
+    unpack=unchanged,
+)
+"""The weights along a training, from all fields of ``suite.Training``, the data set's contents, the
+model's code and the hardware."""
+
+SAMPLES = Stage[Contents](
+    "samples",
+    version=sampling.VERSION,
+    inputs=(*SNAPSHOT, "precision", "examples", "weights", "options", "seed", "count"),
+    pack=unchanged,
+    unpack=unchanged,
+    suffix=TENSORS,
+)
+"""Samples, and what they cost."""
+
+SCORES = Stage[Scores](
+    "scores",
+    version=evaluation.VERSION,
+    inputs=("samples", "protocol", "code", "outputs"),
+    pack=_as_json,
+    unpack=_scores,
+    # A repair of what a metric rests on need not change the identity.
+    kept=lambda scores, seconds: not scores.faults,
+)
+"""Scores, from the scoring protocol and the code of the plugins that take part. ``outputs`` are the
+names of the scores that are asked for: the protocol names the metrics, of which one may compute
+several."""
+
+LIKELIHOOD = Stage[Estimate](
+    "likelihood",
+    version=likelihood.VERSION,
+    inputs=(*SNAPSHOT, "reference", "count", "seed"),
+    pack=_as_json,
+    unpack=lambda contents: Estimate(**contents[1]),
+)
+"""Bits per dimension of reference samples."""
+
+TRAJECTORIES = Stage[Contents](
+    "trajectories",
+    version=trajectories.VERSION,
+    inputs=(*SNAPSHOT, "kind", "options", "count", "frames"),
+    pack=unchanged,
+    unpack=unchanged,
+    suffix=TENSORS,
+    alone=True,
+)
+"""Frames of data becoming noise, or of noise becoming samples."""
+
+NEIGHBOURS = Stage[Contents](
+    "neighbours",
+    version=1,
+    inputs=("scoring", "count"),
+    pack=unchanged,
+    unpack=unchanged,
+    suffix=TENSORS,
+)
+"""Samples, each beside the training sample nearest to it. ``scoring`` names the samples, the
+training set and the extractor."""
+
+TIMING = Stage[float](
+    "timing",
+    version=1,
+    inputs=("training", "hardware", "options"),
+    pack=lambda seconds: (b"", {"seconds_per_sample": seconds}),
+    unpack=lambda contents: float(contents[1]["seconds_per_sample"]),
+)
+"""Seconds a sample, while nothing else runs."""
+
+REAL_SAMPLES = Stage[Contents](
+    "samples",
+    version=1,
+    inputs=("reference", "count"),
+    pack=unchanged,
+    unpack=unchanged,
+    suffix=TENSORS,
+)
+"""Reference samples, to be shown beside the generated ones."""
+
+RECORD = Stage[Record](
+    "records",
+    version=SCHEMA,
+    inputs=("training", "model", "sample", "snapshot_sample", "context"),
+    pack=_as_json,
+    unpack=_record,
+    kept=lambda record, seconds: not record.faults,  # what has one is tried again
+)
+"""The row of an entry. The entries that share the training decide ``snapshot_sample``, how its
+snapshots were sampled; ``context`` is how the suite scores."""
+
+REAL_RECORD = Stage[Record](
+    "records",
+    version=SCHEMA,
+    inputs=("context",),
+    pack=_as_json,
+    unpack=_record,
+    kept=lambda record, seconds: not record.faults,
+)
+"""The real row."""
+
+STAGES: tuple[Stage[Any], ...] = (
+    TRAINING,
+    SAMPLES,
+    FEATURES,
+    SCORES,
+    LIKELIHOOD,
+    TRAJECTORIES,
+    NEIGHBOURS,
+    TIMING,
+    REAL_SAMPLES,
+    RECORD,
+    REAL_RECORD,
+)

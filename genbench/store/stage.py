@@ -1,0 +1,139 @@
+"""A stage: what is computed once and stored under the fingerprint of all that decides it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from genbench.api.errors import PLUGIN_EXCEPTIONS
+from genbench.api.ranks import Ranks
+from genbench.store.artefacts import (
+    Damaged,
+    fingerprint,
+    read_artefact,
+    read_metadata,
+    write_artefact,
+    write_metadata,
+)
+from genbench.store.files import CannotWrite
+
+T = TypeVar("T")
+
+Contents: TypeAlias = tuple[bytes, Mapping[str, Any]]
+"""The bytes of a file and its metadata; no bytes if the metadata are all there is."""
+
+
+def unchanged(contents: Contents) -> Contents:
+    """The packing of a stage whose values are ``Contents`` already."""
+    return contents
+
+
+@dataclass(frozen=True)
+class Artefact(Generic[T]):
+    """The value of a stage, computed now or in an earlier call."""
+
+    identity: str
+    path: Path
+    """Where it is stored, if it is kept."""
+    value: T
+
+
+@dataclass(frozen=True)
+class Stage(Generic[T]):
+    """How one kind of value is identified, computed and stored."""
+
+    name: str
+    """The folder of its artefacts."""
+    version: int
+    """Raised whenever the same inputs would give another value."""
+    inputs: tuple[str, ...]
+    """The names of everything else that decides the value."""
+    pack: Callable[[T], Contents]
+    unpack: Callable[[Contents], T]
+    suffix: str = ".json"
+    """Of the stored file; ``.json`` if the metadata are all there is."""
+    kept: Callable[[T, float], bool] = lambda value, seconds: True
+    """Whether a value that took so many seconds is stored."""
+    alone: bool = False
+    """Whether rank 0 computes alone and sends the value to the others; else all ranks compute."""
+    cache: bool = False
+    """Whether losing an artefact costs nothing but time: a damaged one is computed again, and one
+    that cannot be written is not stored."""
+
+    def identity(self, inputs: Mapping[str, Any]) -> str:
+        """16 hexadecimal digits that name a value. ``inputs``: JSON-like, one for each declared
+        name; raises ``ValueError`` for others."""
+        if inputs.keys() != set(self.inputs):
+            raise ValueError(f"{self.name} is decided by {self.inputs}, not by {tuple(inputs)}")
+        return fingerprint({"stage": self.name, "version": self.version, **inputs})
+
+    def once(
+        self,
+        ranks: Ranks,
+        folder: Path,
+        inputs: Mapping[str, Any],
+        compute: Callable[[], T],
+    ) -> Artefact[T]:
+        """What is stored for ``inputs`` in ``folder``; else what ``compute`` returns, which is then
+        stored. Rank 0 decides which of the two, and writes.
+
+        Raises what ``compute`` does, ``Damaged`` and ``CannotWrite``, on every rank.
+        """
+        identity = self.identity(inputs)
+        path = self._path(folder, identity)
+        found = ranks.on_rank_zero(lambda: self._read(path))
+        if found is not None:
+            return Artefact(identity, path, found)
+        start = time.perf_counter()
+        if self.alone:
+            value = ranks.on_rank_zero(compute)
+        else:
+            try:
+                value = compute()
+            except CannotWrite:
+                raise  # rank 0 writes, and has told the others
+            except PLUGIN_EXCEPTIONS as error:
+                ranks.barrier(error)
+                raise
+        seconds = time.perf_counter() - start
+        ranks.on_rank_zero(lambda: self._write(path, value) if self.kept(value, seconds) else None)
+        return Artefact(identity, path, value)
+
+    def find(self, folder: Path, inputs: Mapping[str, Any]) -> T | None:
+        """What is stored for ``inputs``; ``None`` if nothing is, or it is damaged."""
+        try:
+            return self._load(self._path(folder, self.identity(inputs)))
+        except Damaged:
+            return None
+
+    def _path(self, folder: Path, identity: str) -> Path:
+        return folder / self.name / f"{identity}{self.suffix}"
+
+    def _read(self, path: Path) -> T | None:
+        try:
+            return self._load(path)
+        except Damaged:
+            if not self.cache:
+                raise
+            return None
+
+    def _load(self, path: Path) -> T | None:
+        if self.suffix == ".json":
+            metadata = read_metadata(path)
+            return None if metadata is None else self.unpack((b"", metadata))
+        contents = read_artefact(path)
+        return None if contents is None else self.unpack(contents)
+
+    def _write(self, path: Path, value: T) -> None:
+        data, metadata = self.pack(value)
+        try:
+            if self.suffix == ".json":
+                write_metadata(path, metadata)
+            else:
+                write_artefact(path, data, metadata)
+        except CannotWrite:
+            if not self.cache:
+                raise

@@ -1,0 +1,201 @@
+"""The Python API: whatever the command line does, in one call."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import genbench
+from genbench.api.errors import DataError, UnknownName, UsageError
+from genbench.store.records import read_records
+
+TOY = Path(__file__).parents[1] / "plugins" / "toy.py"
+
+
+@pytest.fixture(scope="module")
+def suite() -> genbench.Suite:
+    return genbench.Suite(
+        name="small",
+        dataset="points-ring",
+        seeds=range(2),
+        examples=320,
+        samples=64,
+        score=genbench.Score(
+            extractor="identity",
+            reference="points-ring:test",
+            metrics=["frechet_distance", "precision"],
+            snapshots={"count": 1, "samples": 64, "metrics": ("frechet_distance",)},
+        ),
+        entries={
+            "VAE": genbench.Entry("vae"),
+            "wide": {"model": "vae", "options": {"channels": 24}},
+        },
+    )
+
+
+@pytest.fixture(scope="module")
+def results(suite: genbench.Suite, tmp_path_factory: pytest.TempPathFactory) -> genbench.Results:
+    return genbench.run(suite, tmp_path_factory.mktemp("api") / "run", progress=False)
+
+
+def test_a_run_is_one_call(results: genbench.Results) -> None:
+    assert results.status == {"done": 5}
+    assert not results.has_faults
+    assert [r.entry for r in results.records] == ["real", "VAE", "VAE", "wide", "wide"]
+    frame = results.frame()
+    assert set(frame["metric"]) == {"frechet_distance", "precision"}
+    assert len(frame) == 10
+
+
+def test_a_folder_gives_the_same_results(results: genbench.Results, suite: genbench.Suite) -> None:
+    again = genbench.load(results.folder)
+    assert again.records == results.records == read_records(results.folder)
+    assert again.suite == suite
+    assert repr(again) == repr(results)
+    assert "2 entries" in repr(again)
+
+
+def test_running_again_changes_nothing(results: genbench.Results, suite: genbench.Suite) -> None:
+    before = {path: path.stat().st_mtime_ns for path in results.folder.rglob("*.safetensors")}
+    assert genbench.run(suite, results.folder, progress=False).records == results.records
+    assert {p: p.stat().st_mtime_ns for p in results.folder.rglob("*.safetensors")} == before
+
+
+def test_tables_show_themselves(results: genbench.Results) -> None:
+    table = results.table()
+    assert "VAE" in repr(table)
+    assert "| VAE" in table._repr_markdown_()
+    assert "<table" in table._repr_html_()
+    one = results.table(scores=["precision"], entries=["wide"])
+    assert "precision" in repr(one)
+    assert "Fréchet distance ↓" not in repr(one)
+    assert "VAE" not in one._repr_markdown_()
+    with pytest.raises(UnknownName, match="unknown entry 'wid'; did you mean 'wide'"):
+        results.table(entries=["wid"])
+    with pytest.raises(UnknownName, match="unknown score"):
+        results.table(scores=["presicion"])
+
+
+def test_samples_of_a_run(results: genbench.Results) -> None:
+    samples = results.samples("wide", 1)
+    assert len(samples) == 64
+    assert samples.spec.shape == (2,)
+    first = results.samples("wide")
+    everything = torch.arange(64)
+    assert not torch.equal(first.take(everything).data, samples.take(everything).data)
+    with pytest.raises(UnknownName, match="did you mean 'wide'"):
+        results.samples("wid")
+    with pytest.raises(UnknownName, match="unknown seed of wide '7'"):
+        results.samples("wide", 7)
+
+
+def test_the_report_and_what_was_compared(results: genbench.Results, tmp_path: Path) -> None:
+    assert results.report() == results.folder / "report.html"
+    page = results.report(tmp_path / "page.html")
+    assert page.read_text() == (results.folder / "report.html").read_text()
+    same = results.compare(results)
+    assert {change.outcome for change in same.changes} <= {"within noise", "undecided"}
+    with pytest.raises(UsageError, match="no contestants for the claims"):
+        results.verdict()
+
+
+def test_a_folder_without_results(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="not a finished genbench run"):
+        genbench.load(tmp_path)
+
+
+def test_the_run_folder_keeps_the_suite_with_what_was_given(
+    suite: genbench.Suite, results: genbench.Results, tmp_path: Path
+) -> None:
+    """And what is kept runs to the same records."""
+    given = genbench.run(suite, tmp_path / "given", seeds=[1], examples=128, progress=False)
+    kept = genbench.Suite.from_toml(tmp_path / "given" / "suite.toml")
+    assert (kept.seeds, kept.examples, kept.name) == ((1,), 128, "small")
+    again = genbench.run(kept, tmp_path / "again", progress=False)
+    assert [r.scores for r in again.records] == [r.scores for r in given.records]
+    assert "git revision" in (tmp_path / "given" / "suite.toml").read_text().splitlines()[0]
+
+
+def test_a_suite_in_python_and_its_file_are_one(suite: genbench.Suite, tmp_path: Path) -> None:
+    (tmp_path / "other.toml").write_text(suite.to_toml(), encoding="utf-8")
+    assert genbench.Suite.from_toml(tmp_path / "other.toml") == suite
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"example": 3}, "Suite: unknown key 'example'; did you mean 'examples'?"),
+        ({"seeds": []}, "seeds: should be one or more different numbers"),
+        ({"entries": {"a": {"modle": "vae"}}}, "unknown key 'entries.a.modle'; did you mean"),
+    ],
+)
+def test_mistakes_in_python_are_one_line(
+    suite: genbench.Suite, wrong: dict[str, object], message: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        genbench.Suite(**{**dict(suite), **wrong})  # type: ignore[arg-type]
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_plan_writes_nothing(suite: genbench.Suite, tmp_path: Path) -> None:
+    plan = genbench.plan(suite, jobs=1)
+    assert plan.seconds is not None
+    assert plan.seconds > 0
+    assert len(plan.trainings) == 4
+    assert "4 trainings, 4 entries to score" in repr(plan)
+
+
+NOTEBOOK = '''
+import sys
+import genbench
+from genbench.api import SampleSpec
+
+sys.path.insert(0, {plugins!r})
+import toy
+
+RATE = {rate}
+
+def factory(spec: SampleSpec):
+    """The toy model, at a rate that the function closes over."""
+    return toy.toy(spec, learning_rate=RATE)
+
+suite = genbench.Suite(
+    dataset="points-ring", seeds=[0], examples=320, samples=64,
+    score=genbench.Score(extractor="identity", reference="points-ring:test",
+                         metrics=["frechet_distance"]),
+    entries={{"mine": genbench.Entry(model=factory)}},
+)
+if __name__ == "__main__":
+    results = genbench.run(suite, {out!r}, progress=False)
+    (record,) = [r for r in results.records if r.entry == "mine"]
+    print(record.status, record.model, record.value("frechet_distance"))
+    print("cannot be rerun" in suite.to_toml())
+'''
+
+
+def notebook(tmp_path: Path, rate: float) -> list[str]:
+    script = tmp_path / "script.py"
+    known = {"plugins": str(TOY.parent), "rate": rate, "out": str(tmp_path / "out")}
+    script.write_text(NOTEBOOK.format(**known), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_a_function_that_nobody_registered_is_a_model(tmp_path: Path) -> None:
+    """And what it closes over is part of its identity: with another rate it trains again."""
+    slow, cannot = notebook(tmp_path, 0.001)
+    status, model, distance = slow.split()
+    assert (status, model, cannot) == ("done", "__main__:factory", "True")
+    assert notebook(tmp_path, 0.001)[0] == slow
+    assert len(list((tmp_path / "out" / "runs").glob("*factory*"))) == 1
+    fast, _ = notebook(tmp_path, 0.5)
+    assert fast.split()[2] != distance
+    assert len(list((tmp_path / "out" / "runs").glob("*factory*"))) == 2

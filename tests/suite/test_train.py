@@ -1,0 +1,94 @@
+"""The options of ``[train]`` are listed once: whatever else lists them has every one."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from pydantic import ValidationError
+
+from genbench import suite
+from genbench.analysis.entrants import entrants
+from genbench.analysis.notes import comparison_notes
+from genbench.analysis.reproduction import recipe
+from genbench.api.errors import UsageError
+from genbench.cli import main
+from genbench.devices.hardware import Hardware
+from genbench.experiment.context import RunContext
+from genbench.experiment.jobs import lost
+from genbench.store.records import Record
+from genbench.suite import OPTIONS, Train, Training
+from genbench.training.loop import Plan
+
+TEXT = """
+title = "A suite"
+dataset = "digits"
+seeds = [0]
+examples = 1000
+samples = 64
+score = { extractor = "identity", reference = "digits:test", metrics = ["frechet_distance"] }
+entries.A.model = "ddpm"
+"""
+
+
+def other(name: str) -> Any:
+    """A value of that option which is not the default."""
+    value = getattr(Train(), name)
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, (int, float)):
+        return 2 * value
+    return {"precision": "bf16-mixed", "augment": "flip"}[name]
+
+
+def training(changes: dict[str, Any], *, of_entry: bool) -> Training:
+    content = tomllib.loads(TEXT)
+    (content["entries"]["A"] if of_entry else content)["train"] = changes
+    return suite.trainings(suite.parse("it", content))[0][0].training
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_an_option_is_everywhere(name: str, tmp_path: Path) -> None:
+    value = other(name)
+    usual = training({}, of_entry=False)
+    chosen = training({name: value}, of_entry=False)
+    assert getattr(usual, name) != getattr(chosen, name) == value
+    assert training({name: value}, of_entry=True) == chosen
+    rest: dict[str, Any] = {"dataset": "d@1", "code": "c", "hardware": {}}
+    assert suite.training_identity(usual, **rest) != suite.training_identity(chosen, **rest)
+    assert getattr(Plan(steps=1, snapshots=1, seed=0, **chosen.train_options()), name) == value
+
+    (record,) = records(tmp_path, {name: value})
+    assert record.conditions[name] == value
+    again = suite.parse("recipe", recipe([replace(record, better={"frechet_distance": False})]))
+    assert again.train.train_options() == chosen.train_options()
+    (note,) = (n for n in comparison_notes(record.protocol, entrants([record])) if "Condition" in n)
+    assert OPTIONS[name] in note
+
+
+def records(folder: Path, changes: dict[str, Any]) -> list[Record]:
+    """Of a run that was lost, from which records are made without any training."""
+    content = tomllib.loads(TEXT) | {"train": changes}
+    parsed = suite.parse("it", content)
+    context = RunContext("it", folder, Hardware(folder, "cpu"), parsed.samples, parsed.score)
+    return lost(context, parsed.dataset, suite.trainings(parsed)[0], "its process died")
+
+
+def test_the_help_names_every_option() -> None:
+    said = CliRunner().invoke(main, ["sensitivity", "--help"]).stdout
+    assert not [name for name in OPTIONS if name not in said]
+
+
+def test_an_unknown_option_has_a_near_one() -> None:
+    for of_entry in (False, True):
+        with pytest.raises(UsageError, match=r"unknown key '.*train.batc'; did you mean 'batch'"):
+            training({"batc": 8}, of_entry=of_entry)
+
+
+def test_options_given_in_python_are_checked_too() -> None:
+    with pytest.raises(ValidationError, match="batch"):
+        Train(batch=0)
