@@ -1,1 +1,1 @@
-"""The contestants: a plugin package like anybody's, and the example to copy."""
+"""The contestants: a plugin package like any other, and the example to copy."""

@@ -1,14 +1,15 @@
-"""What the adversarial contestants share: losses, penalties, whose turn it is, labels.
+"""What the adversarial contestants share: options, players, losses, penalties, labels.
 
 ======================  ========================================================================
+``LatentOptions``       options of networks that begin with noise, the VAE's included
+``TwoPlayers``          a model of a discriminator (or critic) and a generator
+``CriticGame``          the same, with more turns of the critic than of the generator
 ``Loss``, ``LOSSES``    what each player descends, given logits
 ``relativistic``        a loss that compares real with generated samples in pairs
 ``input_gradient``      logits, and their gradient with respect to the samples, for any penalty
 ``squared_norms``       of such gradients, one a sample: R1 and R2 are their means
-``frozen``              a network through which gradients pass, and which learns nothing
+``frozen``              a network through which gradients pass, and which does not learn
 ``accuracies``          diagnostics of a discriminator's turn
-``generator_moves``     whether the generator has a turn, where the critic has more of them
-``latent_size``         of a generator's noise, unless told
 ``append_labels``       one-hot labels beside whatever a network takes
 ======================  ========================================================================
 """
@@ -20,10 +21,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
+from pydantic import PositiveInt
 from torch import Tensor, nn
 from torch.nn.functional import one_hot, relu, softplus
 
-from genbench.api import Progress, SampleSpec
+from baselines.labels import class_count, conditions_of, labels_of
+from baselines.networks.batch_norm import Standing
+from baselines.optimizers import RateOptions
+from genbench.api import Batch, Condition, Optimization, PlayerStep, Progress, SampleSpec
 
 
 @dataclass(frozen=True)
@@ -71,10 +76,10 @@ def input_gradient(
 ) -> tuple[Tensor, Tensor]:
     """``logits_of(x)`` and the gradient of their sum with respect to x ``(B, *shape)``, float32.
 
-    Both can be differentiated by the weights, whose ``dtype`` the arithmetic has: autocast is off,
-    since the squares of small numbers suffer most from a lower precision. A discriminator calls
-    this inside its own ``forward``: in a loss, the gradient would pass through a wrapper's hooks,
-    which DDP and Fabric's mixed precision do not survive.
+    Both can be differentiated by the weights, in whose ``dtype`` they are computed. Autocast is
+    off, since the squares of small numbers suffer most from a lower precision. A discriminator
+    calls this inside its own ``forward``: in a loss, the gradient would pass through the hooks of
+    a wrapper, which fails under DDP and under Fabric's mixed precision.
     """
     with torch.autocast(x.device.type, enabled=False):
         x = x.detach().to(dtype).requires_grad_()
@@ -94,11 +99,11 @@ def squared_norms(gradient: Tensor) -> Tensor:
 def frozen(network: nn.Module) -> Iterator[None]:
     """Graphs recorded inside pass through ``network`` and leave its parameters out.
 
-    Only the recording counts, so the parameters are free again before the backward pass, whatever
-    becomes of it. It is right under DDP too: DDP arms its reducer at each forward pass, and faults
-    only a backward pass that reached *some* of the parameters; here it reaches none, so nothing is
-    reduced, and the next forward pass arms it anew. (Leaving the parameters in would be as right,
-    but would compute, and under DDP communicate, gradients that nobody uses.)
+    Only the recording counts, so the parameters are free again before the backward pass. This is
+    correct under DDP too: DDP prepares its reducer at each forward pass, and complains only about a
+    backward pass that reached *some* of the parameters. Here it reaches none, so nothing is
+    reduced, and the next forward pass prepares the reducer again. (Gradients of the parameters
+    would do no harm, but would be computed, and under DDP communicated, for nothing.)
     """
     network.requires_grad_(False)
     try:
@@ -108,25 +113,106 @@ def frozen(network: nn.Module) -> Iterator[None]:
 
 
 def accuracies(real: Tensor, fake: Tensor) -> dict[str, float | Tensor]:
-    """``accuracy_real`` and ``accuracy_fake``: the share of logits ``(B,)`` that tell rightly."""
+    """``accuracy_real`` and ``accuracy_fake``: the share of logits ``(B,)`` of the right sign."""
     return {
         "accuracy_real": (real > 0).float().mean(),
         "accuracy_fake": (fake < 0).float().mean(),
     }
 
 
-def generator_moves(progress: Progress, n_critic: int) -> bool:
-    """Whether this step is the last of ``n_critic`` turns of the critic, each of which sees its own
-    real samples: the examples of a training are the critic's."""
-    return (progress.step + 1) % n_critic == 0
+@dataclass(frozen=True)
+class LatentOptions:
+    """Options of a generator and of the network that is trained with it."""
+
+    channels: PositiveInt
+    """Width of the networks."""
+    latent: PositiveInt | None = None
+    """Dimensions of the noise; by default the paper's, or as many as a point has."""
+    conditional: bool = False
+    """Whether the networks are conditioned on the labels."""
+
+    def classes(self, spec: SampleSpec) -> int:
+        """Raises ``UsageError`` if the model is conditional and ``spec`` has no labels."""
+        return class_count(spec, conditional=self.conditional)
+
+    def size(self, spec: SampleSpec, usual: int) -> int:
+        """``latent`` if it is given; else ``usual``, but for points as many as they have numbers:
+        the networks would have to fold away any more."""
+        if self.latent is not None:
+            return self.latent
+        return spec.shape[0] if len(spec.shape) == 1 else usual
 
 
-def latent_size(spec: SampleSpec, latent: int | None, usual: int) -> int:
-    """``latent``, where it is told; else ``usual``, or for points as many as they have numbers:
-    more would have to be folded away."""
-    if latent is not None:
-        return latent
-    return spec.shape[0] if len(spec.shape) == 1 else usual
+class TwoPlayers(nn.Module):
+    """A discriminator (or critic) and a generator. A subclass adds ``optimization``, ``losses``."""
+
+    def __init__(self, players: Mapping[str, nn.Module], *, latent: int, classes: int) -> None:
+        super().__init__()
+        self.players = nn.ModuleDict(players)
+        self.noise_shape = (latent,)
+        self.conditions = conditions_of(classes)
+        self._standing = Standing(latent, classes)
+
+    def noise(self, count: int, device: torch.device) -> Tensor:
+        return torch.randn(count, *self.noise_shape, device=device)
+
+    def sample(self, noise: Tensor, condition: Condition) -> Tensor:
+        """Standard normal ``(B, latent)`` to samples ``(B, *shape)``, with the condition's labels
+        if the model is conditional."""
+        self._standing(self.players["generator"])
+        samples: Tensor = self.players["generator"](noise, labels_of(condition, self.conditions))
+        return samples
+
+
+@dataclass(frozen=True)
+class CriticOptions:
+    """Options of a game in which the critic may have more turns than the generator."""
+
+    n_critic: PositiveInt
+    """Turns of the critic, each with its own real samples, to one turn of the generator. The
+    examples of a training are the critic's."""
+    generator_batch: PositiveInt
+    """Samples in the generator's turn, over those in the critic's; 2 in the authors' codes."""
+
+
+class CriticGame(TwoPlayers):
+    """A critic that moves at every step, and a generator that moves at each ``n_critic``-th."""
+
+    def __init__(
+        self,
+        players: Mapping[str, nn.Module],
+        *,
+        latent: int,
+        classes: int,
+        turns: CriticOptions,
+        rate: RateOptions,
+    ) -> None:
+        super().__init__(players, latent=latent, classes=classes)
+        self.turns = turns
+        self.rate = rate
+
+    def optimization(self, player: str) -> Optimization:
+        """Adam without momentum, β₂ 0.9, for both players (Gulrajani et al. 2017, appendix F;
+        Miyato et al. 2018, section 4, setting C)."""
+        return self.rate.adam((0.0, 0.9))
+
+    def generator_turn(
+        self, critic: nn.Module, loss: Loss, batch: Batch, progress: Progress
+    ) -> Iterator[PlayerStep]:
+        """The generator's turn if it is due, on new samples that have the labels of the real ones.
+
+        It is due after ``n_critic`` turns of the critic.
+        """
+        if (progress.step + 1) % self.turns.n_critic:
+            return
+        labels, times = labels_of(batch.condition, self.conditions), self.turns.generator_batch
+        if labels is not None:
+            labels = labels.repeat(times)
+        noise = self.noise(times * len(batch.data), batch.data.device)
+        fake = self.players["generator"](noise, labels)
+        with frozen(critic):
+            (logits,), _ = critic(fake, labels=labels)
+        yield PlayerStep("generator", loss.generator(logits))
 
 
 def append_labels(x: Tensor, labels: Tensor, classes: int) -> Tensor:

@@ -2,7 +2,7 @@
 "Training generative adversarial networks with limited data"), and its adaptive probability.
 
 The set is the paper's ``bgc`` (appendix B): pixel blitting, general geometric and colour
-transformations, in that order, each drawn anew for every sample and applied with probability p. As
+transformations, in that order, each drawn for every sample and applied with probability p. As
 long as p is well under 1 they do not leak: the generator's best answer is the data themselves.
 """
 
@@ -49,11 +49,11 @@ def augment(x: Tensor, p: Tensor | float, *, colour: float = 1.0, cutout: bool =
 
 
 class AdaptiveProbability(nn.Module):
-    """p, raised while the discriminator knows the training set by heart, else lowered.
+    """p, raised while the discriminator has memorised the training set, else lowered.
 
-    The heuristic is r_t = E[sign(D(real))] over the last four steps: 0 where the discriminator is
-    at a loss, 1 where it recognises every real sample (eq. 1). Where it is above ``target``, p
-    grows by as much as takes it from 0 to 1 in ``examples``; elsewhere it falls, not below 0.
+    The heuristic is r_t = E[sign(D(real))] over the last four steps: 0 if the discriminator cannot
+    tell, 1 if it recognises every real sample (eq. 1). If it is above ``target``, p grows, from 0
+    to 1 in ``examples`` at most; else it falls, not below 0.
     """
 
     p: Tensor
@@ -68,7 +68,7 @@ class AdaptiveProbability(nn.Module):
 
     @torch.no_grad()
     def update(self, logits: Tensor, step: int) -> None:
-        """After ``step`` (from 0), whose logits of real samples ``(B,)`` these are."""
+        """Adapt p after ``step`` (from 0), given its logits ``(B,)`` of real samples."""
         self.signs += over_ranks(logits.float().sign().mean()) / INTERVAL
         if (step + 1) % INTERVAL == 0:
             batch = len(logits) * ranks()
@@ -92,7 +92,7 @@ def over_ranks(x: Tensor) -> Tensor:
     return x
 
 
-# A transformation of the plane is told by what leads back: the position from which each output
+# A transformation of the plane is given by its inverse: the position from which each output
 # comes is ``matrix @ output + offset``, in pixels from the middle, axes in the order of the sides.
 
 

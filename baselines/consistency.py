@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from baselines.denoisers import NetworkDenoiser
 from baselines.diffusion import Noised, State, diffuse, last_of
 from baselines.labels import Labels, class_count
-from baselines.networks import Attention, Dropout, Multipliers, NetworkName, denoising_network
-from baselines.optimizers import Beta2, Decay, OptimizerConfig
+from baselines.networks import NetworkOptions, denoising_network
+from baselines.optimizers import OptimizerConfig
 from baselines.predictions import edm
 from baselines.schedules import NoiseLevels, on, spread
 from genbench.api import Batch, Condition, PlayerStep, Progress, SampleSpec
@@ -36,16 +36,8 @@ def consistency(
     sigma_data: PositiveFloat = 0.5,
     intervals: tuple[PositiveInt, PositiveInt] = (10, 1280),
     conditional: bool = False,
-    network: NetworkName = "unet",
-    channels: PositiveInt = 16,
-    multipliers: Multipliers = (1, 2),
-    blocks: PositiveInt = 1,
-    attention: Attention = None,
-    dropout: Dropout = 0.0,
-    learning_rate: PositiveFloat = 3e-3,
-    decay: Decay = "cosine",
-    warmup: PositiveInt | None = None,
-    beta2: Beta2 = 0.99,
+    network: NetworkOptions = NetworkOptions(),
+    optimizer: OptimizerConfig = OptimizerConfig(),
 ) -> Consistency:
     """A consistency model, trained alone: samples in one step, or in a few.
 
@@ -66,17 +58,8 @@ def consistency(
     classes = class_count(spec, conditional=conditional)
     return Consistency(
         spec,
-        denoising_network(
-            spec,
-            network=network,
-            channels=channels,
-            multipliers=multipliers,
-            blocks=blocks,
-            attention=attention,
-            dropout=dropout,
-            classes=classes,
-        ),
-        OptimizerConfig(learning_rate, decay, warmup, beta2),
+        denoising_network(spec, options=network, classes=classes),
+        optimizer,
         Labels(classes, dropout=0.0),
         sigma_data=sigma_data,
         intervals=intervals,

@@ -2,97 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Iterator, Mapping
 
-import torch
-from pydantic import PositiveFloat, PositiveInt
-from torch import Tensor, nn
+from torch import nn
 
-from baselines.adversarial import LOSSES, accuracies, frozen, latent_size
-from baselines.labels import class_count, conditions_of, labels_of
-from baselines.networks.batch_norm import Standing
+from baselines.adversarial import LOSSES, LatentOptions, TwoPlayers, accuracies, frozen
+from baselines.labels import labels_of
 from baselines.networks.dcgan import discriminator, generator
-from baselines.optimizers import Decay, decaying
-from genbench.api import Batch, Condition, Optimization, PlayerStep, Progress, SampleSpec
+from baselines.optimizers import RateOptions
+from genbench.api import Batch, Optimization, PlayerStep, Progress, SampleSpec
 
 
 def dcgan(
     spec: SampleSpec,
     *,
-    channels: PositiveInt = 64,
-    latent: PositiveInt | None = None,
-    learning_rate: PositiveFloat = 1e-3,
-    decay: Decay = "linear",
-    conditional: bool = False,
+    network: LatentOptions = LatentOptions(channels=64),
+    rate: RateOptions = RateOptions(learning_rate=1e-3),
 ) -> Dcgan:
     """DCGAN: strided convolutions and batch normalisation; an MLP for points.
 
     Args:
         spec: Any number of channels and 1 to 3 sides, even and at least 4, or points.
-        channels: Width at half size, doubled with each halving (128 in the paper, for 64×64); an
-            eighth of an MLP's.
-        latent: Dimensions of the generator's noise; by default the paper's 100, or as many as a
-            point has.
-        learning_rate: Of both players at the start; 2e-4 in the paper, for longer trainings.
-        decay: How it falls; ``none`` in the paper.
-        conditional: On labels, beside what either network takes (Mirza & Osindero 2014).
+        network: ``channels`` is the width at half size, doubled with each halving (128 in the
+            paper, for 64×64); an eighth of an MLP's. ``latent`` is the paper's 100 by default.
+            Labels come beside what either network takes (Mirza & Osindero 2014).
+        rate: 2e-4 in the paper, for longer trainings, with ``decay = "none"``.
 
     Raises:
-        UsageError: Sides that cannot be halved, labels that are not there.
+        UsageError: Sides that cannot be halved, ``conditional`` without labels.
     """
-    classes = class_count(spec, conditional=conditional)
-    latent = latent_size(spec, latent, 100)
-    bounded = spec.levels is not None
-    return Dcgan(
-        discriminator(spec.shape, channels=channels, classes=classes),
-        generator(spec.shape, channels=channels, latent=latent, bounded=bounded, classes=classes),
+    classes, latent = network.classes(spec), network.size(spec, 100)
+    judge = discriminator(spec.shape, channels=network.channels, classes=classes)
+    maker = generator(
+        spec.shape,
+        channels=network.channels,
         latent=latent,
+        bounded=spec.levels is not None,
         classes=classes,
-        learning_rate=learning_rate,
-        decay=decay,
     )
+    players = {"discriminator": judge, "generator": maker}
+    return Dcgan(players, rate, latent=latent, classes=classes)
 
 
-class Dcgan(nn.Module):
+class Dcgan(TwoPlayers):
     """Two players; each step, the discriminator moves, and the generator answers."""
 
     def __init__(
-        self,
-        discriminator: nn.Module,
-        generator: nn.Module,
-        *,
-        latent: int,
-        classes: int,
-        learning_rate: float,
-        decay: Decay,
+        self, players: Mapping[str, nn.Module], rate: RateOptions, *, latent: int, classes: int
     ) -> None:
-        super().__init__()
-        self.players = nn.ModuleDict({"discriminator": discriminator, "generator": generator})
-        self.noise_shape = (latent,)
-        self.conditions = conditions_of(classes)
-        self.settle = Standing(latent, classes)
-        self.learning_rate = learning_rate
-        self.decay = decay
+        super().__init__(players, latent=latent, classes=classes)
+        self.rate = rate
 
     def optimization(self, player: str) -> Optimization:
         """Adam with β₁ 0.5 (section 4), for both players."""
-        return Optimization(
-            partial(torch.optim.Adam, lr=self.learning_rate, betas=(0.5, 0.999), fused=True),
-            decaying(self.decay),
-        )
+        return self.rate.adam((0.5, 0.999))
 
     def losses(self, batch: Batch, progress: Progress) -> Iterator[PlayerStep]:
         """The non-saturating game: the discriminator's turn, then the generator's, on the same
         generated samples, of the labels of the real ones.
 
         Diagnostics: ``accuracy_real`` and ``accuracy_fake``, the share of samples that the
-        discriminator tells rightly.
+        discriminator recognises.
         """
         real, labels = batch.data, labels_of(batch.condition, self.conditions)
         discriminator, generator = self.players["discriminator"], self.players["generator"]
         loss = LOSSES["non-saturating"]
-        fake = generator(torch.randn(len(real), *self.noise_shape, device=real.device), labels)
+        fake = generator(self.noise(len(real), real.device), labels)
 
         logits_real, logits_fake = discriminator(real, fake.detach(), labels=labels)
         yield PlayerStep(
@@ -104,10 +79,3 @@ class Dcgan(nn.Module):
         with frozen(discriminator):
             (logits_fake,) = discriminator(fake, labels=labels)
         yield PlayerStep("generator", loss.generator(logits_fake))
-
-    def sample(self, noise: Tensor, condition: Condition) -> Tensor:
-        """Standard normal ``(B, latent)`` to samples ``(B, *shape)``, of the condition's labels
-        where the model is conditional."""
-        self.settle(self.players["generator"])
-        samples: Tensor = self.players["generator"](noise, labels_of(condition, self.conditions))
-        return samples

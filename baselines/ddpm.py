@@ -6,17 +6,17 @@ With the improvements of Nichol & Dhariwal 2021, v-prediction and min-SNR weight
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveInt
 from torch import Tensor
 
 from baselines.denoisers import NetworkDenoiser
 from baselines.diffusion import Diffusion, State, last_of, require_sampler, states
-from baselines.labels import Guidance, LabelDropout, Labels, class_count
-from baselines.networks import Attention, Dropout, Multipliers, NetworkName, denoising_network
-from baselines.networks.pretrained import Pretrained, load_pretrained, require_untouched
-from baselines.optimizers import Beta2, Decay, OptimizerConfig
+from baselines.labels import Guidance, LabelOptions
+from baselines.networks import NetworkOptions, denoising_network
+from baselines.networks.pretrained import Pretrained, load_pretrained, require_defaults
+from baselines.optimizers import OptimizerConfig
 from baselines.predictions import CLEAN, EPSILON, Prediction, V, Weighting, min_snr
 from baselines.samplers import (
     DDIM,
@@ -47,20 +47,11 @@ def ddpm(
     weighting: Literal["uniform", "min-snr"] = "uniform",
     variance: Literal["fixed", "learned"] = "fixed",
     pretrained: Pretrained | None = None,
-    conditional: bool = False,
-    label_dropout: LabelDropout = 0.1,
-    network: NetworkName = "unet",
-    channels: PositiveInt = 16,
-    multipliers: Multipliers = (1, 2),
-    blocks: PositiveInt = 1,
-    attention: Attention = None,
-    dropout: Dropout = 0.0,
-    learning_rate: PositiveFloat = 3e-3,
-    decay: Decay = "cosine",
-    warmup: PositiveInt | None = None,
-    beta2: Beta2 = 0.99,
+    labels: LabelOptions = LabelOptions(),
+    network: NetworkOptions = NetworkOptions(),
+    optimizer: OptimizerConfig = OptimizerConfig(),
 ) -> Ddpm:
-    """DDPM: a U-Net (an MLP for points) that predicts the noise, or what else is asked for.
+    """DDPM: a U-Net (an MLP for points) that predicts the noise, x_0 or v.
 
     Args:
         spec: Any number of channels and 1 to 3 sides, or points.
@@ -71,50 +62,28 @@ def ddpm(
         variance: The sampler's choice, or learned by the hybrid loss of Nichol & Dhariwal 2021.
         pretrained: A folder of published weights, as of google/ddpm-cifar10-32; they decide the
             network, and are not trained.
-        conditional: On the labels.
-        label_dropout: The share of labels that are left out in training, for guidance.
-        network: Ours, or a published one, as ``denoising_network`` says.
-        channels: Width at full size; an MLP's over 8.
-        multipliers: Of the channels, one a level; each level below the first halves the sides.
-        blocks: Residual blocks a level, down and up.
-        attention: The longest sides of the maps that attend; the network's own choice by default.
-        dropout: Inside the residual blocks.
-        learning_rate: Of Adam at its peak.
-        decay: To 0 along half a cosine, or none.
-        warmup: Examples over which the learning rate rises; 2 % of the training by default.
-        beta2: Of Adam.
+        labels: Whether the model is conditioned on them; see ``LabelOptions``.
+        network: Its kind and size; see ``NetworkOptions``.
+        optimizer: See ``OptimizerConfig``.
 
     Raises:
         UsageError: A side that cannot be halved so often, channels that the network cannot have,
             ``conditional`` without labels, an option of the network beside ``pretrained``.
     """
-    classes = class_count(spec, conditional=conditional)
+    known = labels.of(spec)
     outputs = 2 if variance == "learned" else 1
-    structure: dict[str, Any] = {
-        "network": network,
-        "channels": channels,
-        "multipliers": multipliers,
-        "blocks": blocks,
-        "attention": attention,
-        "dropout": dropout,
-    }
     if pretrained is not None:
-        require_untouched(ddpm, **structure)
-        net = load_pretrained(spec, pretrained, conditional=conditional, outputs=outputs)
+        require_defaults(network)
+        net = load_pretrained(spec, pretrained, conditional=labels.conditional, outputs=outputs)
     else:
-        net = denoising_network(
-            spec,
-            **structure,
-            classes=classes,
-            outputs=outputs,
-        )
+        net = denoising_network(spec, options=network, classes=known.classes, outputs=outputs)
     model = ImprovedDdpm if variance == "learned" else Ddpm
     return model(
         spec,
         LinearBetas(timesteps) if schedule == "linear" else CosineBetas(timesteps),
         net,
-        OptimizerConfig(learning_rate, decay, warmup, beta2),
-        Labels(classes, label_dropout),
+        optimizer,
+        known,
         prediction=PREDICTIONS[prediction],
         weighting=WEIGHTINGS[weighting],
         pretrained=pretrained is not None,
@@ -149,7 +118,7 @@ class Ddpm(Diffusion):
             variance: Of the ancestral sampler: the posterior's β̃, the larger β (Ho et al. 2020,
                 section 3.2), or the learned one. By default the learned one if there is, else β̃.
             eta: The share of DDPM's noise in DDIM.
-            guidance: By the labels; 1 is none, more costs two evaluations a step.
+            guidance: By the labels; 1 for none. Any other value costs two evaluations a step.
             clip_denoised: Hold each E[x_0 | x_t] in [-1, 1], as the released code of Ho et al.
                 does. Per value, so per sample.
 
@@ -183,7 +152,7 @@ class Ddpm(Diffusion):
         """The sampler of Ho et al. 2020 with one of its variances.
 
         Raises:
-            UsageError: ``"learned"`` where none is.
+            UsageError: ``"learned"``, and no variance was learned.
         """
         if variance == "learned":
             raise UsageError("variance 'learned' needs a model trained with variance = 'learned'")
@@ -191,10 +160,10 @@ class Ddpm(Diffusion):
 
 
 class ImprovedDdpm(Ddpm):
-    """A DDPM whose network also says the variances (Nichol & Dhariwal 2021).
+    """A DDPM whose network also predicts the variances (Nichol & Dhariwal 2021).
 
-    Of the network's 2 C channels the second half, from -1 to 1, says where each lies between log β̃
-    and log β.
+    Of the network's 2 C channels the second half, from -1 to 1, is where each variance lies between
+    log β̃ and log β.
     """
 
     def loss(self, output: Tensor, x_0: Tensor, x_t: Tensor, noise: Tensor, t: Tensor) -> Tensor:

@@ -32,7 +32,7 @@ class NetworkDenoiser:
     guidance: float = 1.0
     """1: the denoiser of the labels as they are."""
     null: int = 0
-    """The label that says that there is none; for guidance."""
+    """The label that means "no label"; for guidance."""
     clip: bool = False
     """Hold x̂_0 in [-1, 1], as Ho et al. 2020 do in their released code."""
 

@@ -185,7 +185,7 @@ def states(sampler: Sampler | Solver, x: Tensor, times: Tensor) -> Iterator[Stat
 
 
 def require_sampler(chosen: str, owner: str, **given: bool) -> None:
-    """Raises ``UsageError`` where an option is given that belongs to another sampler."""
+    """Raises ``UsageError`` if an option is given that belongs to another sampler."""
     for name in given:
         if given[name] and chosen != owner:
             raise UsageError(f"{name} belongs to sampler {owner!r}, not to {chosen!r}")

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from baselines.diffusion import ContinuousDiffusion, State, last_of, require_sampler, states
-from baselines.labels import Guidance, LabelDropout, Labels, class_count
-from baselines.networks import Attention, Dropout, Multipliers, NetworkName, denoising_network
-from baselines.networks.pretrained import Pretrained, load_pretrained, require_untouched
-from baselines.optimizers import Beta2, Decay, OptimizerConfig
+from baselines.labels import Guidance, LabelOptions
+from baselines.networks import NetworkOptions, denoising_network
+from baselines.networks.pretrained import Pretrained, load_pretrained, require_defaults
+from baselines.optimizers import OptimizerConfig
 from baselines.predictions import edm as edm_prediction
 from baselines.samplers import DPMSolver2M, Sampler, Solver, StochasticHeun
 from baselines.schedules import NoiseLevels
@@ -26,18 +26,9 @@ def edm(
     *,
     sigma_data: PositiveFloat = 0.5,
     pretrained: Pretrained | None = None,
-    conditional: bool = False,
-    label_dropout: LabelDropout = 0.1,
-    network: NetworkName = "unet",
-    channels: PositiveInt = 16,
-    multipliers: Multipliers = (1, 2),
-    blocks: PositiveInt = 1,
-    attention: Attention = None,
-    dropout: Dropout = 0.0,
-    learning_rate: PositiveFloat = 3e-3,
-    decay: Decay = "cosine",
-    warmup: PositiveInt | None = None,
-    beta2: Beta2 = 0.99,
+    labels: LabelOptions = LabelOptions(),
+    network: NetworkOptions = NetworkOptions(),
+    optimizer: OptimizerConfig = OptimizerConfig(),
 ) -> Edm:
     """EDM: preconditioned, trained at log-normal noise levels, sampled by Heun's method.
 
@@ -55,32 +46,24 @@ def edm(
     Raises:
         UsageError: As ``ddpm``.
     """
-    classes = class_count(spec, conditional=conditional)
-    structure: dict[str, Any] = {
-        "network": network,
-        "channels": channels,
-        "multipliers": multipliers,
-        "blocks": blocks,
-        "attention": attention,
-        "dropout": dropout,
-    }
+    known = labels.of(spec)
     if pretrained is not None:
-        require_untouched(edm, **structure)
-        net = load_pretrained(spec, pretrained, conditional=conditional)
+        require_defaults(network)
+        net = load_pretrained(spec, pretrained, conditional=labels.conditional)
     else:
         net = denoising_network(
             spec,
-            **structure,
-            classes=classes,
+            options=network,
+            classes=known.classes,
             # The paper's networks get c_noise as it is.
-            time_scale=1000.0 if network == "unet" else 1.0,
+            time_scale=1000.0 if network.network == "unet" else 1.0,
         )
     return Edm(
         spec,
         NoiseLevels(),
         net,
-        OptimizerConfig(learning_rate, decay, warmup, beta2),
-        Labels(classes, label_dropout),
+        optimizer,
+        known,
         prediction=edm_prediction(sigma_data),
         pretrained=pretrained is not None,
     )
@@ -111,8 +94,8 @@ class Edm(ContinuousDiffusion):
             s_churn: How much noise is added and removed, over all steps; 0: it is deterministic.
             s_min: The least noise level at which noise is added.
             s_max: The largest; none by default.
-            s_noise: The deviation of what is added.
-            guidance: By the labels; 1 is none, more costs two evaluations in the place of one.
+            s_noise: The standard deviation of the noise that is added.
+            guidance: By the labels; 1 for none. Any other value doubles the evaluations.
 
         Raises:
             UsageError: An option of another sampler, ``guidance`` without labels.

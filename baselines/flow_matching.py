@@ -10,9 +10,9 @@ from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
 from baselines.diffusion import ContinuousDiffusion, State, last_of, require_sampler, states
-from baselines.labels import Guidance, LabelDropout, Labels, class_count
-from baselines.networks import Attention, Dropout, Multipliers, NetworkName, denoising_network
-from baselines.optimizers import Beta2, Decay, OptimizerConfig
+from baselines.labels import Guidance, LabelOptions
+from baselines.networks import NetworkOptions, denoising_network
+from baselines.optimizers import OptimizerConfig
 from baselines.predictions import velocity
 from baselines.samplers import DormandPrince, DPMSolver2M, RungeKutta, Sampler, Solver
 from baselines.schedules import OptimalTransport
@@ -25,18 +25,9 @@ TOLERANCE = 1e-5
 def flow_matching(
     spec: SampleSpec,
     *,
-    conditional: bool = False,
-    label_dropout: LabelDropout = 0.1,
-    network: NetworkName = "unet",
-    channels: PositiveInt = 16,
-    multipliers: Multipliers = (1, 2),
-    blocks: PositiveInt = 1,
-    attention: Attention = None,
-    dropout: Dropout = 0.0,
-    learning_rate: PositiveFloat = 3e-3,
-    decay: Decay = "cosine",
-    warmup: PositiveInt | None = None,
-    beta2: Beta2 = 0.99,
+    labels: LabelOptions = LabelOptions(),
+    network: NetworkOptions = NetworkOptions(),
+    optimizer: OptimizerConfig = OptimizerConfig(),
 ) -> FlowMatching:
     """Flow matching: a network that predicts the velocity on straight paths from noise to data.
 
@@ -48,23 +39,14 @@ def flow_matching(
     Raises:
         UsageError: As ``ddpm``.
     """
-    classes = class_count(spec, conditional=conditional)
+    known = labels.of(spec)
     schedule = OptimalTransport()
     return FlowMatching(
         spec,
         schedule,
-        denoising_network(
-            spec,
-            network=network,
-            channels=channels,
-            multipliers=multipliers,
-            blocks=blocks,
-            attention=attention,
-            dropout=dropout,
-            classes=classes,
-        ),
-        OptimizerConfig(learning_rate, decay, warmup, beta2),
-        Labels(classes, label_dropout),
+        denoising_network(spec, options=network, classes=known.classes),
+        optimizer,
+        known,
         prediction=velocity(schedule.sigma_min),
     )
 
@@ -91,7 +73,7 @@ class FlowMatching(ContinuousDiffusion):
                 ``dpm-solver++``, two with ``midpoint`` and ``heun``. The adaptive solver chooses
                 its own, and only its trajectory is shown at these.
             tolerance: Absolute and relative, of the adaptive solver.
-            guidance: By the labels; 1 is none, more costs two evaluations in the place of one.
+            guidance: By the labels; 1 for none. Any other value doubles the evaluations.
 
         Raises:
             UsageError: An option of another sampler, ``guidance`` without labels.

@@ -1,6 +1,6 @@
 """Class labels: which models take them, and guidance by them.
 
-A network of K classes takes labels 0 … K, of which K says that there is none.
+A network of K classes takes labels 0 … K, of which K means that there is no label.
 """
 
 from __future__ import annotations
@@ -16,13 +16,12 @@ from torch import Tensor
 from genbench.api import Categorical, Condition, SampleSpec
 from genbench.api.errors import UsageError
 
-LabelDropout: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 Guidance: TypeAlias = Annotated[float, Field(ge=0)]
-"""Options of the contestants, as their signatures declare them."""
+"""A sampling option of the contestants."""
 
 
 def class_count(spec: SampleSpec, *, conditional: bool) -> int:
-    """How many classes a model of such samples tells apart: 0 unless it is ``conditional``.
+    """How many classes a model of such samples has: 0 unless it is ``conditional``.
 
     Raises:
         UsageError: ``conditional``, and the samples have no labels.
@@ -71,12 +70,26 @@ class Labels:
         return {**condition, "label": labels.masked_fill(drop, self.classes)}
 
     def check_guidance(self, guidance: float) -> None:
-        """Raises ``UsageError`` where there is nothing to guide by."""
+        """Raises ``UsageError`` if there are no labels to guide by."""
         if guidance != 1 and not self.classes:
             raise UsageError("guidance needs a model that was trained with conditional = true")
 
 
 UNLABELLED = Labels()
+
+
+@dataclass(frozen=True)
+class LabelOptions:
+    """Options of the diffusions that can be guided."""
+
+    conditional: bool = False
+    """Whether the model is conditioned on the labels."""
+    label_dropout: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """The share of labels that are left out in training, for guidance."""
+
+    def of(self, spec: SampleSpec) -> Labels:
+        """Raises ``UsageError`` if the model is conditional and ``spec`` has no labels."""
+        return Labels(class_count(spec, conditional=self.conditional), self.label_dropout)
 
 
 def guided(

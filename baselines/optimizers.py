@@ -1,4 +1,4 @@
-"""What becomes of the learning rate; and how the diffusions learn: Adam and a warm-up."""
+"""Adam and its learning rate: what the contestants share, and their options."""
 
 from __future__ import annotations
 
@@ -9,44 +9,67 @@ from functools import partial
 from typing import Annotated, Literal, TypeAlias
 
 import torch
-from pydantic import Field
+from pydantic import Field, PositiveFloat, PositiveInt
 
 from genbench.api import Optimization, Progress
 
 Decay: TypeAlias = Literal["cosine", "linear", "none"]
 Beta2: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
-"""Options of the contestants, as their signatures declare them."""
 
 WARMUP = 0.02
-"""Share of a training over which the learning rate rises from 0, unless told in examples."""
+"""Share of a training over which the learning rate rises from 0, unless ``warmup`` is given."""
 
 _FACTORS: dict[Decay, Callable[[float], float]] = {
     "cosine": lambda fraction: (1 + math.cos(math.pi * fraction)) / 2,
     "linear": lambda fraction: 1 - fraction,
     "none": lambda fraction: 1.0,
 }
-"""Of the learning rate, at a fraction of the training."""
+"""What the learning rate is multiplied by, at a fraction of the training."""
 
 
-def decaying(decay: Decay) -> Callable[[Progress], float]:
-    """A schedule: 1 at the start; 0 at the end, unless ``decay`` is ``none``."""
-    return lambda progress: _FACTORS[decay](progress.fraction)
+def adam(
+    learning_rate: float,
+    betas: tuple[float, float],
+    schedule: Callable[[Progress], float],
+    *,
+    clip_norm: float | None = None,
+) -> Optimization:
+    """Adam, whose ``learning_rate`` every step multiplies by ``schedule``."""
+    adam = partial(torch.optim.Adam, lr=learning_rate, betas=betas, fused=True)
+    return Optimization(adam, schedule, clip_norm)
+
+
+@dataclass(frozen=True)
+class RateOptions:
+    """Options of the GANs and of the VAE: the learning rate, which falls from the start."""
+
+    learning_rate: PositiveFloat
+    """At the start, for every player."""
+    decay: Decay = "linear"
+    """How it falls to 0 at the end of the training; ``none``: it stays."""
+
+    def adam(self, betas: tuple[float, float], *, clip_norm: float | None = None) -> Optimization:
+        return adam(self.learning_rate, betas, self.schedule, clip_norm=clip_norm)
+
+    def schedule(self, progress: Progress) -> float:
+        return _FACTORS[self.decay](progress.fraction)
 
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """Adam; a linear warm-up; decay to 0, or none; gradients clipped to norm 1.
+    """Options of the diffusions: Adam, a linear warm-up, and a decay of the learning rate.
 
-    ``beta2`` is 0.99 (as in Karras et al. 2024, EDM2) rather than Adam's 0.999, whose average of a
-    thousand steps is most of a short training.
+    Gradients are clipped to norm 1. ``beta2`` is 0.99 (as in Karras et al. 2024, EDM2) rather than
+    Adam's 0.999, whose average of a thousand steps is most of a short training.
     """
 
-    rate: float
+    learning_rate: PositiveFloat = 3e-3
     """At its peak."""
     decay: Decay = "cosine"
-    warmup: int | None = None
+    """To 0 at the end of the training; ``none``: no decay."""
+    warmup: PositiveInt | None = None
     """Examples over which the rate rises from 0; ``None``: 2 % of the training."""
-    beta2: float = 0.99
+    beta2: Beta2 = 0.99
 
     def schedule(self, progress: Progress) -> float:
         fraction = progress.fraction
@@ -54,8 +77,4 @@ class OptimizerConfig:
         return min(1.0, risen) * _FACTORS[self.decay](fraction)
 
     def optimization(self) -> Optimization:
-        return Optimization(
-            optimizer=partial(torch.optim.Adam, lr=self.rate, betas=(0.9, self.beta2), fused=True),
-            schedule=self.schedule,
-            clip_norm=1.0,
-        )
+        return adam(self.learning_rate, (0.9, self.beta2), self.schedule, clip_norm=1.0)

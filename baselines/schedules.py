@@ -24,7 +24,7 @@ class Schedule(Protocol):
 
     @property
     def t_min(self) -> float:
-        """The least time above 0 that a network knows."""
+        """The least time above 0 at which a network is trained."""
         ...
 
     @property
@@ -37,7 +37,7 @@ class Schedule(Protocol):
         ...
 
     def noise_label(self, t: Tensor) -> Tensor:
-        """What a network is told of the time: c_noise of Karras et al. 2022, eq. 7."""
+        """The time as a network's input: c_noise of Karras et al. 2022, eq. 7."""
         ...
 
     def at(self, fraction: Tensor) -> Tensor:
@@ -167,7 +167,7 @@ class SubVP(VP):
 class VE(_Continuous):
     """Variance exploding: alpha_t = 1, log sigma_t linear in t (Song et al. 2021, eq. 9 and 30).
 
-    A network is told t, or, by ``log_label``, log sigma_t, as the authors' NCSN++ is.
+    A network's input is t or, with ``log_label``, log sigma_t, as for the authors' NCSN++.
     """
 
     sigma_min: float

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from baselines.denoisers import Denoiser
 from baselines.diffusion import ContinuousDiffusion, State, last_of, require_sampler, states
-from baselines.labels import Guidance, LabelDropout, Labels, class_count
-from baselines.networks import Attention, Dropout, Multipliers, NetworkName, denoising_network
-from baselines.optimizers import Beta2, Decay, OptimizerConfig
+from baselines.labels import Guidance, LabelOptions
+from baselines.networks import NetworkOptions, denoising_network
+from baselines.optimizers import OptimizerConfig
 from baselines.samplers import (
     Ancestral,
     DormandPrince,
@@ -44,18 +44,9 @@ def score_sde(
     *,
     sde: Literal["vp", "subvp", "ve"] = "vp",
     sigma_max: PositiveFloat | None = None,
-    conditional: bool = False,
-    label_dropout: LabelDropout = 0.1,
-    network: NetworkName = "unet",
-    channels: PositiveInt = 16,
-    multipliers: Multipliers = (1, 2),
-    blocks: PositiveInt = 1,
-    attention: Attention = None,
-    dropout: Dropout = 0.0,
-    learning_rate: PositiveFloat = 3e-3,
-    decay: Decay = "cosine",
-    warmup: PositiveInt | None = None,
-    beta2: Beta2 = 0.99,
+    labels: LabelOptions = LabelOptions(),
+    network: NetworkOptions = NetworkOptions(),
+    optimizer: OptimizerConfig = OptimizerConfig(),
 ) -> ScoreSde:
     """Score-based SDE in continuous time: a U-Net (an MLP for points) that predicts the noise.
 
@@ -77,24 +68,15 @@ def score_sde(
         raise UsageError(f"sigma_max belongs to sde 've', not to {sde!r}")
     elif sigma_max <= SIGMA_MIN:
         raise UsageError(f"sigma_max must be above {SIGMA_MIN}, got {sigma_max}")
-    ve = VE(SIGMA_MIN, sigma_max, log_label=network == "ncsnpp")
+    ve = VE(SIGMA_MIN, sigma_max, log_label=network.network == "ncsnpp")
     schedules: dict[str, Schedule] = {"vp": VP(), "subvp": SubVP(), "ve": ve}
-    classes = class_count(spec, conditional=conditional)
+    known = labels.of(spec)
     return ScoreSde(
         spec,
         schedules[sde],
-        denoising_network(
-            spec,
-            network=network,
-            channels=channels,
-            multipliers=multipliers,
-            blocks=blocks,
-            attention=attention,
-            dropout=dropout,
-            classes=classes,
-        ),
-        OptimizerConfig(learning_rate, decay, warmup, beta2),
-        Labels(classes, label_dropout),
+        denoising_network(spec, options=network, classes=known.classes),
+        optimizer,
+        known,
     )
 
 
@@ -130,7 +112,7 @@ class ScoreSde(ContinuousDiffusion):
             corrector: One step of Langevin dynamics before each of the predictor's, or none.
             snr: Of the corrector.
             tolerance: Absolute and relative, of the adaptive solver.
-            guidance: By the labels; 1 is none, more costs two evaluations in the place of one.
+            guidance: By the labels; 1 for none. Any other value doubles the evaluations.
 
         Raises:
             UsageError: An option of another sampler, ``guidance`` without labels.

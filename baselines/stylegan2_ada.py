@@ -9,20 +9,21 @@ parameters in the generator.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Literal
 
 import torch
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 
-from baselines.adversarial import LOSSES, accuracies, frozen
+from baselines.adversarial import LOSSES, TwoPlayers, accuracies, frozen
 from baselines.augmentation import AdaptiveProbability, augment, over_ranks
-from baselines.labels import class_count, conditions_of, labels_of
-from baselines.networks.pyramid import sizes, widths
+from baselines.labels import class_count, labels_of
+from baselines.networks.pyramid import PyramidOptions, sizes
 from baselines.networks.stylegan2 import Augment, Discriminator, Generator
-from baselines.optimizers import Decay, decaying
+from baselines.optimizers import RateOptions
 from genbench.api import Batch, Condition, Optimization, PlayerStep, Progress, SampleSpec
 from genbench.api.errors import UsageError
 
@@ -37,47 +38,46 @@ PATH_DECAY = 0.01
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
+@dataclass(frozen=True)
+class GameOptions:
+    """Penalties and augmentation."""
+
+    r1: NonNegativeFloat = 0.1
+    """γ of the gradient penalty R1 (Mescheder et al. 2018, eq. 9), every 16 steps; 0: none. The
+    published heuristic is 0.0002 × pixels / batch."""
+    path_length: NonNegativeFloat = 0.0
+    """Weight of the regularisation of path lengths, every 4 steps; 2 as published for faces, 0 for
+    none."""
+    mixing: Share = 0.0
+    """The share of generated samples that two latents make; 0.9 as published for faces."""
+    augment: Literal["ada", "none"] = "ada"
+    ada_target: Share = 0.6
+    """The share of real samples taken for real, less the share taken for generated, at which p
+    stands still."""
+    ada_examples: PositiveInt = 500_000
+    """Examples in which p can rise by 1."""
+
+
 def stylegan2_ada(
     spec: SampleSpec,
     *,
-    channels: PositiveInt = 32,
-    max_channels: PositiveInt = 512,
-    latent: PositiveInt = 64,
+    network: PyramidOptions = PyramidOptions(),
     mapping_layers: PositiveInt = 2,
     residual: bool = True,
     group: PositiveInt = 4,
-    conditional: bool = False,
-    r1: NonNegativeFloat = 0.1,
-    path_length: NonNegativeFloat = 0.0,
-    mixing: Share = 0.0,
-    augment: Literal["ada", "none"] = "ada",
-    ada_target: Share = 0.6,
-    ada_examples: PositiveInt = 500_000,
-    learning_rate: PositiveFloat = 2.5e-3,
-    decay: Decay = "none",
+    game: GameOptions = GameOptions(),
+    rate: RateOptions = RateOptions(2.5e-3, "none"),
 ) -> StyleGan2Ada:
     """StyleGAN2 with adaptive augmentation, for signals of 1 to 3 sides.
 
     Args:
         spec: Sides are halved together, down to 4 or the first odd one; 16 at most may be left.
-        channels: Width at the full size, doubled at each halving.
-        max_channels: The width to which it is doubled.
-        latent: Dimensions of z and of w.
+        network: ``latent`` are the dimensions of z and of w.
         mapping_layers: From z to w; 8 for pictures of faces.
         residual: Whether the discriminator's blocks have shortcuts.
         group: Samples over which it sees the standard deviation.
-        conditional: Whether the players see the labels.
-        r1: γ of the gradient penalty R1 (Mescheder et al. 2018, eq. 9), every 16 steps; 0: none.
-            The published heuristic is 0.0002 × pixels / batch.
-        path_length: Weight of the regularisation of path lengths, every 4 steps; 2 as published
-            for faces, 0 for none.
-        mixing: The share of generated samples that two latents make; 0.9 as published for faces.
-        augment: ``ada`` or ``none``.
-        ada_target: The share of real samples recognised at which p stands still, less that of those
-            taken for generated.
-        ada_examples: Examples in which p can rise by 1.
-        learning_rate: Of both players, before the correction for lazy regularisation.
-        decay: How it falls; the published one does not.
+        game: See ``GameOptions``.
+        rate: Before the correction for lazy regularisation; the published one does not decay.
 
     Raises:
         UsageError: Points, sides that do not fit, ``conditional`` without labels.
@@ -86,63 +86,42 @@ def stylegan2_ada(
     if not space:
         raise UsageError("stylegan2-ada is for signals with sides, and the samples are points")
     levels = sizes("stylegan2-ada", tuple(space))
-    channels_of = widths(len(levels), channels=channels, max_channels=max_channels)
-    classes = class_count(spec, conditional=conditional)
-    return StyleGan2Ada(
-        Discriminator(
-            features, levels, channels_of, residual=residual, group=group, classes=classes
-        ),
-        Generator(
-            features,
-            levels,
-            channels_of,
-            latent=latent,
-            mapping_layers=mapping_layers,
-            classes=classes,
-        ),
-        latent=latent,
-        conditions=conditions_of(classes),
-        r1=r1,
-        path_length=path_length,
-        mixing=mixing,
-        ada=AdaptiveProbability(target=ada_target, examples=ada_examples)
-        if augment == "ada"
-        else None,
-        learning_rate=learning_rate,
-        decay=decay,
+    widths = network.widths(len(levels))
+    classes = class_count(spec, conditional=network.conditional)
+    judge = Discriminator(features, levels, widths, residual=residual, group=group, classes=classes)
+    maker = Generator(
+        features,
+        levels,
+        widths,
+        latent=network.latent,
+        mapping_layers=mapping_layers,
+        classes=classes,
     )
+    players = {"discriminator": judge, "generator": maker}
+    return StyleGan2Ada(players, game, rate, latent=network.latent, classes=classes)
 
 
-class StyleGan2Ada(nn.Module):
+class StyleGan2Ada(TwoPlayers):
     """Two players; every few steps, each has one more turn for its regularisation."""
 
     path_mean: Tensor
 
     def __init__(
         self,
-        discriminator: nn.Module,
-        generator: nn.Module,
+        players: Mapping[str, nn.Module],
+        game: GameOptions,
+        rate: RateOptions,
         *,
         latent: int,
-        conditions: frozenset[str],
-        r1: float,
-        path_length: float,
-        mixing: float,
-        ada: AdaptiveProbability | None,
-        learning_rate: float,
-        decay: Decay,
+        classes: int,
     ) -> None:
-        super().__init__()
-        self.players = nn.ModuleDict({"discriminator": discriminator, "generator": generator})
-        self.noise_shape = (latent,)
-        self.conditions = conditions
-        self.r1 = r1
-        self.path_length = path_length
-        self.mixing = mixing
-        self.ada = ada
+        super().__init__(players, latent=latent, classes=classes)
+        self.game = game
+        self.rate = rate
+        self.ada = None
+        if game.augment == "ada":
+            self.ada = AdaptiveProbability(target=game.ada_target, examples=game.ada_examples)
         self.register_buffer("path_mean", torch.zeros(()))
-        self.learning_rate = learning_rate
-        self.decay: Decay = decay
 
     def optimization(self, player: str) -> Optimization:
         """Adam with β = (0, 0.99), corrected for lazy regularisation: of k + 1 steps that make k,
@@ -150,11 +129,8 @@ class StyleGan2Ada(nn.Module):
         the published code, whether or not the player is regularised."""
         interval = INTERVALS[player]
         correction = interval / (interval + 1)
-        rate = correction * self.learning_rate
-        betas = (0.0, 0.99**correction)
-        return Optimization(
-            partial(torch.optim.Adam, lr=rate, betas=betas, fused=True), decaying(self.decay)
-        )
+        rate = RateOptions(correction * self.rate.learning_rate, self.rate.decay)
+        return rate.adam((0.0, 0.99**correction))
 
     def losses(self, batch: Batch, progress: Progress) -> Iterator[PlayerStep]:
         """The discriminator's turns, then the generator's, on the same generated samples.
@@ -166,7 +142,7 @@ class StyleGan2Ada(nn.Module):
         discriminator, generator = self.players["discriminator"], self.players["generator"]
         augment = self._augment()
         # The generator does not move before its own turn, so one forward pass serves both turns.
-        fake, _ = generator(self._noise(real), labels, mixing=self.mixing)
+        fake, _ = generator(self.noise(len(real), real.device), labels, mixing=self.game.mixing)
 
         (logits_real, logits_fake), _ = discriminator(
             real, fake.detach(), labels=labels, augment=augment
@@ -176,13 +152,13 @@ class StyleGan2Ada(nn.Module):
             diagnostics["augmentation"] = self.ada.p.clone()
         loss = LOSSES["non-saturating"]
         yield PlayerStep("discriminator", loss.discriminator(logits_real, logits_fake), diagnostics)
-        if self.r1 > 0 and progress.step % R1_INTERVAL == 0:
+        if self.game.r1 > 0 and progress.step % R1_INTERVAL == 0:
             yield self._r1_turn(real, labels, augment)
 
         with frozen(discriminator):
             (logits_fake,), _ = discriminator(fake, labels=labels, augment=augment)
         yield PlayerStep("generator", loss.generator(logits_fake))
-        if self.path_length > 0 and progress.step % PATH_INTERVAL == 0:
+        if self.game.path_length > 0 and progress.step % PATH_INTERVAL == 0:
             yield self._path_turn(real, labels)
 
         if self.ada is not None:
@@ -204,31 +180,28 @@ class StyleGan2Ada(nn.Module):
         logits, squared_norm = self.players["discriminator"](
             real, labels=labels, augment=augment, penalty=True
         )
-        r1 = self.r1 / 2 * squared_norm.mean()
+        r1 = self.game.r1 / 2 * squared_norm.mean()
         return PlayerStep("discriminator", R1_INTERVAL * r1 + _nothing(logits), {"r1": r1.detach()})
 
     def _path_turn(self, real: Tensor, labels: Tensor | None) -> PlayerStep:
         """(‖J_wᵀ y‖ - a)², where a is its running mean, for half a minibatch (appendix B)."""
         count = max(len(real) // 2, 1)
         samples, lengths = self.players["generator"](
-            self._noise(real[:count]),
+            self.noise(count, real.device),
             None if labels is None else labels[:count],
-            mixing=self.mixing,
+            mixing=self.game.mixing,
             path_lengths=True,
         )
         self.path_mean.lerp_(over_ranks(lengths.detach().mean()).to(self.path_mean), PATH_DECAY)
-        penalty = self.path_length * (lengths - self.path_mean).square().mean()
+        penalty = self.game.path_length * (lengths - self.path_mean).square().mean()
         loss = PATH_INTERVAL * penalty + _nothing(samples)
         return PlayerStep("generator", loss, {"path_length": penalty.detach()})
-
-    def _noise(self, samples: Tensor) -> Tensor:
-        return torch.randn(len(samples), *self.noise_shape, device=samples.device)
 
     def _augment(self) -> Augment | None:
         return None if self.ada is None else partial(augment, p=self.ada.p)
 
 
 def _nothing(outputs: Tensor) -> Tensor:
-    """0, by way of every parameter: DDP waits for a gradient of each, and a penalty has none of,
-    say, the last bias."""
+    """0, as a function of every parameter: DDP waits for a gradient of each, and a penalty does not
+    depend on the last bias, for example."""
     return 0 * outputs.mean()

@@ -5,22 +5,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from functools import partial
 
 import torch
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import NonNegativeFloat
 from torch import Tensor, nn
 
-from baselines.adversarial import latent_size
-from baselines.labels import class_count, conditions_of, labels_of
+from baselines.adversarial import LatentOptions
+from baselines.labels import conditions_of, labels_of
 from baselines.networks.vae import autoencoder
-from baselines.optimizers import Decay, decaying
+from baselines.optimizers import RateOptions
 from genbench.api import Batch, Condition, Optimization, PlayerStep, Progress, SampleSpec
 from genbench.api.errors import UsageError
 
 WARM_UP = 0.5
 """Share of a training over which the divergence's weight rises from 0: else the decoder may never
-learn to heed the code (Sønderby et al. 2016, section 2.3)."""
+learn to use the code (Sønderby et al. 2016, section 2.3)."""
 MEMORY = 0.99
 """Share of the running error that a step keeps."""
 LEAST_ERROR = 1e-6
@@ -31,42 +30,32 @@ eighth of what rounding to 256 levels costs."""
 def vae(
     spec: SampleSpec,
     *,
-    channels: PositiveInt = 16,
-    latent: PositiveInt | None = None,
+    network: LatentOptions = LatentOptions(channels=16),
     beta: NonNegativeFloat = 1.0,
-    learning_rate: PositiveFloat = 3e-3,
-    decay: Decay = "cosine",
-    conditional: bool = False,
+    rate: RateOptions = RateOptions(3e-3, "cosine"),
 ) -> Vae:
     """A VAE: a convolutional encoder and decoder with a Gaussian likelihood; MLPs for points.
 
     Args:
         spec: Any number of channels and 1 to 3 sides, or points.
-        channels: Width at full size, doubled at each halving up to fourfold; an eighth of an MLP's.
-        latent: Dimensions of the code; by default 8, or as many as a point has.
+        network: ``channels`` is the width at full size, doubled at each halving up to fourfold; an
+            eighth of an MLP's. ``latent`` are the dimensions of the code, 8 by default. Labels come
+            beside what encoder and decoder take (Sohn et al. 2015).
         beta: Weight of the code's divergence from its prior (Higgins et al. 2017, eq. 4); 1 for
             the evidence lower bound.
-        learning_rate: At the start.
-        decay: How it falls.
-        conditional: On labels, beside what encoder and decoder take (Sohn et al. 2015).
+        rate: The learning rate.
 
     Raises:
-        UsageError: More than 3 sides, labels that are not there.
+        UsageError: More than 3 sides, ``conditional`` without labels.
     """
     if len(spec.shape) > 4:
         raise UsageError(f"vae needs at most 3 sides; the samples are {spec.shape}")
-    classes = class_count(spec, conditional=conditional)
-    latent = latent_size(spec, latent, 8)
+    classes, latent = network.classes(spec), network.size(spec, 8)
     bounded = spec.levels is not None
-    return Vae(
-        autoencoder(spec.shape, channels=channels, latent=latent, bounded=bounded, classes=classes),
-        latent=latent,
-        classes=classes,
-        beta=beta,
-        noisy=not bounded,
-        learning_rate=learning_rate,
-        decay=decay,
+    coder = autoencoder(
+        spec.shape, channels=network.channels, latent=latent, bounded=bounded, classes=classes
     )
+    return Vae(coder, latent=latent, classes=classes, beta=beta, noisy=not bounded, rate=rate)
 
 
 class Vae(nn.Module):
@@ -82,8 +71,7 @@ class Vae(nn.Module):
         classes: int,
         beta: float,
         noisy: bool,
-        learning_rate: float,
-        decay: Decay,
+        rate: RateOptions,
     ) -> None:
         super().__init__()
         self.players = nn.ModuleDict({"autoencoder": network})
@@ -91,18 +79,13 @@ class Vae(nn.Module):
         self.conditions = conditions_of(classes)
         self.beta = beta
         self.noisy = noisy
-        self.learning_rate = learning_rate
-        self.decay = decay
+        self.rate = rate
         # σ², for sampling: nothing in the training depends on it, so each device may have its own.
         self.register_buffer("error", torch.ones(()))
 
     def optimization(self, player: str) -> Optimization:
         """Adam with the β₂ and the clipped gradients of the diffusions."""
-        return Optimization(
-            partial(torch.optim.Adam, lr=self.learning_rate, betas=(0.9, 0.99), fused=True),
-            decaying(self.decay),
-            clip_norm=1.0,
-        )
+        return self.rate.adam((0.9, 0.99), clip_norm=1.0)
 
     def losses(self, batch: Batch, progress: Progress) -> Iterator[PlayerStep]:
         """The negative evidence lower bound in nats a dimension (Kingma & Welling 2014, eq. 10).
@@ -140,12 +123,12 @@ class Vae(nn.Module):
         decoder_noise: NonNegativeFloat | None = None,
     ) -> Tensor:
         """Standard normal ``(B, latent)`` to samples ``(B, *shape)``, of the condition's labels
-        where the model is conditional.
+        if the model is conditional.
 
         Args:
             temperature: Standard deviation of the code; below 1, more typical samples.
             decoder_noise: The share of σ ε that is added to the decoder's mean. By default all of
-                it to real values, none to integers, whose means are shown by custom.
+                it for real values; none for integers, whose means are usually shown.
         """
         labels = labels_of(condition, self.conditions)
         mean: Tensor = self.players["autoencoder"](temperature * noise, labels, decode=True)

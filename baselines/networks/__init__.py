@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Annotated, Literal, TypeAlias, TypedDict
+from dataclasses import dataclass
+from typing import Annotated, Literal, TypedDict
 
 from pydantic import Field, PositiveInt
 from torch import nn
@@ -15,46 +16,49 @@ from baselines.networks.unet import UNet
 from genbench.api import SampleSpec
 from genbench.api.errors import UsageError
 
-NetworkName: TypeAlias = Literal["unet", "ddpm", "ddpmpp", "ncsnpp", "adm", "dit"]
-Multipliers: TypeAlias = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
-Dropout: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
-Attention: TypeAlias = tuple[PositiveInt, ...] | None
-"""Options of the networks, as a contestant's signature declares them."""
-
 DESIGNS = {"ddpm": DDPM, "ddpmpp": DDPMPP, "ncsnpp": NCSNPP, "adm": ADM}
+
+
+@dataclass(frozen=True)
+class NetworkOptions:
+    """Options of a denoising network."""
+
+    network: Literal["unet", "ddpm", "ddpmpp", "ncsnpp", "adm", "dit"] = "unet"
+    """``unet``, our own; the networks of Ho et al. 2020 (``ddpm``), Song et al. 2021 (``ddpmpp``
+    and ``ncsnpp``), Dhariwal & Nichol 2021 (``adm``), Peebles & Xie 2023 (``dit``). Points take an
+    MLP."""
+    channels: PositiveInt = 16
+    """Of a U-Net's first level, a multiple of 4; an MLP's width over 8."""
+    multipliers: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (1, 2)
+    """Of the channels, one a level; each level below the first halves every side. A DiT is as wide
+    as a U-Net's lowest level, and has a token for each position there."""
+    blocks: PositiveInt = 1
+    """Residual blocks a level on the way down; ``unet`` has as many on the way up, the published
+    ones have one more. An MLP or a DiT has as many in all as ``unet`` would have."""
+    attention: tuple[PositiveInt, ...] | None = None
+    """The sides of the maps that attend, by their longest: 16 for maps of 16×16. None for the
+    network's own choice: the lowest level's; the largest up to 16 in ``ddpm``, ``ddpmpp`` and
+    ``ncsnpp``; all up to 32 in ``adm``."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Inside the residual blocks."""
 
 
 def denoising_network(
     spec: SampleSpec,
     *,
-    network: NetworkName = "unet",
-    channels: int,
-    multipliers: Multipliers,
-    blocks: int,
-    dropout: Dropout,
-    attention: Collection[int] | None = None,
+    options: NetworkOptions,
     classes: int = 0,
     outputs: int = 1,
     time_scale: float = 1000.0,
 ) -> nn.Module:
-    """A network ``(x, time, labels=None)`` → ``outputs`` times x's channels; points take an MLP.
+    """A network ``(x, time, labels=None)`` → ``outputs`` times x's channels.
 
     ``time`` ``(B,)`` is any float. ``labels`` ``(B,)`` int64 in 0…K, K for no class, are given
-    where ``classes`` = K is not 0.
+    if ``classes`` = K is not 0.
 
     Args:
         spec: Any number of channels and 1 to 3 sides, or points ``(D,)``.
-        network: ``unet``, our own; of Ho et al. 2020 (``ddpm``), Song et al. 2021 (``ddpmpp`` and
-            ``ncsnpp``), Dhariwal & Nichol 2021 (``adm``), Peebles & Xie 2023 (``dit``).
-        channels: Of a U-Net's first level, a multiple of 4; an MLP's width over 8.
-        multipliers: Of the channels, one a level; each level below the first halves every side. A
-            DiT is as wide as a U-Net's lowest level, and has a token for each position there.
-        blocks: Residual blocks a level on the way down; ``unet`` has as many on the way up, the
-            published ones have one more. An MLP or a DiT has as many in all as ``unet`` would have.
-        dropout: Inside the residual blocks, in [0, 1).
-        attention: The sides of the maps that attend, by their longest: 16 for maps of 16×16. None
-            for the network's own: the lowest level's; the largest up to 16 in ``ddpm``, ``ddpmpp``
-            and ``ncsnpp``; all up to 32 in ``adm``.
+        options: Which network, and its size.
         classes: K of the labels.
         outputs: How many times C channels come out.
         time_scale: What the time is multiplied by before sines and cosines are taken of it; the
@@ -65,10 +69,14 @@ def denoising_network(
         UsageError: Samples or channels that the network cannot take, or no map of a side in
             ``attention``.
     """
+    network, channels, blocks = options.network, options.channels, options.blocks
+    multipliers, attention = options.multipliers, options.attention
     features, *space = spec.shape
     widths = [channels * multiplier for multiplier in multipliers]
     in_all = 2 * blocks * len(multipliers)
-    shared = _Shared(dropout=dropout, classes=classes, outputs=outputs, time_scale=time_scale)
+    shared = _Shared(
+        dropout=options.dropout, classes=classes, outputs=outputs, time_scale=time_scale
+    )
     if attention is not None and (network == "dit" or not space):
         raise UsageError("attention is an option of the U-Nets: a DiT always attends, an MLP never")
     if not space:
@@ -108,7 +116,7 @@ class _Shared(TypedDict):
 
 
 def _attending(network: str, sides: Sequence[int]) -> list[int]:
-    """The levels that attend where nobody says which."""
+    """The levels that attend by default."""
     if network == "unet":
         return [len(sides) - 1]
     if network == "adm":

@@ -19,7 +19,7 @@ PASSES, ROWS = 16, 64
 
 class BatchNorm(nn.Module):
     """``(B, C, *space)`` to the same, each channel of mean 0 and variance 1, then scaled and
-    shifted: by numbers of its own, or by those of each row's label, where there are ``classes``
+    shifted: by numbers of its own, or by those of each row's label, if there are ``classes``
     (Dumoulin et al. 2017, eq. 5)."""
 
     def __init__(self, channels: int, classes: int = 0) -> None:
@@ -57,7 +57,7 @@ class Standing:
     @torch.no_grad()
     def __call__(self, generator: nn.Module) -> None:
         """Leave in each ``BatchNorm`` of ``generator`` the mean and the variance of what reaches it
-        in training, over ``PASSES`` batches of fixed noise and, where there are classes, uniform
+        in training, over ``PASSES`` batches of fixed noise and, if there are classes, uniform
         labels."""
         norms = [module for module in generator.modules() if isinstance(module, BatchNorm)]
         weights = [(p.data_ptr(), p._version) for p in generator.parameters()]

@@ -251,7 +251,7 @@ def channels_last(x: Tensor) -> Tensor:
 
 
 def check_sides(space: Sequence[int], halvings: int) -> None:
-    """Raises ``UsageError`` where there are not one to three sides that can be halved so often."""
+    """Raises ``UsageError`` unless there are one to three sides that can be halved so often."""
     if len(space) not in CONVOLUTIONS:
         raise UsageError(f"the network needs samples of 1 to 3 sides, not {len(space)}")
     if any(side % 2**halvings for side in space):
@@ -263,6 +263,6 @@ def check_sides(space: Sequence[int], halvings: int) -> None:
 
 
 def check_channels(channels: int) -> None:
-    """Raises ``UsageError`` where the normalisations could not group them."""
+    """Raises ``UsageError`` if the normalisations cannot group them."""
     if channels % 4:
         raise UsageError(f"channels must be a multiple of 4, got {channels}")

@@ -1,6 +1,6 @@
 """The state dicts of Karras et al. 2022 (their released code): DDPM++, NCSN++ and ADM.
 
-There is no configuration beside them: names and shapes say what the network is.
+There is no configuration file: names and shapes of the weights define the network.
 """
 
 from __future__ import annotations

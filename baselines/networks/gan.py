@@ -38,7 +38,7 @@ def generator(
     """A network from ``(B, latent)`` to ``(B, *shape)``, in [-1, 1] where ``bounded``.
 
     ``channels`` is the width at full size; dense layers are ``8 * channels`` wide. The dense layers
-    before the first convolution are where the noise is sorted into kinds of pictures.
+    before the first convolution sort the noise into kinds of pictures.
     """
     features, *space = shape
     width = 8 * channels
@@ -60,7 +60,7 @@ def generator(
 
 
 class Generator(nn.Sequential):
-    """Layers that take noise and, where there are ``classes``, the labels beside it."""
+    """Layers that take noise and, if there are ``classes``, the labels beside it."""
 
     def __init__(self, classes: int, *layers: nn.Module) -> None:
         super().__init__(*layers)
@@ -111,7 +111,7 @@ class Discriminator(nn.Module):
 
     The trunk's features ``(B, F, *)`` are joined by one more, constant over the minibatch: their
     standard deviation over it, averaged over ``(F, *)``. A generator of little diversity gives
-    itself away. The head takes the ``F + 1`` features to a logit; where there are ``classes``, the
+    itself away. The head takes the ``F + 1`` features to a logit; if there are ``classes``, the
     logit also has the product of what the head's last layer takes with a vector of the label
     (Miyato & Koyama 2018, eq. 3).
     """

@@ -31,7 +31,7 @@ class Stored:
         return self.tensors[name].float()
 
     def fill(self, network: nn.Module, entries: Iterable[Entry]) -> None:
-        """Give every parameter and persistent buffer of ``network`` what its entry says.
+        """Fill every parameter and persistent buffer of ``network`` as its entry describes.
 
         Raises:
             UsageError: A weight that is missing, of another shape, or left over: the first by name.
@@ -102,8 +102,8 @@ def layer(ours: str, theirs: str) -> Iterator[Entry]:
 
 
 def joined(ours: str, theirs: Sequence[str], *, dense: bool = False) -> Iterator[Entry]:
-    """One layer where elsewhere there are several, whose outputs follow one another; a convolution
-    of single pixels where they are ``dense`` layers."""
+    """One layer in the place of several, whose outputs are concatenated; a convolution of single
+    pixels in the place of ``dense`` layers."""
     names = {kind: [f"{name}.{kind}" for name in theirs] for kind in ("weight", "bias")}
     yield f"{ours}.weight", names["weight"], _pixelwise if dense else _following
     yield f"{ours}.bias", names["bias"], _following
@@ -138,18 +138,20 @@ def check_fit(
     made: int,
     outputs: int,
 ) -> None:
-    """Raises ``UsageError`` where a network for samples of ``shape``, with so many ``classes``, of
-    which ``made`` channels come out, is not what is asked for."""
+    """Raises ``UsageError`` if a network for samples of ``shape``, with so many ``classes`` and
+    ``made`` output channels, is not the one that is asked for."""
     if spec.shape != shape:
         theirs, ours = ("×".join(map(str, sides)) for sides in (shape, spec.shape))
         raise UsageError(f"{folder} is for samples of {theirs}; these are {ours}")
     if conditional != bool(classes):
-        knows = f"{classes} classes" if classes else "no classes"
-        raise UsageError(f"{folder} knows {knows}: set conditional = {str(bool(classes)).lower()}")
+        learned = f"{classes} classes" if classes else "no classes"
+        raise UsageError(
+            f"{folder} was trained with {learned}: set conditional = {str(bool(classes)).lower()}"
+        )
     label = spec.condition.get("label")
     count = label.count if isinstance(label, Categorical) else 0
     if conditional and count != classes:
-        raise UsageError(f"{folder} knows {classes} classes; the samples have {count}")
+        raise UsageError(f"{folder} was trained with {classes} classes; the samples have {count}")
     if made != outputs * shape[0]:
         raise UsageError(
             f"{folder} makes {made} channels of {shape[0]}, where {outputs * shape[0]} are needed"

@@ -44,7 +44,7 @@ class MLP(nn.Module):
 
 
 class Block(nn.Module):
-    """Two dense layers on a residual path; the time shifts what is between them."""
+    """Two dense layers on a residual path; the time shifts the features between them."""
 
     def __init__(self, width: int, dropout: float) -> None:
         super().__init__()

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
-from inspect import signature
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
@@ -15,7 +13,7 @@ from pydantic import AfterValidator
 from safetensors import SafetensorError
 from torch import nn
 
-from baselines.networks import diffusers_layout, edm_layout
+from baselines.networks import NetworkOptions, diffusers_layout, edm_layout
 from baselines.networks.layout import Stored
 from genbench.api import SampleSpec
 from genbench.api.errors import UsageError
@@ -29,7 +27,7 @@ def resolve(pretrained: str) -> str:
     very weights; the hash of ``"DIR@HASH"`` is compared.
 
     Raises:
-        UsageError: No such folder, no weights in it, or others than HASH says.
+        UsageError: No such folder, no weights in it, or weights with another hash than HASH.
     """
     found = _open(pretrained)
     return f"{found.folder}@{found.hash}"
@@ -39,17 +37,18 @@ Pretrained: TypeAlias = Annotated[str, AfterValidator(resolve)]
 """A contestant's option: a folder as ``load_pretrained`` takes it, resolved to "DIR@HASH"."""
 
 
-def require_untouched(factory: Callable[..., object], **given: object) -> None:
-    """That options of a factory's network are its defaults, where the weights decide the network.
+def require_defaults(options: NetworkOptions) -> None:
+    """Published weights decide the network, so its options must have their default values.
 
     Raises:
-        UsageError: The first that is not, by name.
+        UsageError: The first option that has another value, by name.
     """
-    defaults = signature(factory).parameters
-    for name, value in given.items():
-        if value != defaults[name].default:
+    for name, default in asdict(NetworkOptions()).items():
+        value = getattr(options, name)
+        if value != default:
             raise UsageError(
-                f"{name} = {value!r} is of a network that is trained: pretrained brings its own"
+                f"{name} = {value!r} is an option of a network that is trained; pretrained weights "
+                "decide their own network"
             )
 
 
@@ -121,5 +120,7 @@ def _open(pretrained: str) -> _Found:
     except OSError as error:
         raise UsageError(f"{error.filename} cannot be read: {error.strerror}") from None
     if named and named[2] != found.hash:
-        raise UsageError(f"{folder} holds other weights than {pretrained!r} says: {found.hash}")
+        raise UsageError(
+            f"{folder} holds other weights than {pretrained!r}: their hash is {found.hash}"
+        )
     return found

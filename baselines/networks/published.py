@@ -1,8 +1,9 @@
 """The U-Nets of the papers: DDPM, DDPM++, NCSN++ and ADM, as their authors wired them.
 
 All walk alike: every map on the way down is handed across, so that a level has one block more on
-the way up than down, and two blocks with attention between them lie at the bottom. What tells them
-apart is a ``Design``. They take signals of one to three dimensions, where the papers have pictures.
+the way up than down, and two blocks with attention between them lie at the bottom. Their
+differences are a ``Design``. They take signals of one to three dimensions; the papers' are
+pictures.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from baselines.networks.layers import Fourier, Sinusoids, TimeSignals, glorot, z
 
 @dataclass(frozen=True)
 class Design:
-    """What tells the published U-Nets apart."""
+    """The differences between the published U-Nets."""
 
     style: Style
     resampling: Literal["blocks", "centred", "shifted"]

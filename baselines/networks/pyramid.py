@@ -5,9 +5,11 @@ A signal ``(B, C, *space)`` has 1 to 3 sides.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import reduce
 
 import torch
+from pydantic import PositiveInt
 from torch import Tensor, nn
 from torch.nn.functional import (
     conv1d,
@@ -46,10 +48,25 @@ def sizes(model: str, space: tuple[int, ...]) -> list[tuple[int, ...]]:
     return levels
 
 
-def widths(levels: int, *, channels: int, max_channels: int) -> list[int]:
-    """The channels at each level, from the smallest size up: ``channels`` at the full size, twice
-    as many at each halving, at most ``max_channels``."""
-    return [min(channels * 2**halvings, max_channels) for halvings in reversed(range(levels))]
+@dataclass(frozen=True)
+class PyramidOptions:
+    """Options of the networks with such levels."""
+
+    channels: PositiveInt = 32
+    """Width at the full size, doubled at each halving."""
+    max_channels: PositiveInt = 512
+    """The width to which it is doubled."""
+    latent: PositiveInt = 64
+    """Dimensions of the generator's noise."""
+    conditional: bool = False
+    """Whether the players see the labels."""
+
+    def widths(self, levels: int) -> list[int]:
+        """The channels at each level, from the smallest size up."""
+        return [
+            min(self.channels * 2**halvings, self.max_channels)
+            for halvings in reversed(range(levels))
+        ]
 
 
 class Filter(nn.Module):

@@ -152,7 +152,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """The generator's mirror image; a projection of the label where there are ``classes``."""
+    """The generator's mirror image; a projection of the label if there are ``classes``."""
 
     def __init__(
         self,

@@ -282,7 +282,7 @@ class DiscriminatorBlock(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Minibatches to logits, of a projection of the label where there are ``classes`` (Miyato &
+    """Minibatches to logits, of a projection of the label if there are ``classes`` (Miyato &
     Koyama 2018); ``sizes`` and ``widths`` as the generator's."""
 
     def __init__(

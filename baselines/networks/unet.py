@@ -133,7 +133,7 @@ class UNet(nn.Module):
 class Dense(nn.Module):
     """Two dense layers over a whole map of ``features`` numbers, on a residual path.
 
-    The time shifts what is between them.
+    The time shifts the features between them.
     """
 
     def __init__(self, features: int, hidden: int) -> None:

@@ -1,13 +1,14 @@
-"""What can go wrong, as types. Each message is one line that a user can act on."""
+"""The errors, as types. Each message is one line that a user can act on."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class GenbenchError(Exception):
-    """Something went wrong that is told in one line. ``exit_code`` is the command line's status."""
+    """An error with a message of one line. ``exit_code`` is the exit status of the command line."""
 
     exit_code = 1
 
@@ -36,14 +37,35 @@ class NonFiniteSamples(GenbenchError):
     """A sampler returned NaN or infinity: the run counts as diverged."""
 
 
+class PluginError(GenbenchError):
+    """A plugin that cannot be imported, or that failed for a reason that its user cannot change."""
+
+
 PLUGIN_EXCEPTIONS = (Exception, SystemExit)
 """What the code of a plugin may raise without ending anybody else's run."""
 
 
 def one_line(error: BaseException) -> str:
     """The reason for a row: our own errors as they are, a plugin's with their type."""
-    text = str(error) if isinstance(error, GenbenchError) else f"{type(error).__name__}: {error}"
+    try:
+        text = str(error)
+    except BaseException:  # a plugin's own __str__
+        text = "its message cannot be read"
+    if not isinstance(error, GenbenchError):
+        text = f"{type(error).__name__}: {text}"
     return " ".join(text.split())
+
+
+@contextmanager
+def wrap_plugin_errors(what: str) -> Iterator[None]:
+    """Whatever the code inside raises, ``SystemExit`` too, becomes a ``PluginError`` that begins
+    with ``what``. A ``GenbenchError`` is raised on purpose, and stays as it is."""
+    try:
+        yield
+    except (GenbenchError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        raise PluginError(f"{what}: {one_line(error)}") from error
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

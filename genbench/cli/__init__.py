@@ -13,6 +13,8 @@ from genbench.cli.compare import compare
 from genbench.cli.doctor import doctor
 from genbench.cli.evaluate import evaluate
 from genbench.cli.group import Group
+from genbench.cli.init import init
+from genbench.cli.job import job
 from genbench.cli.leaderboard import leaderboard
 from genbench.cli.list import list_
 from genbench.cli.report import report
@@ -30,7 +32,8 @@ from genbench.cli.verdict import verdict
 COMMANDS = (
     *(run, sensitivity, reproduce, train, sample, evaluate, show),
     *(table, report, verdict, leaderboard, compare, stability),
-    *(doctor, check, schema, list_),
+    *(init, doctor, check, schema, list_),
+    job,
 )
 
 

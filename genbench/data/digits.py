@@ -33,8 +33,8 @@ def digits(argument: str, data_dir: Path) -> Samples:
     The stored view is uint8 ``(N, 1, 8, 8)`` in 0…16; labels are int64. ``data_dir`` is not used:
     the file ships with scikit-learn.
 
-    Raises ``UsageError`` for another split, ``DataError`` where scikit-learn's file is missing or
-    is not what it should be.
+    Raises ``UsageError`` for another split, ``DataError`` if scikit-learn's file is missing or is
+    not the expected one.
     """
     split = choose_split("digits", argument)
     table = torch.from_numpy(_read(_path()))

@@ -13,7 +13,7 @@ from genbench.io.scan import scan_images
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 OTHERS = (".apng", ".avif", ".gif", ".heic", ".jp2", ".jxl", ".pgm", ".ppm", ".tif", ".tiff")
-"""Pictures that are not read: to leave some out without a word would be to score others."""
+"""Pictures that are refused: leaving them out silently would change the scores."""
 
 
 def folder(argument: str, data_dir: Path) -> Samples:
@@ -24,7 +24,7 @@ def folder(argument: str, data_dir: Path) -> Samples:
     and the file is unchanged. The id holds the folder's name and the hash of the files' bytes.
     ``data_dir`` is not used.
 
-    Raises ``UsageError`` without a path; ``DataError`` where the folder is missing or holds no
+    Raises ``UsageError`` without a path; ``DataError`` if the folder is missing or holds no
     picture, a picture cannot be used, or the pictures differ in size.
     """
     if not argument:

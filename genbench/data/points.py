@@ -1,14 +1,14 @@
 """Points of the plane whose distribution is known: a ring, a grid, a spiral.
 
-Each split holds 10,000 points, drawn once and for all from its own fixed seed: in float64, rounded
+Each split holds 10,000 points, always drawn from the same seed of its own: in float64, rounded
 to multiples of 1e-6 and then to float32, so that the last bit of a processor's sine or logarithm
 does not change them.
 
 The noise is well above the level at which diffusions usually stop, 0.01 to 0.02 for data in [-1, 1]
-(variances add): what decides is the modes, and not that residue. Its ratio to the distance between
-modes is therefore larger than is usual: σ = 0.02 on a ring of radius 2 in Metz et al., "Unrolled
-Generative Adversarial Networks" (2017), appendix A; 0.05 on a grid of spacing 2 in Lin et al.,
-"PacGAN" (2018), section 4.1.
+(variances add), so that the modes decide the scores, not that residue. Its ratio to the distance
+between modes is therefore larger than usual: σ = 0.02 on a ring of radius 2 in Metz et al.,
+"Unrolled Generative Adversarial Networks" (2017), appendix A; 0.05 on a grid of spacing 2 in Lin et
+al., "PacGAN" (2018), section 4.1.
 """
 
 from __future__ import annotations

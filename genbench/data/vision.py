@@ -1,6 +1,6 @@
 """The published image sets that torchvision downloads and checks: MNIST, CIFAR-10, SVHN, CelebA.
 
-Files that are there already are read without touching the network.
+Files that are already present are read without using the network.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def mnist(argument: str, data_dir: Path) -> Samples:
     ``data_dir/MNIST/raw``.
 
     Source: Y. LeCun et al., "Gradient-based learning applied to document recognition" (1998).
-    Raises ``UsageError`` for another split, ``DataError`` where the files are missing and cannot be
+    Raises ``UsageError`` for another split, ``DataError`` if the files are missing and cannot be
     downloaded, are damaged, or do not hold the whole split.
     """
     return _idx_images("mnist", "MNIST", argument, data_dir)
@@ -110,7 +110,7 @@ def celeba64(argument: str, data_dir: Path) -> Samples:
 
     Splits ``train`` (162,770), ``valid`` (19,867) and ``test`` (19,962) of the published partition,
     uint8 ``(3, 64, 64)`` a sample, unlabelled, read from the files as they are asked for. The id
-    names the crop. Opening the set decodes every file once, and the next time only what is new.
+    names the crop. Opening the set decodes every file once, and later only those that have changed.
     torchvision downloads it with ``gdown`` (``pip install gdown``); without that, put
     ``list_eval_partition.txt`` and the unpacked ``img_align_celeba/`` into ``data_dir/celeba``.
 
@@ -209,7 +209,7 @@ def _obtain(name: str, data_dir: Path, files: str, read: Callable[[], T]) -> T:
     """What torchvision reads or downloads; ``files`` says what to put into ``data_dir`` by hand."""
     try:
         return read()
-    except Exception as error:  # the errors of gdown, which fetches CelebA, have no narrower type
+    except Exception as error:  # gdown, which downloads CelebA, raises no narrower type
         if isinstance(error, OSError) and refused(error):
             raise CannotWrite(f"cannot write {data_dir}: {error.strerror}") from error
         cause = " ".join(str(error).split()) or type(error).__name__

@@ -1,26 +1,23 @@
-"""Runs one function in every process of a job: here, in new processes of this machine, or in those
-that torchrun or SLURM has started."""
+"""Runs one function in every process of a job: in new processes of this machine, or in those that
+torchrun or SLURM has started."""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import pickle
 import socket
-import threading
-import traceback
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
+from multiprocessing.connection import wait
 from typing import Any, TypeVar
 
 import torch
 
 from genbench import registry
-from genbench.api import ProgressCallback, ProgressEvent
-from genbench.api.errors import GenbenchError, UsageError, one_line
+from genbench.api import ProgressCallback
+from genbench.api.errors import GenbenchError, UsageError
 from genbench.devices.hardware import Hardware
+from genbench.devices.processes import Process, start
 from genbench.devices.ranks import OutOfStep, Ranks
 from genbench.store import CannotWrite
 from genbench.suite import Precision
@@ -29,9 +26,17 @@ T = TypeVar("T")
 Work = Callable[..., T]
 """``work(ranks, *arguments, report)``: a function that a new process can import."""
 
+STARTED_BY = ("SLURM_NTASKS", "TORCHELASTIC_RUN_ID")
+"""Variables of what has started this process, and none of the new ones."""
 
 GRACE = 0.5
 """Seconds in which a death must show that is the reason for another rank's error."""
+
+POLL = 0.2
+"""Seconds after which is looked again, whatever there is to read."""
+
+LINGER = 10.0
+"""Seconds that a process may take to end once it has given its result."""
 
 
 class RankDied(GenbenchError):
@@ -50,11 +55,17 @@ def on_ranks(
 
     Raises what it raises; ``RankDied`` when a process ends without having returned.
     """
-    if started() > 1:
-        return _lead(hardware, precision, work, arguments, report)
     if hardware.world == 1:
         return work(Ranks(hardware.fabric(precision)), *arguments, report)
-    return _spawn(hardware, precision, work, arguments, plugins, report)
+    if started() > 1:
+        return _lead(hardware, precision, work, arguments, report)
+    told = (tuple(plugins), hardware, precision, work, arguments)
+    with Launch(_plugged_rank, *told, world=hardware.world, environment=os.environ) as launch:
+        while not launch.ended:
+            wait_for([launch])
+            launch.receive(report)
+        result: T = launch.result()
+        return result
 
 
 def started() -> int:
@@ -137,6 +148,7 @@ def _serve(ranks: Ranks, hardware: Hardware) -> None:
 def run_on_all_ranks(
     ranks: Ranks, work: Work[T], arguments: Sequence[Any], report: ProgressCallback
 ) -> T:
+    """What ``work`` returns; where it raises, once every rank's has."""
     try:
         return work(ranks, *arguments, report)
     except CannotWrite:
@@ -146,140 +158,142 @@ def run_on_all_ranks(
         raise
 
 
-def _spawn(
+def run_rank(
     hardware: Hardware,
     precision: Precision,
     work: Work[T],
     arguments: Sequence[Any],
-    plugins: Sequence[registry.Plugin],
     report: ProgressCallback,
-) -> T:
-    spawn = multiprocessing.get_context("spawn")
-    address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
-    processes: list[SpawnProcess] = []
-    ends: list[Connection] = []
-    try:
-        for rank in range(hardware.world):
-            ours, theirs = spawn.Pipe(duplex=False)
-            environment = address | {"LOCAL_RANK": str(rank), "NODE_RANK": "0"}
-            process = spawn.Process(
-                target=_rank,
-                args=(theirs, environment, hardware, precision, work, arguments, tuple(plugins)),
-            )
-            process.start()
-            theirs.close()
-            processes.append(process)
-            ends.append(ours)
-        result: T = _watch(processes, ends, report)
-        return result
-    finally:
-        for process in processes:
-            process.terminate()
-            process.join()
-        for end in ends:
-            end.close()
+) -> T | None:
+    """In a new process: one rank's part; ``None`` but on rank 0."""
+    ranks = Ranks(hardware.fabric(precision))
+    result = run_on_all_ranks(ranks, work, arguments, report)
+    ranks.close()
+    return result if ranks.rank == 0 else None
 
 
-def _watch(
-    processes: Sequence[SpawnProcess], ends: Sequence[Connection], report: ProgressCallback
-) -> Any:
-    """What rank 0 sends as its result, once every rank has ended well. The first to fail decides:
-    the others may wait for it for ever."""
-    result: Any = None
-    waiting = dict(zip(ends, range(len(ends)), strict=True))
-    while waiting:
-        for end in wait(list(waiting)):
-            assert isinstance(end, Connection)
-            rank = waiting[end]
+def _plugged_rank(plugins: Sequence[registry.Plugin], *rank: Any) -> Any:
+    for plugin in plugins:
+        registry.load_plugin(plugin)
+    return run_rank(*rank)
+
+
+class Launch:
+    """One function in new processes: what they say, until rank 0's result is there, or one of them
+    has failed. The first to fail decides: the others may wait for it for ever."""
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        *arguments: Any,
+        world: int,
+        environment: Mapping[str, str],
+        visible: Mapping[str, str] | None = None,
+    ) -> None:
+        """``visible``: the variables that say which devices the processes may see."""
+        clean = {name: value for name, value in environment.items() if name not in STARTED_BY}
+        shared = dict(visible or {})
+        if world > 1:
+            shared |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
+            shared |= {"NODE_RANK": "0"}
+        self._processes: list[Process] = []
+        try:
+            for rank in range(world):
+                variables = shared | ({"LOCAL_RANK": str(rank)} if world > 1 else {})
+                process = start(function, *arguments, environment=clean, variables=variables)
+                self._processes.append(process)
+        except BaseException:
+            self.close()
+            raise
+        self._open = dict(enumerate(self._processes))
+        """Those that may still say something, by rank."""
+        self._result: Any = None
+        self.error: GenbenchError | None = None
+        """Of the first that failed."""
+        self._deadline: float | None = None
+
+    def __enter__(self) -> Launch:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def signs(self) -> set[Any]:
+        """What becomes readable when ``receive`` has something to do."""
+        return {process.connection for process in self._open.values()} | {self._processes[0].ends}
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is a result, and no process any more, or an error."""
+        late = self._deadline is not None and time.monotonic() >= self._deadline
+        if self.error is not None:
+            return late or not self._open
+        return late or all(process.exit_code is not None for process in self._processes)
+
+    def result(self) -> Any:
+        """Rank 0's. Raises the error of the first that failed."""
+        if self.error is not None:
+            raise self.error
+        return self._result
+
+    def receive(self, report: ProgressCallback) -> None:
+        """Take in what the processes have said since, without waiting."""
+        for rank, process in list(self._open.items()):
+            # Before the messages: what a process said, it said before it ended.
+            code = process.exit_code
             try:
-                kind, value = _receive(end)
-            except (EOFError, OSError):
-                raise _death(rank, processes) from None
-            if kind == "event":
+                while rank in self._open and (message := process.receive()) is not None:
+                    self._take(rank, *message, report)
+            except EOFError:
+                del self._open[rank]  # its end follows, unless it has closed its connection itself
+                process.kill()
+                code = process.exit_code
+                while code is None:
+                    wait([process.ends])
+                    code = process.exit_code
+                self._die(rank, code)
+                continue
+            if code is not None and rank in self._open:
+                del self._open[rank]
+                self._die(rank, code)
+
+    def close(self) -> None:
+        """End every process, and what it has started, at once."""
+        for process in self._processes:
+            process.kill()
+        for process in self._processes:
+            process.close()
+
+    def _take(self, rank: int, kind: str, value: Any, report: ProgressCallback) -> None:
+        if kind == "event":
+            if rank == 0:
                 report(value)
-            elif kind == "error":
-                # What this rank saw may be the other's death.
-                dead = [r for r, end in enumerate(ends) if end in waiting and _ended(end)]
-                raise _death(dead[0], processes) if dead else value
-            else:
-                result = value if rank == 0 else result
-                del waiting[end]
-    for process in processes:
-        process.join()
-    return result
+            return
+        del self._open[rank]
+        if kind == "result":
+            self._result = value if rank == 0 else self._result
+            if not self._open and self.error is None:
+                self._deadline = time.monotonic() + LINGER
+        elif self.error is None:
+            # What this rank saw may be the other's death.
+            self.error, self._deadline = value, time.monotonic() + GRACE
+
+    def _die(self, rank: int, code: int) -> None:
+        if isinstance(self.error, RankDied):
+            return
+        world = len(self._processes)
+        who = "its process died" if world == 1 else f"rank {rank} of {world} died"
+        self.error = RankDied(
+            f"{who} (exit code {code}): out of memory, a kill, or a crash outside Python"
+        )
+        self._deadline = time.monotonic()
 
 
-def _send(end: Connection, kind: str, value: Any) -> None:
-    # Whole: the connection's own way shares the memory of tensors, which this process may not
-    # outlive.
-    end.send_bytes(pickle.dumps((kind, value)))
-
-
-def _receive(end: Connection) -> Any:
-    return pickle.loads(end.recv_bytes())
-
-
-def _ended(end: Connection) -> bool:
-    """Whether a rank has ended without another word."""
-    try:
-        return end.poll(GRACE) and _receive(end) is None
-    except (EOFError, OSError):
-        return True
-
-
-def _death(rank: int, processes: Sequence[SpawnProcess]) -> RankDied:
-    processes[rank].join()
-    return RankDied(
-        f"rank {rank} of {len(processes)} died (exit code {processes[rank].exitcode}): out of "
-        "memory, a kill, or a crash outside Python"
-    )
-
-
-def _rank(
-    end: Connection,
-    environment: dict[str, str],
-    hardware: Hardware,
-    precision: Precision,
-    work: Work[Any],
-    arguments: Sequence[Any],
-    plugins: Sequence[registry.Plugin],
-) -> None:
-    """In a new process: one rank's part."""
-    for name in ("SLURM_NTASKS", "TORCHELASTIC_RUN_ID"):
-        os.environ.pop(name, None)  # they started the parent, alone
-    os.environ.update(environment)
-    die_with_the_parent()
-    first = environment["LOCAL_RANK"] == "0"
-
-    def report(event: ProgressEvent) -> None:
-        if first:
-            _send(end, "event", event)
-
-    try:
-        for plugin in plugins:
-            registry.load_plugin(plugin)
-        ranks = Ranks(hardware.fabric(precision))
-        result = run_on_all_ranks(ranks, work, arguments, report)
-        ranks.close()
-    except Exception as error:
-        if not isinstance(error, GenbenchError):
-            traceback.print_exc()
-            error = GenbenchError(one_line(error))
-        _send(end, "error", error)
-    else:
-        _send(end, "result", result if first else None)
-
-
-def die_with_the_parent() -> None:
-    """A killed parent cannot end its processes, and two of them must not train one run."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def watch(sentinel: int = parent.sentinel) -> None:
-        wait([sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+def wait_for(launches: Collection[Launch]) -> None:
+    """Wait until one of them may have something to receive, or has ended."""
+    if not any(launch.ended for launch in launches):
+        wait(set().union(*(launch.signs for launch in launches)), POLL)
 
 
 def _free_port() -> int:

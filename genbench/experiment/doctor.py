@@ -104,10 +104,10 @@ def _data(data_dir: Path) -> list[Finding]:
 
 def _weights() -> list[Finding]:
     try:
-        from genbench.extractors.inception import weights_path
+        from genbench.extractors.inception import PUBLISHED
     except ImportError as error:
         return [Finding("weights", f"cannot be looked for: {error}", "mend the packages above")]
-    path = weights_path()
+    path = PUBLISHED.path()
     state = "present" if path.is_file() else "not there; needed for the extractor 'inception' only"
     return [Finding("weights", f"{path} ({state})")]
 

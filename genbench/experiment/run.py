@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 from genbench import registry, store
-from genbench.api import REAL
-from genbench.api.errors import DataError, UsageError, one_line
+from genbench.api import REAL, Executor, Failure, Job, Rows
+from genbench.api import Observer as JobObserver
+from genbench.api.errors import DataError, UsageError
 from genbench.devices.hardware import DeviceOptions
 from genbench.rendering.progress import Observer, observer_of
 from genbench.store.records import (
@@ -34,17 +36,6 @@ TABLE = "table.md"
 REPORT = "report.html"
 SUITE = "suite.toml"
 """The suite as it was run, whole, with whatever was given in place of its own keys."""
-
-
-@dataclass(frozen=True, eq=False)
-class Job:
-    """One training with its entries, or the real row of a data set (then ``entries`` is empty).
-
-    Every job equals itself alone."""
-
-    label: str
-    dataset: str
-    entries: tuple[SeededEntry, ...] = ()
 
 
 class RunOptions(TypedDict, total=False):
@@ -116,6 +107,7 @@ def run(
         samples=content.samples,
         score=content.score,
         loggers=chosen(loggers),
+        prompts=content.prompts,
     )
     models = [entry.model for entry in content.entries.values()]
     brought: list[registry.Plugin] = [
@@ -158,7 +150,6 @@ class _Run:
 
     def perform(self) -> None:
         from genbench import experiment
-        from genbench.devices.launch import default_workers
 
         context, out, note = self.context, self.context.out, self.observer.note
         dataset = self.suite.dataset
@@ -170,33 +161,30 @@ class _Run:
         with store.lock(out, busy=lambda: note(f"waiting: another genbench is at {out}")):
             self._claim()
             experiment.repair_all(context, sound, dataset, lambda event: note(str(event.note)))
-            found = {
-                Job(_label(g), dataset, tuple(g)): experiment.finished(context, g) for g in sound
+            entries_of = {
+                experiment.training_job(context, self.suite, group, self.plugins): group
+                for group in sound
             }
-            found[Job(REAL, dataset)] = experiment.finished_real(context, dataset)
+            found = {job: experiment.finished(context, e) for job, e in entries_of.items()}
+            floor = experiment.real_job(context, self.suite, self.plugins)
+            found[floor] = experiment.finished_real(context, dataset)
             todo = [job for job, records in found.items() if records is None]
             self._announce(sound, len(found) - len(todo))
-            found |= self._faulty(groups)
-            if todo:
-                threads = max(group[0].training.threads for group in groups)
-                workers = min(self.jobs or default_workers(context.hardware, threads), len(todo))
-                execute = registry.executors.get(self.executor)
-                with self.observer.watch([job.label for job in todo]) as watched:
-                    numbers = {job: number for number, job in enumerate(todo)}
-                    found |= execute(
-                        context,
-                        todo,
-                        workers=workers,
-                        threads=threads,
-                        plugins=self.plugins,
-                        show=lambda job, event: watched(numbers[job], event),
-                    )
-            records = self._in_order([r for rows in found.values() for r in rows or []])
+            faulty = self._faulty(groups)
+            executor = registry.executors.make(self.executor, workers=self.jobs)
+            for job, answer in self._answers(executor, todo).items():
+                if isinstance(answer, Failure):
+                    entries = entries_of.get(job, [])
+                    found[job] = experiment.lost(context, dataset, entries, answer.reason)
+                else:
+                    found[job] = [Record(**row) for row in answer]
+            done = [record for rows in found.values() for record in rows or []]
+            records = self._in_order([*done, *faulty])
             before = self._stored()
             if todo:  # what is known stands, whatever becomes of the timing
                 seal(out, context.name)
                 write_records(out, records)
-            records = self._timed(groups, records)
+            records = self._timed(executor, groups, records)
             if records != before:
                 self._write(records)
 
@@ -205,6 +193,9 @@ class _Run:
         from genbench import evaluation, experiment
 
         self.context.scorer(self.suite.dataset).rehearse()
+        if self.suite.prompts is not None:
+            data = experiment.open_cached(self.suite.dataset, self.context.hardware.data_dir)
+            experiment.prompted(self.suite.prompts, data)
         score = self.suite.score
         evaluation.resolve(score.snapshots.metrics, score.seed)
         for group in groups:
@@ -238,25 +229,36 @@ class _Run:
         if finished:
             note(f"{finished} jobs are finished already")
 
-    def _faulty(self, groups: Sequence[Sequence[SeededEntry]]) -> dict[Job, list[Record]]:
-        """The failed rows of entries whose model's plugin is at fault."""
+    def _faulty(self, groups: Sequence[Sequence[SeededEntry]]) -> list[Record]:
+        """The failed rows of entries whose model's plugin is at fault: there is no job."""
         from genbench import experiment
 
-        rows = {}
+        rows = []
         for group in groups:
             fault = group[0].fault
             if fault is not None:
-                self.observer.note(f"{_label(group)}: failed: {fault}")
-                job = Job(_label(group), self.suite.dataset, tuple(group))
-                rows[job] = experiment.lost(self.context, self.suite.dataset, group, fault)
+                label = ", ".join(entry.name for entry in group)
+                self.observer.note(f"{label} · seed {group[0].training.seed}: failed: {fault}")
+                rows += experiment.lost(self.context, self.suite.dataset, group, fault)
         return rows
+
+    def _answers(self, executor: Executor, jobs: Sequence[Job]) -> dict[Job, Rows | Failure]:
+        """Those of ``jobs``, whose progress the observer watches."""
+        numbers = {job: number for number, job in enumerate(jobs)}
+        if not jobs:
+            return {}
+        with self.observer.watch([job.label for job in jobs]) as watched:
+            return _executed(executor, jobs, lambda job, event: watched(numbers[job], event))
 
     def _in_order(self, records: Sequence[Record]) -> list[Record]:
         order = [REAL, *self.suite.entries]
         return sorted(records, key=lambda r: (order.index(r.entry), r.seed or 0))
 
     def _timed(
-        self, groups: Sequence[Sequence[SeededEntry]], records: Sequence[Record]
+        self,
+        executor: Executor,
+        groups: Sequence[Sequence[SeededEntry]],
+        records: Sequence[Record],
     ) -> list[Record]:
         """Seconds per sample, measured alone, on the first seed of each entry."""
         from genbench import experiment
@@ -264,19 +266,23 @@ class _Run:
         first: dict[str, SeededEntry] = {}
         for entry in (entry for group in groups for entry in group):
             first.setdefault(entry.name, entry)
-        timed = []
-        for record in records:
+        timed, todo = list(records), {}
+        for number, record in enumerate(records):
             chosen = first.get(record.entry)
-            if chosen is not None and record.scores and chosen.training.seed == record.seed:
-                try:
-                    seconds = experiment.seconds_per_sample(self.context, chosen)
-                except store.CannotWrite:
-                    raise
-                except Exception as error:
-                    self.observer.note(f"{record.entry} was not timed: {one_line(error)}")
-                else:
-                    record = replace(record, cost={**record.cost, "seconds_per_sample": seconds})
-            timed.append(record)
+            if chosen is None or not record.scores or chosen.training.seed != record.seed:
+                continue
+            seconds = experiment.stored_seconds(self.context, chosen)
+            if seconds is None:
+                job = experiment.timing_job(self.context, self.suite, chosen, self.plugins)
+                todo[job] = number
+            else:
+                timed[number] = _with_seconds(record, seconds)
+        for job, answer in _executed(executor, list(todo), lambda job, event: None).items():
+            record = records[todo[job]]
+            if isinstance(answer, Failure):
+                self.observer.note(f"{record.entry} was not timed: {answer.reason}")
+            else:
+                timed[todo[job]] = _with_seconds(record, answer[0]["seconds_per_sample"])
         return timed
 
     def _stored(self) -> list[Record] | None:
@@ -305,9 +311,15 @@ class _Run:
         seal(out, name, (RECORDS, TABLE, REPORT))
 
 
-def _label(group: Sequence[SeededEntry]) -> str:
-    names = ", ".join(entry.name for entry in group)
-    return f"{names} · seed {group[0].training.seed}"
+def _executed(
+    executor: Executor, jobs: Sequence[Job], observer: JobObserver
+) -> dict[Job, Rows | Failure]:
+    with closing(executor.execute(jobs, observer)) as answers:  # an interrupt ends them
+        return dict(answers)
+
+
+def _with_seconds(record: Record, seconds: float) -> Record:
+    return replace(record, cost={**record.cost, "seconds_per_sample": seconds})
 
 
 def _revision() -> str:

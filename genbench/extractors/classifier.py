@@ -18,9 +18,9 @@ from genbench.store import unpack_tensors
 class Classifier:
     """The spatial mean of the last convolution, and the logits.
 
-    Not the layer before the logits: trained to tell ten classes apart, it forgets what else a
-    picture shows, so that junk among the samples hardly moves a distance there. And before the
-    convolution's outputs saturate, which forgets how far off they are.
+    Not the layer before the logits: it is trained to distinguish ten classes and forgets the rest
+    of a picture, so that junk among the samples hardly changes a distance there. The mean is taken
+    before the convolution's outputs saturate, since that would hide how far off they are.
     """
 
     resize = "none"
@@ -57,8 +57,8 @@ class Classifier:
 def shipped(
     folder: Traversable, name: str, network: nn.Module, shape: tuple[int, ...], levels: int
 ) -> Classifier:
-    """The classifier with the weights ``name.safetensors``, whose hash is in ``name.json``, its
-    metadata. Raises ``GenbenchError`` where they are damaged."""
+    """The classifier with the weights ``name.safetensors``, whose hash is in the metadata
+    ``name.json``. Raises ``GenbenchError`` if they are damaged."""
     weights = folder.joinpath(f"{name}.safetensors")
     data = weights.read_bytes()
     metadata = json.loads(folder.joinpath(f"{name}.json").read_text(encoding="utf-8"))

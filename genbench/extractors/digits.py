@@ -13,10 +13,10 @@ LEVELS = 17
 
 
 class DigitsNetwork(nn.Module):
-    """Two convolutions at 8×8, one at 4×4, and a classifier that still sees where things are.
+    """Two convolutions at 8×8, one at 4×4, and a classifier that keeps positions.
 
     The features are taken before the last unit saturates: junk, residual noise and a missing class
-    move the Fréchet distance more there than behind it.
+    change the Fréchet distance more there than after it.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The samples themselves as features: for points, and wherever no network is to judge."""
+"""The samples themselves as features: for points, and for comparisons without a network."""
 
 from __future__ import annotations
 

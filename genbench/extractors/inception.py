@@ -13,19 +13,18 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from genbench.api.errors import DataError
 from genbench.extractors.resize import choose_rule
 from genbench.extractors.rgb import RgbExtractor, RgbNetwork, fold_batch_norms
-from genbench.extractors.weights import Published, brief
+from genbench.extractors.weights import Published
 from genbench.store import pack_state
 
-FILE = "pt_inception-2015-12-05-6726825d.pth"
-URL = (
+PUBLISHED = Published(
+    "the published Inception network",
+    "pt_inception-2015-12-05-6726825d.pth",
     "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/"
-    "weights-inception-2015-12-05-6726825d.pth"
+    "weights-inception-2015-12-05-6726825d.pth",
+    "6726825d",
 )
-SHA256 = "6726825d"
-"""How the hash of the published file begins, as its name says."""
 
 SPATIAL_CHANNELS = 7
 _LOWER = (
@@ -69,42 +68,20 @@ def inception(*, weights: str | None = None, resize: str = "legacy") -> RgbExtra
 
     ``weights``: its file; by default the one in ``$GENBENCH_WEIGHTS`` or
     ``~/.cache/genbench/weights``, downloaded there once. When it is first used it raises
-    ``DataError`` where there is no such file or it is another one. ``resize``: ``legacy``, as the
-    published graph does and FID mostly is, or ``antialiased``, as clean-fid does. Raises
+    ``DataError`` if there is no such file or it is another one. ``resize``: ``legacy``, as the
+    published graph and most FIDs do, or ``antialiased``, as clean-fid does. Raises
     ``UsageError`` for another rule.
     """
     given = None if weights is None else Path(weights)
-    return RgbExtractor("inception", choose_rule(resize), partial(_load, given))
-
-
-def _load(given: Path | None) -> tuple[FidInception, str]:
-    state, digest = read_weights(given)
-    try:
-        return FidInception(build_network(state)), digest
-    except Exception as error:  # of whatever else a file may hold
-        path = given or weights_path()
-        raise DataError(f"{path}: not the weights of this network ({brief(error)})") from error
-
-
-def read_weights(given: Path | None) -> tuple[dict[str, Any], str]:
-    """The state of the published network and the SHA-256 of its file. Raises ``DataError``."""
-    return _published().read(given)
-
-
-def weights_path() -> Path:
-    """Where the published file is looked for."""
-    return _published().path()
-
-
-def _published() -> Published:
-    return Published("the published Inception network", FILE, URL, SHA256)
+    load = partial(PUBLISHED.load, given, lambda state: FidInception(build_network(state)))
+    return RgbExtractor("inception", choose_rule(resize), load)
 
 
 def build_network(state: Mapping[str, Any]) -> nn.Module:
     """torch-fidelity's network with the weights of ``state``."""
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-    # It loads its weights itself, unpickling whatever is there: it gets a file of our own making.
+    # It loads its weights itself and unpickles them, so it gets a file that we have written.
     network: nn.Module = FeatureExtractorInceptionV3(
         "inception-v3-compat",
         ["2048", "logits_unbiased"],

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 from torchvision.models import Inception3
 from torchvision.transforms.functional import normalize
 
-from genbench.api.errors import DataError
 from genbench.extractors.resize import ANTIALIASED
 from genbench.extractors.rgb import IMAGENET, RgbExtractor, RgbNetwork, fold_batch_norms
-from genbench.extractors.weights import Published, brief
+from genbench.extractors.weights import Published
 
 PUBLISHED = Published(
     "torchvision's Inception v3",
@@ -44,22 +45,18 @@ class TorchvisionInception(RgbNetwork):
 def inception_torchvision(*, weights: str | None = None) -> RgbExtractor:
     """torchvision's Inception v3 (2048-d and logits), for RGB images.
 
-    The whole picture is resized, antialiased, where torchvision's own transform crops it.
+    The whole picture is resized, antialiased; torchvision's own transform crops it.
     ``weights``: torchvision's file; by default the one in ``$GENBENCH_WEIGHTS`` or
     ``~/.cache/genbench/weights``, downloaded there once. When it is first used it raises
-    ``DataError`` where there is no such file or it is another one.
+    ``DataError`` if there is no such file or it is another one.
     """
     given = None if weights is None else Path(weights)
-    return RgbExtractor("inception-torchvision", ANTIALIASED, partial(_load, given))
+    load = partial(PUBLISHED.load, given, _build)
+    return RgbExtractor("inception-torchvision", ANTIALIASED, load)
 
 
-def _load(given: Path | None) -> tuple[TorchvisionInception, str]:
-    state, digest = PUBLISHED.read(given)
+def _build(state: Mapping[str, Any]) -> TorchvisionInception:
     # ``transform_input``: the weights were trained by TensorFlow, on pictures in [-1, 1].
     network = Inception3(transform_input=True, init_weights=False)
-    try:
-        network.load_state_dict(state)
-    except Exception as error:  # of whatever else a file may hold
-        path = given or PUBLISHED.path()
-        raise DataError(f"{path}: not the weights of this network ({brief(error)})") from error
-    return TorchvisionInception(network), digest
+    network.load_state_dict(state)
+    return TorchvisionInception(network)

@@ -15,8 +15,8 @@ LEVELS = 256
 class MnistNetwork(nn.Module):
     """Four convolutions, at 28×28, twice at 14×14, and at 7×7, each with a batch norm.
 
-    The features are taken behind the last norm, which puts all channels on one scale, so that none
-    outweighs the others in a distance; and before its ReLU, which would cut them off at zero.
+    The features are taken after the last norm, which puts all channels on one scale, so that none
+    outweighs the others in a distance; and before the ReLU, which would cut them off at zero.
     """
 
     def __init__(self) -> None:

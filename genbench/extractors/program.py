@@ -1,4 +1,4 @@
-"""Anybody's network as an extractor: a program that ``torch.export.save`` wrote (``.pt2``)."""
+"""Any network as an extractor: a program that ``torch.export.save`` wrote (``.pt2``)."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ _DATA_ALONE = re.compile(
     r"|data/constants/(model_constants_config\.json|tensor_\d+)"
     r"|data/sample_inputs/model\.pt"
 )
-"""The records of a program whose weights and constants are plain tensors; any other may be a pickle
-or a compiled library."""
+"""The records of a program whose weights and constants are plain tensors. Any other record may be a
+pickle or a compiled library."""
 
 
 class Program:
@@ -41,7 +41,7 @@ class Program:
     resize = "none"
 
     def __init__(self, id: str, program: ExportedProgram, shape: tuple[int | None, ...]) -> None:
-        """``shape``: of one sample; ``None`` where the program takes any length."""
+        """``shape``: of one sample; ``None`` for an axis of which the program takes any length."""
         self.id = id
         self._shape = shape
         self._program = program
@@ -68,9 +68,9 @@ class Program:
 
     @torch.no_grad()
     def __call__(self, stored: Tensor, spec: SampleSpec) -> Features:
-        """What the program gives: ``features``, ``(B, D)``, and whatever else it names.
+        """The program's outputs: ``features``, ``(B, D)``, and any others that it names.
 
-        Raises ``DataError`` where it gives no features of that shape.
+        Raises ``DataError`` if it returns no features of that shape.
         """
         assert spec.levels is not None
         with full_float32():
@@ -78,7 +78,7 @@ class Program:
         named: Features = given if isinstance(given, Mapping) else {"features": given}
         features = named.get("features")
         if not isinstance(features, Tensor) or features.ndim != 2 or len(features) != len(stored):
-            raise DataError(f"{self.id} gives no features (B, D), alone or in a dictionary")
+            raise DataError(f"{self.id} returns no features (B, D), alone or in a dictionary")
         return named
 
 
@@ -87,13 +87,13 @@ def program(*, path: str) -> Program:
 
     ``path``: the ``.pt2`` file. Its input is float32 ``(B, *shape)``, levels scaled to [0, 1], with
     a batch of any length: export it in evaluation mode, with
-    ``dynamic_shapes=({0: torch.export.Dim.DYNAMIC},)``. It gives features ``(B, D)``, or a
-    dictionary with ``features`` and, where it has any, ``logits``.
+    ``dynamic_shapes=({0: torch.export.Dim.DYNAMIC},)``. It returns features ``(B, D)``, or a
+    dictionary with ``features`` and, if it has any, ``logits``.
 
-    A program is code, as a plugin is: load none that you do not trust. What would have to be
-    unpickled is refused, but torch builds and runs Python from the rest.
+    A program is code, as a plugin is: load none that you do not trust. Pickled parts are refused,
+    but torch builds and runs Python from the rest.
 
-    Raises ``DataError`` where the file cannot be read, holds pickled or compiled code, or takes
+    Raises ``DataError`` if the file cannot be read, holds pickled or compiled code, or takes
     another input.
     """
     where = Path(path)
@@ -103,8 +103,8 @@ def program(*, path: str) -> Program:
         raise DataError(f"cannot read {where}: {error.strerror or error}") from error
     try:
         reason = _code_in(data)
-    except Exception as error:  # of whatever else a file may hold
-        raise DataError(f"{where}: no program of torch.export.save ({brief(error)})") from error
+    except Exception as error:  # the file may hold anything
+        raise DataError(f"{where}: not a program of torch.export.save ({brief(error)})") from error
     if reason is not None:
         raise DataError(f"{where}: {reason}")
     try:
@@ -117,7 +117,7 @@ def program(*, path: str) -> Program:
 
 
 def _code_in(data: bytes) -> str | None:
-    """What ``torch.export.load`` would have to unpickle, or to link, in a program; or ``None``."""
+    """The reason why loading a program would unpickle or link something; or ``None``."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         for entry in archive.infolist():  # not by name: a name may stand there twice
             record = entry.filename.partition("/")[2]
@@ -129,18 +129,19 @@ def _code_in(data: bytes) -> str | None:
                 if pickled:
                     return f"holds {pickled[0]} as a pickle, which may be code"
             if record == "data/sample_inputs/model.pt":
-                # torch reads it again, running code, where it cannot be read without.
+                # If it cannot be read safely, torch would read it again and run code.
                 torch.load(io.BytesIO(archive.read(entry)), weights_only=True)
     return None
 
 
 def _input_shape(path: Path, loaded: ExportedProgram) -> tuple[int | None, ...]:
-    """Of one sample. Raises ``DataError`` unless the one input is float32, in any number."""
+    """The shape of one sample. Raises ``DataError`` unless the only input is a float32 batch of any
+    length."""
     names = loaded.graph_signature.user_inputs
     inputs = [node.meta["val"] for node in loaded.graph.nodes if node.name in names]
     x = inputs[0] if len(names) == len(inputs) == 1 else None
     if not isinstance(x, Tensor) or x.dtype != torch.float32 or x.ndim == 0:
-        raise DataError(f"{path}: takes another input than one float32 tensor")
+        raise DataError(f"{path}: its input is not one float32 tensor")
     batch, *shape = x.shape
     if isinstance(batch, int):
         raise DataError(
@@ -152,7 +153,7 @@ def _input_shape(path: Path, loaded: ExportedProgram) -> tuple[int | None, ...]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """torch logs the traceback of what it then raises."""
+    """Without torch's log of the traceback, since torch raises the error too."""
     logger = logging.getLogger("torch.export")
     before = logger.level
     logger.setLevel(logging.CRITICAL)

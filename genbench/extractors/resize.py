@@ -28,14 +28,14 @@ class Rule:
 
 def antialiased_bicubic(pictures: Tensor, side: int) -> Tensor:
     """Bicubic (a = -0.5) over the area that a new pixel covers, as Pillow resizes a channel of
-    floats, and what overshoots 0 … 255 is cut: what clean-fid does."""
+    floats, clamped to 0 … 255: as clean-fid does."""
     resized = F.interpolate(pictures, (side, side), mode="bicubic", antialias=True)
     return resized.clamp(0, 255)
 
 
 def tensorflow_bilinear(pictures: Tensor, side: int) -> Tensor:
     """``tf.image.resize_bilinear`` of TensorFlow 1, which the graph of the published Inception
-    begins with: corners of pixels are aligned, not their centres, and what is made smaller is
+    begins with: corners of pixels are aligned, not their centres, and smaller pictures are
     aliased. The numbers are torch-fidelity's, bit for bit."""
     wide = _interpolate(pictures, side, 3)
     return _interpolate(wide, side, 2)

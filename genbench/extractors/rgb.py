@@ -1,7 +1,7 @@
 """What the networks of RGB photographs share: resize the whole picture, embed it in full float32.
 
 On the CPU they run with their channels last in memory, and with their batch norms folded into the
-convolutions: the same features, sooner.
+convolutions: the same features in less time.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from genbench.extractors.resize import Rule
 
 CHUNK = 32
 """Pictures that pass through a network at once: the first layers of Inception hold 8 MB of each,
-so that a larger batch takes gigabytes and no less time."""
+so that a larger batch takes gigabytes and is not faster."""
 
 IMAGENET: Mapping[str, tuple[float, ...]] = {
     "mean": (0.485, 0.456, 0.406),
@@ -35,8 +35,8 @@ class RgbNetwork(nn.Module):
 
 
 class RgbExtractor:
-    """A network of RGB pictures with 256 levels, read when it is first needed, so that what cannot
-    be embedded is told without it."""
+    """A network of RGB pictures with 256 levels. Its weights are read when they are first needed:
+    ``supports`` answers without them."""
 
     def __init__(self, name: str, rule: Rule, load: Callable[[], tuple[RgbNetwork, str]]) -> None:
         """``load``: the network, and the SHA-256 of its weights."""
@@ -60,12 +60,8 @@ class RgbExtractor:
         return self._loaded[0]
 
     def supports(self, spec: SampleSpec) -> str | None:
-        if (
-            spec.modality == "image"
-            and len(spec.shape) == 3
-            and spec.shape[0] == 3
-            and spec.levels == 256
-        ):
+        channels, axes = spec.shape[:1], len(spec.shape)
+        if (spec.modality, axes, channels, spec.levels) == ("image", 3, (3,), 256):
             return None
         return (
             f"the {self._name} extractor sees RGB images with 256 levels, "

@@ -42,7 +42,7 @@ class Dinov2(RgbNetwork):
 
     def forward(self, levels: Tensor) -> dict[str, Tensor]:
         """Levels 0 … 255, float32 ``(B, 3, 224, 224)`` → ``features``: ``(B, D)``, the class token
-        behind the last norm, as Stein et al. 2023 take it."""
+        after the last norm, as Stein et al. 2023 take it."""
         seen = self.network(pixel_values=normalize(levels / 255, **IMAGENET))
         return {"features": seen.last_hidden_state[:, 0]}
 
@@ -72,7 +72,7 @@ def dinov2(*, weights: str | None = None) -> RgbExtractor:
     ``weights``: a folder with ``config.json`` and ``model.safetensors`` of any DINOv2, as Hugging
     Face publishes it; by default ``facebook/dinov2-large``, downloaded once to the cache of Hugging
     Face. Raises ``UsageError`` without the package transformers, and, when it is first used,
-    ``DataError`` where the files are not there, or are not those of a DINOv2.
+    ``DataError`` if the files are missing, or are not those of a DINOv2.
     """
     load = partial(_load, Dinov2, DINOV2, weights)
     _require_transformers()
@@ -107,12 +107,12 @@ def _load(
     folder = _download(repository) if given is None else Path(given)
     for name in FILES:
         if not (folder / name).is_file():
-            raise DataError(f"{folder / name} is not there: it is one of {repository}'s files")
+            raise DataError(f"{folder / name} is missing: it is one of {repository}'s files")
     config, weights = (folder / name for name in FILES)
-    # What does not fit, transformers leaves out; what is missing, it draws at random.
+    # transformers leaves out weights that do not fit, and draws missing ones at random.
     kind = _kind(config)
     if kind not in wrap.kinds:
-        raise DataError(f"{config}: of a {kind}, not of a {wrap.kinds[0]} as {repository} is")
+        raise DataError(f"{config}: a {kind}, not a {wrap.kinds[0]} as {repository} is")
     transformers = _require_transformers()
     build = getattr(transformers, wrap.model).from_pretrained
     options = {"use_safetensors": True, "local_files_only": True, "output_loading_info": True}
@@ -121,7 +121,7 @@ def _load(
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         with _quiet(transformers.utils.logging):
             network, info = build(folder, **options)
-    except Exception as error:  # of whatever else the files may hold
+    except Exception as error:  # the files may hold anything
         raise DataError(f"{folder}: not the weights of a {wrap.model} ({brief(error)})") from error
     if missing := sorted(info["missing_keys"]):
         raise DataError(
@@ -135,12 +135,12 @@ def _kind(config: Path) -> object:
     try:
         return json.loads(config.read_bytes())["model_type"]
     except (OSError, ValueError, LookupError, TypeError) as error:
-        raise DataError(f"{config}: does not say of which model it is ({brief(error)})") from error
+        raise DataError(f"{config}: does not name its model type ({brief(error)})") from error
 
 
 @contextmanager
 def _quiet(logging: Any) -> Iterator[None]:
-    """Without a bar for a second's work, and without a report on CLIP's other half, the text."""
+    """Without a progress bar, and without a report on CLIP's text half, which is not loaded."""
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     if bars:
@@ -158,7 +158,7 @@ def _download(repository: str) -> Path:
 
     try:
         return Path(snapshot_download(repository, allow_patterns=list(FILES)))
-    except Exception as error:  # of the network, of the disk, or of the hub
+    except Exception as error:  # an error of the network, of the disk, or of the hub
         raise DataError(
             f"cannot download {repository} ({brief(error)}): put {' and '.join(FILES)} from "
             f"https://huggingface.co/{repository} into a folder, and name it with weights=FOLDER"

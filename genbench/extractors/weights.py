@@ -1,4 +1,4 @@
-"""Files of weights that somebody publishes: where they lie, their hash, their download."""
+"""Published files of weights: their place, their hash, their download."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
+from torch import nn
 
 from genbench.api.errors import DataError, one_line
 from genbench.store import CannotWrite, make_folder, refused, unpack_state
+
+N = TypeVar("N", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -24,10 +27,10 @@ class Published:
     file: str
     url: str
     sha256: str
-    """How its hash begins, as the name of the file says."""
+    """The first digits of its hash, as in the name of the file."""
 
     def path(self) -> Path:
-        """Where it is looked for: in ``$GENBENCH_WEIGHTS``, or ``~/.cache/genbench/weights``."""
+        """The place of the file: in ``$GENBENCH_WEIGHTS``, or ``~/.cache/genbench/weights``."""
         given = os.environ.get("GENBENCH_WEIGHTS")
         folder = Path(given) if given else Path.home() / ".cache" / "genbench" / "weights"
         return folder / self.file
@@ -35,8 +38,8 @@ class Published:
     def read(self, given: Path | None) -> tuple[dict[str, Any], str]:
         """The state dictionary and the SHA-256 of the file, never unpickling code.
 
-        ``given``: the file; ``None``: the one at ``path()``, downloaded where it is not there.
-        Raises ``DataError`` where it is missing, another file, or cannot be read safely.
+        ``given``: the file; ``None``: the one at ``path()``, downloaded if it is missing. Raises
+        ``DataError`` if it is missing, another file, or cannot be read safely.
         """
         path = given or self.path()
         if given is None and not path.exists():
@@ -53,10 +56,22 @@ class Published:
             )
         try:
             return unpack_state(data), digest
-        except Exception as error:  # torch raises anything on what it did not write
+        except Exception as error:  # torch raises anything for a file that it did not write
             raise DataError(
                 f"{path}: cannot be read without running code ({brief(error)})"
             ) from error
+
+    def load(self, given: Path | None, build: Callable[[dict[str, Any]], N]) -> tuple[N, str]:
+        """The network that ``build`` makes of the state, and the SHA-256 of the file.
+
+        Raises ``DataError`` as ``read`` does, and if the state is not that of the network.
+        """
+        state, digest = self.read(given)
+        try:
+            return build(state), digest
+        except Exception as error:  # the file may hold anything
+            path = given or self.path()
+            raise DataError(f"{path}: not the weights of this network ({brief(error)})") from error
 
     def _download(self, path: Path) -> None:
         fetch: Callable[..., None] = torch.hub.download_url_to_file
@@ -72,5 +87,5 @@ class Published:
 
 
 def brief(error: Exception) -> str:
-    """Enough of an error that torch tells at length."""
+    """The beginning of an error that torch describes at length."""
     return one_line(error)[:200]

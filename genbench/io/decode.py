@@ -29,7 +29,7 @@ class Header(NamedTuple):
 
 
 def check(data: bytes) -> Header:
-    """The header of a picture that is whole: its checksums agree or, where a format has none, it
+    """The header of a picture that is whole: its checksums agree or, if the format has none, it
     has been decoded. Raises ``BadPicture`` otherwise, and for other formats and pixels."""
     if not data:
         raise BadPicture("empty file")
@@ -73,10 +73,10 @@ def _check(data: bytes) -> Header:
             )
         if picture.format == "PNG":
             if data[24] != 8:
-                # Pillow would cut 16 bits of colour down to 8 without a word.
+                # Pillow would silently reduce 16 bits of colour to 8.
                 raise BadPicture(f"{data[24]} bits a channel, not 8")
             picture.verify()
-            if END not in data:  # which Pillow does not ask for
+            if END not in data:  # which Pillow does not check
                 raise BadPicture("damaged: it ends before its last chunk")
         else:
             picture.load()

@@ -1,4 +1,4 @@
-"""Files that a user names: only regular ones are opened, and whatever is wrong is one line."""
+"""Files that a user names: only regular files are opened, and every error is one line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from genbench.api.errors import DataError
 T = TypeVar("T")
 
 SHOWN = 20
-"""What one message names of many."""
+"""The most names in one message."""
 
 
 def shown(name: str | Path) -> str:
@@ -46,7 +46,7 @@ def cause(error: Exception) -> str:
 def contents(path: str) -> tuple[bytes, os.stat_result]:
     """The bytes of a file, and its status before they were read.
 
-    Raises ``OSError``, also where there is neither a file nor a folder.
+    Raises ``OSError``, also if it is neither a file nor a folder.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     try:
@@ -63,7 +63,7 @@ def contents(path: str) -> tuple[bytes, os.stat_result]:
 def load(path: Path, read: Callable[[str, BufferedReader], T]) -> T:
     """What ``read`` makes of a file, given its name for messages and the file itself.
 
-    Raises ``DataError`` where the file cannot be opened, is empty, or ``read`` raises anything:
+    Raises ``DataError`` if the file cannot be opened, is empty, or ``read`` raises anything:
     numpy, zipfile, zlib and torch do so on damaged files.
     """
     where = shown(path)
@@ -83,14 +83,14 @@ def load(path: Path, read: Callable[[str, BufferedReader], T]) -> T:
 
 
 def _refuse_others(path: str | Path, status: os.stat_result) -> None:
-    """To read a named pipe would be to wait for ever."""
+    """Reading a named pipe could wait for ever."""
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
         raise OSError(errno.EINVAL, "not a regular file", str(path))
 
 
 @contextmanager
 def fitting(where: str) -> Iterator[None]:
-    """Raises ``DataError`` where the memory is too small for what is done within."""
+    """Raises ``DataError`` if the code inside runs out of memory."""
     try:
         yield
     except MemoryError as error:

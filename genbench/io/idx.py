@@ -19,9 +19,9 @@ from genbench.api.errors import DataError
 
 
 def read_idx(path: Path, axes: int) -> Tensor:
-    """The uint8 tensor with that number of axes in an IDX file, gzipped where it ends in ``.gz``.
+    """The uint8 tensor with that number of axes in an IDX file (``.gz``: gzipped).
 
-    Raises ``DataError`` where the file is missing, empty, truncated, corrupt, of another type or
+    Raises ``DataError`` if the file is missing, empty, truncated, corrupt, of another type or
     number of axes, longer or shorter than its header says, or holds nothing.
     """
     data = _contents(path)

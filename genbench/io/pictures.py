@@ -1,4 +1,4 @@
-"""Picture files read as they are asked for; nothing but their names is held."""
+"""Picture files that are read when they are asked for; only their names are held in memory."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class PictureFiles:
     names: Sequence[str]
     """Of the files, below ``root``."""
     prepare: Callable[[Image.Image], Image.Image] | None = None
-    """Crops or resizes a picture, where the samples are not the pictures as they are."""
+    """Crops or resizes a picture. ``None``: the samples are the pictures themselves."""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -86,7 +86,7 @@ class PictureFiles:
 
 def read_ahead(samples: Samples, batches: Iterable[Tensor]) -> Iterator[Batch]:
     """``samples.take`` of each of ``batches``, in order. Pictures of the next batch are read while
-    the last one is in use; other samples are taken when it is their turn, by who asks."""
+    the last one is in use; other samples are taken when they are asked for."""
     if isinstance(samples, PictureFiles):
         return ahead(samples.take, batches)
     return map(samples.take, batches)

@@ -33,7 +33,7 @@ _IGNORED = {
 }
 """Chunks that leave the stored pixels as they are, as Pillow does."""
 _PIXELS = 1 << 26
-"""Above, Pillow looks out for bombs."""
+"""Larger pictures are left to Pillow, which checks for decompression bombs."""
 
 
 class Png(NamedTuple):
@@ -49,7 +49,7 @@ class Png(NamedTuple):
         return 1 + self.size[0] * len(self.mode)  # a row's filter; a letter of the mode a channel
 
     def rows(self) -> bytes:
-        """Raises ``ValueError`` where some are missing, ``zlib.error`` where they are damaged."""
+        """Raises ``ValueError`` if some are missing, ``zlib.error`` if they are damaged."""
         expected = self.size[1] * self.row_bytes
         rows = zlib.decompressobj().decompress(self.stream, expected)
         if len(rows) < expected:
@@ -58,8 +58,8 @@ class Png(NamedTuple):
 
 
 def plain_png(data: bytes) -> Png | None:
-    """``None`` where Pillow must look: at other kinds of pictures, and at what is not whole or has
-    a wrong checksum."""
+    """``None`` for pictures that are left to Pillow: other kinds, and those that are cut off or
+    have a wrong checksum."""
     if not data.startswith(_HEAD) or len(data) < 33:
         return None
     width, height, bits, colour, *methods = _HEADER.unpack_from(data, 16)

@@ -1,7 +1,7 @@
 """One pass over picture files: whether all can be used, and the hash of their bytes.
 
-What it finds is kept with the size and the times of each file, so that the next pass over the same
-files asks for these alone.
+The results are kept with the size and the times of each file, so that the next pass over the same
+files reads only these.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from genbench.io.threads import in_threads
 from genbench.store import CannotWrite, Damaged, cache_folder, read_artefact, write_artefact
 
 VERSION = 1
-"""Raised whenever the same bytes would be found to be something else."""
+"""Raised whenever the same bytes would give another result."""
 
 SETTLED = 2_000_000_000
-"""Nanoseconds after which a change must show in a file's times, on any file system: what is younger
-is not kept."""
+"""Nanoseconds after which a change must show in a file's times, on any file system. Results of
+younger files are not kept."""
 
 
 @dataclass(frozen=True)
 class ScannedImages:
-    """What one pass over picture files tells."""
+    """The result of one pass over picture files."""
 
     headers: Sequence[Header]
     hash: str
@@ -49,7 +49,7 @@ class _Seen(NamedTuple):
 
 def scan_images(root: Path, names: Sequence[str]) -> ScannedImages:
     """The headers and the hash of the files of these names below ``root``, each read once and not
-    held; files that are as an earlier pass has left them are not read at all.
+    held in memory; files that have not changed since an earlier pass are not read at all.
 
     Raises ``DataError`` that names up to 20 files that are missing, empty, not of these formats,
     damaged, animated, or not 8-bit grey or RGB.
@@ -80,7 +80,7 @@ def scan_images(root: Path, names: Sequence[str]) -> ScannedImages:
 
 
 def _look(root: Path, name: str) -> _Seen | str:
-    """The reason where the file cannot be used."""
+    """What was seen, or the reason why the file cannot be used."""
     try:
         data, status = contents(f"{root}/{name}")
         return _Seen(_stamp(status), check(data), hashlib.sha256(data).hexdigest())
@@ -107,7 +107,7 @@ def _place(root: Path) -> Path:
 
 
 def _recall(root: Path) -> dict[str, _Seen]:
-    """Nothing where nothing has been kept, or it is damaged."""
+    """Empty if nothing has been kept, or if it is damaged."""
     with suppress(Damaged):
         found = read_artefact(_place(root))
         if found is not None and found[1].get("version") == VERSION:
@@ -126,7 +126,7 @@ def _unpack(data: bytes) -> dict[str, _Seen]:
 
 
 def _remember(root: Path, seen: Mapping[str, _Seen]) -> None:
-    """Where it cannot be written, the next pass reads everything again."""
+    """If it cannot be written, the next pass reads everything again."""
     rows = {name: [*s.stamp, s.header.mode, *s.header.size, s.sha256] for name, s in seen.items()}
     with suppress(CannotWrite):
         write_artefact(_place(root), json.dumps(rows).encode(), {"version": VERSION})

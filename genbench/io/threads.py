@@ -1,4 +1,4 @@
-"""Work on many files, side by side and ahead of who waits for it."""
+"""Work on many files, in parallel and ahead of the caller."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 MOST = 64
-"""Files that a thread takes at a time: to hand over one costs as much as to read a small one."""
+"""Files that a thread takes at a time: handing over one costs as much as reading a small one."""
 
 
 def in_threads(
     work: Callable[[Sequence[T]], R], items: Sequence[T], most: int = MOST
 ) -> Iterator[R]:
     """The results of ``work`` on parts of at most ``most`` items, in order, on as many threads as
-    torch may use. Disks, checksums and decoders work side by side."""
+    torch may use. Disks, checksums and decoders work in parallel."""
     workers = torch.get_num_threads()
     size = max(1, min(most, len(items) // (4 * workers)))
     parts = [items[start : start + size] for start in range(0, len(items), size)]

@@ -1,7 +1,7 @@
 """Name → factory, over entry points of installed packages and names that a script adds.
 
 A factory's signature is its schema: its keyword-only parameters are the options that a suite or a
-command line may set, and a wrong one is told in one line. Listing names loads no plugin.
+command line may set. A wrong option is an error of one line. Listing names loads no plugin.
 """
 
 from __future__ import annotations
@@ -15,11 +15,16 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from genbench.api.errors import UnknownName, UsageError, one_line
+from genbench.api.errors import (
+    PluginError,
+    UnknownName,
+    UsageError,
+    one_line,
+    wrap_plugin_errors,
+)
 from genbench.registry import callables
 from genbench.registry.callables import PickledFactory
-from genbench.registry.faults import PluginError, wrap_plugin_errors
-from genbench.registry.options import check_options, require_plain, schema
+from genbench.registry.options import call, check_options, require_plain, schema
 from genbench.registry.sources import first_line, hash_source, source_file, source_hash
 from genbench.store import fingerprint
 
@@ -30,6 +35,7 @@ __all__ = [
     "PluginError",
     "Registry",
     "add_plugin_file",
+    "call",
     "check_options",
     "claims",
     "datasets",
@@ -38,6 +44,7 @@ __all__ = [
     "leaderboards",
     "load_plugin",
     "metrics",
+    "modalities",
     "models",
     "require_plain",
     "schema",
@@ -53,15 +60,15 @@ Plugin: TypeAlias = Path | PickledFactory
 class Registry:
     """The names of one group of plugins, ``genbench.models`` say."""
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, plural: str | None = None) -> None:
         self.kind = kind
-        self.group = f"genbench.{kind}s"
+        self.group = f"genbench.{plural or f'{kind}s'}"
         self._added: dict[str, Any] = {}
         self._pickled: dict[str, PickledFactory] = {}
         self._points: dict[str, list[EntryPoint]] | None = None
 
     def add(self, name: str, value: Any) -> None:
-        """Register ``value`` under ``name`` for this process. Raises ``UsageError`` when taken."""
+        """Register ``value`` under ``name`` for this process. Raises ``UsageError`` if taken."""
         if name in self.names():
             raise UsageError(f"{self.kind} {name!r} is already registered by {self.origin(name)}")
         self._added[name] = value
@@ -114,11 +121,11 @@ class Registry:
             ) from error
 
     def make(self, name: str, *arguments: Any, **options: Any) -> Any:
-        """What the factory of that name makes. Raises as ``get`` does, whatever ``GenbenchError``
-        the factory raises, and ``PluginError`` for anything else."""
+        """What the factory of that name makes. Raises as ``get`` does, any ``GenbenchError`` of the
+        factory, and ``PluginError`` for its other exceptions."""
         factory = self.get(name)
         with wrap_plugin_errors(f"{self.kind} {name!r} of {self.origin(name)} failed"):
-            return factory(*arguments, **options)
+            return call(factory, *arguments, **options)
 
     def point(self, name: str) -> EntryPoint:
         """The entry point behind an installed name. Raises as ``get`` does."""
@@ -129,8 +136,8 @@ class Registry:
         return first
 
     def origin(self, name: str) -> str:
-        """Where a name comes from: a package and its version (both packages, of a name claimed
-        twice), or the script that added it."""
+        """Where a name comes from: a package and its version (both packages, if two claim the
+        name), or the script that added it."""
         if self._is_path(name):
             return name.partition(":")[0]
         if name in self._added:
@@ -140,8 +147,8 @@ class Registry:
 
     def code(self, name: str) -> str:
         """A hash of the plugin's source, which need not be importable; of its package's version,
-        where an installed one has no source. Raises ``UsageError`` where an added one has none, as
-        at an interactive prompt."""
+        if an installed plugin has no source. Raises ``UsageError`` if an added one has none, as at
+        an interactive prompt."""
         if name in self._pickled:
             return self._pickled[name].code
         if self._is_path(name):
@@ -164,8 +171,8 @@ class Registry:
         return all(_target(point)[0].startswith("genbench.") for point in self._claims(name))
 
     def summary(self, name: str) -> str:
-        """The first line of the docstring, read from the source without importing it; or why there
-        is none to read."""
+        """The first line of the docstring, read from the source without importing it; or the reason
+        why it cannot be read."""
         if name in self._added:
             return (inspect.getdoc(self._added[name]) or "").partition("\n")[0]
         point, *others = self._claims(name)
@@ -178,7 +185,7 @@ class Registry:
         return ":" in name and name not in self._added
 
     def _claims(self, name: str) -> list[EntryPoint]:
-        """The entry points of that name, of which there should be one. Raises ``UnknownName``."""
+        """The entry points of that name; there should be one. Raises ``UnknownName``."""
         points = self._installed().get(name)
         if points is None:
             raise UnknownName(self.kind, name, self.names())
@@ -187,7 +194,7 @@ class Registry:
     def _installed(self) -> dict[str, list[EntryPoint]]:
         if self._points is None:
             self._points = {}
-            # They come as the file system lists the packages, which is any order.
+            # The order of the packages is that of the file system, which is arbitrary.
             for point in sorted(entry_points(group=self.group), key=_owner):
                 self._points.setdefault(point.name, []).append(point)
         return self._points
@@ -197,17 +204,28 @@ models = Registry("model")
 datasets = Registry("dataset")
 extractors = Registry("extractor")
 metrics = Registry("metric")
+modalities = Registry("modality", "modalities")
 suites = Registry("suite")
 claims = Registry("claim")
 leaderboards = Registry("leaderboard")
 executors = Registry("executor")
-GROUPS = (models, datasets, extractors, metrics, suites, claims, leaderboards, executors)
+GROUPS = (
+    models,
+    datasets,
+    modalities,
+    extractors,
+    metrics,
+    suites,
+    claims,
+    leaderboards,
+    executors,
+)
 
 
 def add_plugin_file(path: Path) -> None:
     """Run a script that adds names (``--plugin FILE``), once a process.
 
-    Raises ``UsageError`` naming the file, which has then added nothing.
+    Raises ``UsageError`` naming the file; nothing is then added.
     """
     place = path.resolve()
     name = f"genbench_plugin_{path.stem}_{fingerprint(str(place))[:8]}"
@@ -245,7 +263,7 @@ def _owner(point: EntryPoint) -> str:
 
 
 def _target(point: EntryPoint) -> tuple[str, str]:
-    """Module and attribute. ``EntryPoint``'s own properties fail where the value is malformed."""
+    """Module and attribute. ``EntryPoint``'s own properties fail if the value is malformed."""
     module, _, attr = point.value.partition("[")[0].partition(":")
     return module.strip(), attr.strip()
 

@@ -14,8 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from genbench.api.errors import UsageError, did_you_mean, one_line
-from genbench.registry.faults import PluginError
+from genbench.api.errors import PluginError, UsageError, did_you_mean, one_line
 from genbench.registry.sources import source_hash
 from genbench.store import canonical, fingerprint
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from genbench import registry
 from genbench.api import Output
-from genbench.api.errors import GenbenchError
+from genbench.api.errors import GenbenchError, wrap_plugin_errors
 from genbench.api.metrics import LIKELIHOOD, LIKELIHOOD_OUTPUT
-from genbench.registry.faults import wrap_plugin_errors
 
 
 def declared() -> tuple[dict[str, dict[str, Output]], list[GenbenchError]]:

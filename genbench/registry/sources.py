@@ -1,4 +1,4 @@
-"""Where the source of a plugin lies and what it says, without importing it."""
+"""The source of a plugin: its place, its hash and its docstring, without importing it."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from genbench.store import fingerprint
 
 def source_hash(module: str, what: str) -> str:
     """A hash of every Python file of a module's top-level package; of the module's own file, or
-    package, where there is none (a script, or a namespace that others share).
+    package, if it has no such package (a script, or a namespace that others share).
 
-    Raises ``UsageError``, naming ``what``, where neither has a source file."""
+    Raises ``UsageError``, naming ``what``, if neither has a source file."""
     file = source_file(module)
     if file is None:
-        raise UsageError(f"{what} has no source file: put it in one")
+        raise UsageError(f"{what} has no source file: put it into a file")
     return hash_source(file)
 
 
 def source_file(module: str) -> Path | None:
-    """What stands for the source of a module: the ``__init__.py`` of its top-level package, else
-    its own file; ``None`` where there is neither."""
+    """The source file of a module: the ``__init__.py`` of its top-level package, else its own
+    file; ``None`` if there is neither."""
     for candidate in (module.partition(".")[0], module):
         loaded = sys.modules.get(candidate)
         spec = None if loaded is not None else _find(candidate)
@@ -38,7 +38,7 @@ def source_file(module: str) -> Path | None:
 
 
 def hash_source(file: Path) -> str:
-    """Of a file, or of the package whose ``__init__.py`` it is: paths and contents."""
+    """A hash of the paths and contents of a file, or of a package given by its ``__init__.py``."""
     sources = sorted(file.parent.rglob("*.py")) if file.name == "__init__.py" else [file]
     return fingerprint(
         [
@@ -49,7 +49,7 @@ def hash_source(file: Path) -> str:
 
 
 def _find(module: str) -> ModuleSpec | None:
-    """Where a module lies; neither it nor a package around it is imported."""
+    """The place of a module; neither it nor a package around it is imported."""
     name, *rest = module.split(".")
     spec = importlib.util.find_spec(name) if name else None
     for part in rest:
@@ -59,14 +59,14 @@ def _find(module: str) -> ModuleSpec | None:
         name = f"{name}.{part}"
         try:
             spec = PathFinder.find_spec(name, within)
-        except KeyError:  # a namespace within a namespace, of which Python asks that it be imported
+        except KeyError:  # a namespace within a namespace, which Python would have to import
             return None
     return spec
 
 
 def first_line(module: str, attr: str) -> str:
-    """Of the docstring of ``attr``; of the module's where ``attr`` has none, as a ``Variant``. Says
-    why where the source cannot be read."""
+    """The first line of the docstring of ``attr``, or of the module's if ``attr`` has none, as a
+    ``Variant``; or the reason why the source cannot be read."""
     spec = _find(module)
     if spec is None:
         return f"there is no module {module!r}"

@@ -14,11 +14,12 @@ from genbench.registry import Registry, wrap_plugin_errors
 
 
 def read_toml(group: Registry, name: str) -> tuple[str, dict[str, Any]]:
-    """How to call it in a message, and what is in the file of that name, or at that path.
+    """The name of a file for messages, and its content. ``name``: a name that a package offers, or
+    a path.
 
-    ``group``: of packages that hold such files. Raises ``UsageError`` (``UnknownName``; a name that
-    two packages claim; what is not TOML), ``DataError`` for a file that cannot be read,
-    ``PluginError`` for a package's.
+    ``group``: the packages that hold such files. Raises ``UsageError`` (``UnknownName``; a name
+    that two packages claim; a file that is not TOML), ``DataError`` for a file that cannot be read,
+    ``PluginError`` for a file of a package that cannot be read.
     """
     path = Path(name)
     if path.suffix == ".toml" or path.is_file():
@@ -37,7 +38,7 @@ def read_toml(group: Registry, name: str) -> tuple[str, dict[str, Any]]:
 
 
 def titles(group: Registry) -> dict[str, str]:
-    """Every name that a package offers → the title in its file, or what is wrong with it."""
+    """Every name that a package offers → the title in its file, or why the file has none."""
     found = {}
     for name, claims in _offered(group)[0].items():
         try:
@@ -58,7 +59,7 @@ def _built_in(group: Registry, name: str) -> str:
 
 
 def _offered(group: Registry) -> tuple[dict[str, dict[str, Traversable]], list[GenbenchError]]:
-    """Name → the packages that offer it → its file; and why others offer none."""
+    """Name → the packages that offer it → its file; and the errors of unreadable packages."""
     offered: dict[str, dict[str, Traversable]] = {}
     faults = []
     for package in group.names():
@@ -76,8 +77,8 @@ def _offered(group: Registry) -> tuple[dict[str, dict[str, Traversable]], list[G
 
 
 def _only(group: Registry, name: str, claims: Mapping[str, Traversable]) -> str:
-    """The text of a file that one package offers. Raises ``UsageError`` where several do,
-    ``PluginError`` where it cannot be read."""
+    """The text of a file that one package offers. Raises ``UsageError`` if several do,
+    ``PluginError`` if it cannot be read."""
     if len(claims) > 1:
         said = f"{group.kind} {name!r} is claimed by {' and '.join(claims)}"
         raise UsageError(f"{said}; uninstall one of them")

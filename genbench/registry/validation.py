@@ -40,7 +40,7 @@ def message(error: ErrorDetails) -> str:
     return f"{said[0].lower()}{said[1:]}, got {error['input']!r}"
 
 
-def explain(kind: type[BaseModel], error: ValidationError) -> str:
+def explain(kind: type, error: ValidationError) -> str:
     """The mistake in a file or a call, in one line: the misspelt key before a missing one."""
     # A misspelt key is also a missing one: the misspelling is what helps.
     first = min(error.errors(), key=lambda e: e["type"] not in _UNKNOWN)
@@ -53,9 +53,9 @@ def explain(kind: type[BaseModel], error: ValidationError) -> str:
     return f"{key}: {message(first)}"
 
 
-def _keys(kind: type[BaseModel], path: Sequence[int | str]) -> list[str]:
+def _keys(kind: type, path: Sequence[int | str]) -> list[str]:
     """The keys that a section at ``path`` may have."""
-    section: type = kind
+    section = kind
     for part in path:
         section = _section(_fields(section).get(str(part))) or section
     return [*_fields(section)]

@@ -34,6 +34,17 @@ def _different(seeds: tuple[int, ...]) -> tuple[int, ...]:
     return seeds
 
 
+def _alike(conditions: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+    if not conditions or not conditions[0]:
+        raise ValueError("should be one or more tables such as { label = 3 }")
+    for number, given in enumerate(conditions, start=1):
+        if given.keys() != conditions[0].keys():
+            raise ValueError(
+                f"prompt {number} gives {sorted(given)}, the first {sorted(conditions[0])}"
+            )
+    return conditions
+
+
 def _as_tuple(value: object) -> object:
     """Python's lists and ranges stand for tuples, as TOML's arrays do."""
     return tuple(value) if isinstance(value, (list, range)) else value
@@ -43,8 +54,19 @@ def _model_name(model: object) -> object:
     return registry.models.name_of(model) if callable(model) else model
 
 
+def _as_train(value: object, info: ValidationInfo) -> object:
+    """In Python too a table may stand for a ``Train``, which strictly is a dataclass."""
+    if info.mode == "json" or not isinstance(value, Mapping):
+        return value
+    try:
+        return Train(**value)
+    except ValidationError as error:
+        raise ValueError(explain(Train, error)) from None
+
+
 class _Section(BaseModel):
-    model_config = {**STRICT, "frozen": True}
+    # Defaults too: a suite that was written and read again gives the same identities.
+    model_config = {**STRICT, "frozen": True, "validate_default": True}
 
 
 class Snapshots(_Section):
@@ -126,6 +148,17 @@ class Entry(_Section):
         super().__init__(**dict(zip(["model"], model, strict=False)), **others)
 
 
+class Prompts(_Section):
+    """What generated samples are asked for, where a model obeys it: each of ``conditions`` in
+    order, ``each`` samples of one after the other."""
+
+    conditions: Annotated[
+        tuple[dict[str, Any], ...], BeforeValidator(_as_tuple), AfterValidator(_alike)
+    ]
+    """Name → value: a class, a text or its tokens, or a list of numbers."""
+    each: PositiveInt = 1
+
+
 class Suite(_Section):
     """A whole suite, built in Python or read from a TOML file: the two are one type.
 
@@ -148,8 +181,18 @@ class Suite(_Section):
     samples: Annotated[int, Field(ge=2)]
     """Of every entry, the real row included."""
     score: Score
-    train: Train = Train()
+    prompts: Prompts | None = None
+    """``None``: models are asked for what random training samples are conditioned on."""
+    train: Annotated[Train, BeforeValidator(_as_train)] = Train()
     entries: Annotated[dict[str, Entry], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _whole_prompts(self) -> Suite:
+        if self.prompts is not None:
+            wanted = len(self.prompts.conditions) * self.prompts.each
+            if self.samples != wanted:
+                raise ValueError(f"samples is {self.samples}; the prompts ask for {wanted}")
+        return self
 
     @model_validator(mode="wrap")
     @classmethod

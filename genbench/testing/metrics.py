@@ -93,7 +93,7 @@ def metric_checks(
     chosen = registry.check_options("the metric", factory, options or {})
 
     def build() -> Metric:
-        return factory(**chosen).to("cpu")  # type: ignore[no-any-return]
+        return registry.call(factory, **chosen).to("cpu")  # type: ignore[no-any-return]
 
     checks: list[Check] = []
 

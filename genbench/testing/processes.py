@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from unittest import SkipTest
 
+from genbench import registry
 from genbench.api import ProgressCallback, TensorSamples
 from genbench.api.errors import GenbenchError
 from genbench.devices.hardware import Hardware
@@ -80,7 +81,7 @@ def _train_on_two(cases: Sequence[Case]) -> str | None:
 def _train(ranks: Ranks, cases: Sequence[Case], folder: Path, report: ProgressCallback) -> None:
     """On each rank: train every case. The loop raises where the ranks' weights part."""
     for number, case in enumerate(cases):
-        build = partial(case.source.load(), case.data.spec, **case.options)
+        build = partial(registry.call, case.source.load(), case.data.spec, **case.options)
         with brisk():
             ended = loop.train(ranks.fabric, build, case.data, PLAN, folder / str(number), report)
         if ended.status != "done":

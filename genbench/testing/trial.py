@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from genbench import sampling
+from genbench import registry, sampling
 from genbench.api import (
     Batch,
     Condition,
@@ -89,7 +89,8 @@ class Trial:
         self.spec = samples.spec
 
     def build(self) -> GenerativeModel:
-        return self.factory(self.spec, **self.options)
+        built: GenerativeModel = registry.call(self.factory, self.spec, **self.options)
+        return built
 
     def seeded(self) -> GenerativeModel:
         """The model as every training with ``SEED`` begins."""

@@ -37,7 +37,8 @@ TRAINED: list[tuple[str, dict[str, Any]]] = [
 def build(name: str, spec: SampleSpec, options: dict[str, Any]) -> Any:
     factory = registry.models.get(name)
     torch.manual_seed(0)
-    model = factory(spec, **registry.check_options(name, factory, {"channels": 4} | options))
+    checked = registry.check_options(name, factory, {"channels": 4} | options)
+    model = registry.call(factory, spec, **checked)
     for parameter in model.parameters():
         if not parameter.any():
             nn.init.normal_(parameter, std=0.02)

@@ -212,7 +212,7 @@ def test_lower_precision_around_does_not_matter() -> None:
 
 
 def test_p_rises_while_real_samples_are_recognised_and_falls_otherwise() -> None:
-    ada = AdaptiveProbability(target=0.6, images=1000)
+    ada = AdaptiveProbability(target=0.6, examples=1000)
     sure = torch.tensor([3.0, 1, 2, 0.1, 5, 4, 1, 1])  # signs 1
     torn = torch.tensor([3.0, 1, 2, 0.1, 5, 4, 1, -1])  # 0.75
     lost = torch.tensor([3.0, -1, 2, -0.1, 5, -4, 1, -1])  # 0
@@ -235,7 +235,7 @@ def test_p_rises_while_real_samples_are_recognised_and_falls_otherwise() -> None
 
 def test_p_survives_a_resume_between_updates() -> None:
     logits = torch.randn(12, 8) + 0.6
-    straight, first, second = (AdaptiveProbability(target=0.3, images=100) for _ in range(3))
+    straight, first, second = (AdaptiveProbability(target=0.3, examples=100) for _ in range(3))
     for step in range(12):
         straight.update(logits[step], step)
     for step in range(6):

@@ -86,11 +86,11 @@ def test_the_function_by_hand() -> None:
 
 
 @pytest.mark.parametrize(("examples", "intervals"), [(0, 10), (64_000, 160), (127_872, 1280)])
-def test_the_loss_of_the_exact_function_of_a_point_is_0(images: int, intervals: int) -> None:
+def test_the_loss_of_the_exact_function_of_a_point_is_0(examples: int, intervals: int) -> None:
     torch.manual_seed(0)
     it = model(Solves(0.3, 0.0))
     batch = Batch(torch.full((500, 2), 0.3, dtype=torch.float64))
-    progress = Progress(images // 128, images, 128_000)
+    progress = Progress(examples // 128, examples, 128_000)
     assert len(it.grid(progress)) == intervals + 1
     (turn,) = it.losses(batch, progress)
     assert turn.loss.item() < 1e-8

@@ -403,7 +403,7 @@ def test_published_weights_predict_as_diffusers_have_them(tmp_path: Path) -> Non
     theirs.save_pretrained(tmp_path)
     factory = registry.models.get("ddpm")
     options = registry.check_options("ddpm", factory, {"pretrained": str(tmp_path)})
-    model: Any = factory(DIGITS, **options)
+    model: Any = registry.call(factory, DIGITS, **options)
     assert model.pretrained
     x_t = torch.randn(3, 1, 8, 8)
     t = torch.tensor([1, 500, 1000])
@@ -412,5 +412,5 @@ def test_published_weights_predict_as_diffusers_have_them(tmp_path: Path) -> Non
     predicted = model.eval().denoiser({}).predict(x_t, t)
     torch.testing.assert_close(predicted, expected, rtol=1e-4, atol=1e-4)
     assert not build("ddpm", DIGITS, {}).pretrained
-    with pytest.raises(UsageError, match="channels = 8 is of a network that is trained"):
-        factory(DIGITS, **{**options, "channels": 8})
+    with pytest.raises(UsageError, match="channels = 8 is an option of a network that is trained"):
+        registry.call(factory, DIGITS, **{**options, "channels": 8})

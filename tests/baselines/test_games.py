@@ -13,13 +13,12 @@ from baselines.adversarial import (
     accuracies,
     append_labels,
     frozen,
-    generator_moves,
     input_gradient,
     relativistic,
     squared_norms,
 )
 from baselines.labels import conditions_of, labels_of
-from baselines.optimizers import decaying
+from baselines.optimizers import RateOptions
 from genbench.api import Progress
 
 
@@ -128,12 +127,6 @@ def test_accuracies_count_what_is_told_rightly() -> None:
     assert told == {"accuracy_real": 0.75, "accuracy_fake": 0.5}
 
 
-@pytest.mark.parametrize(("n_critic", "moves"), [(1, [0, 1, 2, 3, 4, 5, 6]), (3, [2, 5])])
-def test_the_generator_moves_after_the_critics_turns(n_critic: int, moves: list[int]) -> None:
-    steps = [step for step in range(7) if generator_moves(Progress(step, 0, 1), n_critic)]
-    assert steps == moves
-
-
 def test_learning_rates_fall_as_they_say() -> None:
     expected = {
         "none": [0.5, 0.5, 0.5, 0.5],
@@ -141,9 +134,9 @@ def test_learning_rates_fall_as_they_say() -> None:
         "cosine": [0.5, 0.25 + 0.25 * math.sqrt(0.5), 0.25, 0.0],
     }
     for decay, rates in expected.items():
-        schedule = decaying(decay)  # type: ignore[arg-type]
-        factors = [schedule(Progress(0, n, 100)) for n in (0, 25, 50, 100)]
-        assert [0.5 * factor for factor in factors] == pytest.approx(rates)
+        rate = RateOptions(0.5, decay)  # type: ignore[arg-type]
+        found = [0.5 * rate.schedule(Progress(0, n, 100)) for n in (0, 25, 50, 100)]
+        assert found == pytest.approx(rates)
 
 
 def test_labels_stand_beside_every_position() -> None:

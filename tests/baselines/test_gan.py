@@ -17,11 +17,12 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from baselines.adversarial import LOSSES
-from baselines.gan import Gan, gan
+from baselines.gan import Gan, GanOptions
+from baselines.gan import gan as factory
 from baselines.networks.gan import WEIGHTED, Discriminator
 from genbench.api import Batch, PlayerStep, Progress, SampleSpec
 from genbench.api.errors import UsageError
-from genbench.registry import check_options
+from genbench.registry import call, check_options
 
 DIGITS = SampleSpec("image", (1, 8, 8), levels=17)
 POINTS = SampleSpec("points", (2,), levels=None)
@@ -35,6 +36,11 @@ def _seed() -> None:
 
 def spec_of(shape: tuple[int, ...]) -> SampleSpec:
     return SampleSpec("points", shape, None) if len(shape) == 1 else SampleSpec("image", shape)
+
+
+def gan(spec: SampleSpec, **options: Any) -> Gan:
+    model: Gan = call(factory, spec, **options)
+    return model
 
 
 def train(model: Gan, batches: Iterator[Tensor], steps: int) -> None:
@@ -75,10 +81,7 @@ def one_dimensional(loss: str, w: float, theta: float, r1: float) -> Gan:
         Line(theta),
         latent=1,
         classes=0,
-        loss=LOSSES[loss],
-        r1=r1,
-        r1_interval=4,
-        learning_rate=1e-3,
+        game=GanOptions(loss=loss, r1=r1, r1_interval=4, learning_rate=1e-3),  # type: ignore[arg-type]
     )
 
 
@@ -229,7 +232,7 @@ def test_a_sample_depends_on_its_own_noise_alone() -> None:
 
 def test_learning_rate_falls_along_half_a_cosine() -> None:
     rate = gan(POINTS, learning_rate=0.5).optimization("generator").learning_rate
-    values = [rate(Progress(0, images, 100)) for images in (0, 25, 50, 100)]
+    values = [rate(Progress(0, examples, 100)) for examples in (0, 25, 50, 100)]
     assert values == pytest.approx([0.5, 0.25 + 0.25 * math.sqrt(0.5), 0.25, 0.0])
 
 
@@ -329,11 +332,11 @@ OPTIONS = [
 @pytest.mark.parametrize(("options", "message"), OPTIONS)
 def test_wrong_options_are_told(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        check_options("model 'gan'", gan, options)
+        check_options("model 'gan'", factory, options)
 
 
 def test_options_resolve_and_build() -> None:
-    resolved = check_options("model 'gan'", gan, {"loss": "hinge", "r1": 0, "channels": 2})
+    resolved = check_options("model 'gan'", factory, {"loss": "hinge", "r1": 0, "channels": 2})
     assert gan(DIGITS, **resolved).loss is LOSSES["hinge"]
     assert check_options("model 'gan'", gan(DIGITS).sample, {}) == {}
 
@@ -344,7 +347,7 @@ OUT_OF_RANGE = {"channels": 0, "latent": 0, "r1": -1.0, "r1_interval": 0, "learn
 @pytest.mark.parametrize(("name", "value"), OUT_OF_RANGE.items())
 def test_options_out_of_range_are_told(name: str, value: float) -> None:
     with pytest.raises(UsageError, match=f"option '{name}': input should be greater than"):
-        check_options("model 'gan'", gan, {name: value})
+        check_options("model 'gan'", factory, {name: value})
 
 
 @pytest.mark.parametrize("shape", [(1, 10, 8), (3, 6), (1, 4, 4, 4, 4)])

@@ -31,7 +31,7 @@ def build(name: str, spec: SampleSpec, **options: Any) -> Any:
     torch.manual_seed(0)
     factory = registry.models.get(name)
     small = {"channels": 2, "latent": 5} | options
-    return factory(spec, **registry.check_options(f"model {name!r}", factory, small))
+    return registry.call(factory, spec, **registry.check_options(name, factory, small))
 
 
 def batch_of(shape: tuple[int, ...]) -> Batch:

@@ -39,11 +39,9 @@ def test_without_decay_it_stays_at_its_peak() -> None:
     assert set(whole[400:]) == {1}
 
 
-def test_the_warmup_may_be_told_in_images() -> None:
-    assert (
-        OptimizerConfig(1.0, "none", warmup=640_000).schedule(Progress(1, 128, 10**8))
-        == 128 / 640_000
-    )
+def test_the_warmup_may_be_given_in_examples() -> None:
+    given = OptimizerConfig(1.0, "none", warmup=640_000)
+    assert given.schedule(Progress(1, 128, 10**8)) == 128 / 640_000
     assert OptimizerConfig(1.0, "none").schedule(Progress(1, 10, 1000)) == 0.5
 
 

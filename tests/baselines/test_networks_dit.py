@@ -15,6 +15,7 @@ from baselines.networks.dit import DiT, sincos_positions
 from baselines.networks.layers import Sinusoids
 from genbench.api import SampleSpec
 from genbench.api.errors import UsageError
+from genbench.registry import call
 
 SHAPES = [(2, 16), (1, 8, 8), (3, 8, 12), (1, 8, 4, 4)]
 
@@ -23,7 +24,7 @@ def network(shape: tuple[int, ...], **options: Any) -> DiT:
     torch.manual_seed(0)
     defaults = {"channels": 32, "multipliers": (1, 2), "blocks": 1, "dropout": 0.0}
     spec = SampleSpec("any", shape)
-    net = denoising_network(spec, network="dit", **(defaults | options))
+    net = call(denoising_network, spec, network="dit", **(defaults | options))
     assert isinstance(net, DiT)
     return net
 

@@ -15,7 +15,7 @@ from reference import Reference
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from baselines.networks import denoising_network
+from baselines.networks import NetworkOptions, denoising_network
 from baselines.networks.pretrained import Pretrained, load_pretrained, resolve
 from genbench.api import Categorical, SampleSpec
 from genbench.api.errors import UsageError
@@ -95,15 +95,8 @@ def test_the_published_ddpm_of_cifar10_gives_its_output(tmp_path: Path) -> None:
 def test_the_ddpm_that_is_trained_here_is_the_published_one(tmp_path: Path) -> None:
     published(tmp_path, **SMALL)
     pretrained = load_pretrained(pictures(8), str(tmp_path)).eval()
-    ours = denoising_network(
-        pictures(8),
-        network="ddpm",
-        channels=32,
-        multipliers=(1, 2),
-        blocks=1,
-        dropout=0.1,
-        attention=(4,),
-    ).eval()
+    options = NetworkOptions("ddpm", channels=32, blocks=1, dropout=0.1, attention=(4,))
+    ours = denoising_network(pictures(8), options=options).eval()
     ours.load_state_dict(pretrained.state_dict())
     # Of 32 channels the published ones, never so few, would be normalised one by one.
     for module in ours.modules():
@@ -182,12 +175,14 @@ def test_the_networks_of_karras_give_their_output(tmp_path: Path, kind: str, cla
     assert_same(ours(x, time, labels), theirs(x, time, one_hot))
     same = denoising_network(
         spec,
-        network=kind,  # type: ignore[arg-type]
-        channels=channels,
-        multipliers=multipliers,
-        blocks=2,
-        dropout=0.1,
-        attention=(8,),
+        options=NetworkOptions(
+            kind,  # type: ignore[arg-type]
+            channels=channels,
+            multipliers=multipliers,
+            blocks=2,
+            dropout=0.1,
+            attention=(8,),
+        ),
         classes=classes,
         time_scale=1.0,
     ).eval()
@@ -214,7 +209,7 @@ def test_other_content_has_another_name(tmp_path: Path, file: str) -> None:
     path.write_bytes(path.read_bytes() + b" ")
     assert resolve(str(tmp_path)) != name
     for use in (resolve, lambda name: load_pretrained(pictures(8), name)):
-        with pytest.raises(UsageError, match=f"holds other weights than '{name}' says"):
+        with pytest.raises(UsageError, match=f"holds other weights than '{name}': their hash is"):
             use(name)
 
 
@@ -245,7 +240,11 @@ def test_what_is_not_safetensors_is_refused(tmp_path: Path) -> None:
         (pictures(16), {}, "is for samples of 3×8×8; these are 3×16×16"),
         (SampleSpec("image", (1, 8, 8)), {}, "is for samples of 3×8×8; these are 1×8×8"),
         (SampleSpec("points", (2,)), {}, "is for samples of 3×8×8; these are 2"),
-        (pictures(8, 10), {"conditional": True}, "knows no classes: set conditional = false"),
+        (
+            pictures(8, 10),
+            {"conditional": True},
+            "trained with no classes: set conditional = false",
+        ),
         (pictures(8), {"outputs": 2}, "makes 3 channels of 3, where 6 are needed"),
     ],
 )
@@ -265,9 +264,9 @@ def test_samples_that_a_network_was_not_made_for_are_refused(
 @pytest.mark.parametrize(
     ("classes", "conditional", "message"),
     [
-        (3, False, "knows 3 classes: set conditional = true"),
-        (10, True, "knows 4 classes; the samples have 10"),
-        (0, True, "knows 4 classes; the samples have 0"),
+        (3, False, "trained with 3 classes: set conditional = true"),
+        (10, True, "trained with 4 classes; the samples have 10"),
+        (0, True, "trained with 4 classes; the samples have 0"),
     ],
 )
 def test_other_labels_are_refused(

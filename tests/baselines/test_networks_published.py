@@ -18,6 +18,7 @@ from baselines.networks.blocks import BOX, Attention, Block, Blurred, Halved, Re
 from baselines.networks.layers import Fourier, Sinusoids
 from baselines.networks.published import PublishedUNet
 from genbench.api import SampleSpec
+from genbench.registry import call
 
 README = Path(__file__).parents[2] / "baselines" / "README.md"
 
@@ -51,7 +52,8 @@ PUBLISHED: dict[str, tuple[tuple[int, ...], dict[str, Any], int]] = {
 def network(shape: tuple[int, ...], **options: Any) -> nn.Module:
     torch.manual_seed(0)
     defaults = {"channels": 8, "multipliers": (1, 2), "blocks": 1, "dropout": 0.0}
-    return denoising_network(SampleSpec("any", shape), **(defaults | options))
+    built: nn.Module = call(denoising_network, SampleSpec("any", shape), **(defaults | options))
+    return built
 
 
 def stir(module: nn.Module) -> None:

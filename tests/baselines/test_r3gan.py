@@ -15,10 +15,11 @@ from torch import Tensor, nn
 from baselines.augmentation import augment
 from baselines.networks.r3gan import Block
 from baselines.networks.stylegan2 import judged
-from baselines.r3gan import R3Gan, r3gan
+from baselines.r3gan import R3Gan
+from baselines.r3gan import r3gan as factory
 from genbench.api import Batch, Categorical, Progress, SampleSpec
 from genbench.api.errors import UsageError
-from genbench.registry import check_options
+from genbench.registry import call, check_options
 
 SHAPES = [(1, 8, 8), (1, 28, 28), (3, 32, 32), (2, 12, 28), (2, 32), (1, 4, 8, 8), (2,)]
 TINY: dict[str, Any] = {"channels": 4, "max_channels": 8, "blocks": 1, "latent": 6}
@@ -34,6 +35,11 @@ def spec_of(*shape: int, classes: int = 0) -> SampleSpec:
     if len(shape) == 1:
         return SampleSpec("points", shape, None, condition)
     return SampleSpec("image", shape, condition=condition)
+
+
+def r3gan(spec: SampleSpec, **options: Any) -> R3Gan:
+    model: R3Gan = call(factory, spec, **options)
+    return model
 
 
 def tiny(*shape: int, **options: Any) -> R3Gan:
@@ -157,8 +163,8 @@ def test_schedules_go_along_half_a_cosine_until_the_burn_in_is_over() -> None:
     optimizer = how.optimizer(model.players["generator"].named_parameters())
     (group,) = optimizer.param_groups
     rates, betas = [], []
-    for images in (0, 10, 20, 40, 90):
-        rates.append(optimizer.defaults["lr"] * how.schedule(Progress(0, images, 100)))
+    for examples in (0, 10, 20, 40, 90):
+        rates.append(optimizer.defaults["lr"] * how.schedule(Progress(0, examples, 100)))
         group["lr"] = rates[-1]  # which is all that the loop tells it
         optimizer.step()
         betas.append(group["betas"][1])
@@ -170,7 +176,7 @@ def test_schedules_go_along_half_a_cosine_until_the_burn_in_is_over() -> None:
 
 def test_half_of_the_training_is_burn_in_unless_told_otherwise() -> None:
     rate = tiny(2, learning_rate=0.5, final_learning_rate=0.1).optimization("generator")
-    assert [rate.schedule(Progress(0, images, 100)) for images in (25, 50, 75)] == (
+    assert [rate.schedule(Progress(0, examples, 100)) for examples in (25, 50, 75)] == (
         pytest.approx([0.3, 0.1, 0.1])
     )
 
@@ -273,7 +279,7 @@ def test_mixed_precision_penalises_in_full_precision() -> None:
 def test_wrong_requests_are_told() -> None:
     def refuses(options: dict[str, Any], message: str) -> None:
         with pytest.raises(UsageError, match=message):
-            check_options("model 'r3gan'", r3gan, options)
+            check_options("model 'r3gan'", factory, options)
 
     refuses({"gama": 1}, "no option 'gama'; did you mean 'gamma'")
     refuses({"beta2": 1}, "'beta2'.*less than 1")

@@ -54,7 +54,7 @@ def device(training: Training) -> str:
 def built(training: Training) -> GenerativeModel:
     samples = spec(training.dataset)
     with torch.device(device(training)):
-        model: GenerativeModel = registry.models.get(training.model)(samples, **training.options)
+        model: GenerativeModel = registry.models.make(training.model, samples, **training.options)
     return model
 
 

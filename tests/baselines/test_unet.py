@@ -16,6 +16,7 @@ from baselines.networks.layers import Sinusoids, TimeSignals
 from baselines.networks.unet import UNet
 from genbench.api import SampleSpec
 from genbench.api.errors import UsageError
+from genbench.registry import call
 
 SHAPES = [
     (1, 8),
@@ -33,7 +34,8 @@ SHAPES = [
 def network(shape: tuple[int, ...], **options: Any) -> nn.Module:
     torch.manual_seed(0)
     defaults = {"channels": 8, "multipliers": (1, 2), "blocks": 1, "dropout": 0.0}
-    return denoising_network(SampleSpec("any", shape), **(defaults | options))
+    built: nn.Module = call(denoising_network, SampleSpec("any", shape), **(defaults | options))
+    return built
 
 
 def stir(module: nn.Module) -> None:

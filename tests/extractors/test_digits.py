@@ -12,13 +12,13 @@ import pytest
 import torch
 from safetensors.torch import load
 from sklearn.datasets import load_digits
+from tools import train_classifiers
 from torch import Tensor
 from torch.nn import functional as F
 
 from genbench.api import SampleSpec
 from genbench.api.errors import GenbenchError
 from genbench.extractors import digits as module
-from genbench.extractors import train_classifiers
 from genbench.extractors.digits import DigitsNetwork, digits
 from genbench.metrics.frechet import frechet_distance
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from pathlib import Path
 from urllib.error import URLError
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from genbench.api import SampleSpec
 from genbench.api.errors import DataError, UsageError
 from genbench.extractors import inception as module
-from genbench.extractors.inception import FILE, build_network, inception
+from genbench.extractors.inception import PUBLISHED, build_network, inception
 from genbench.extractors.resize import ANTIALIASED
 from genbench.extractors.rgb import CHUNK
 
@@ -50,7 +51,8 @@ def weights(reference: Random, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     path = tmp_path / "weights.pth"
     torch.save(reference.state_dict(), path)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    monkeypatch.setattr(module, "SHA256", digest[:8])
+    published = dataclasses.replace(PUBLISHED, sha256=digest[:8])
+    monkeypatch.setattr(module, "PUBLISHED", published)
     return path
 
 
@@ -117,7 +119,7 @@ def test_weights_are_looked_for_in_the_folder_that_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GENBENCH_WEIGHTS", str(tmp_path))
-    (tmp_path / FILE).write_bytes(b"something else")
+    (tmp_path / PUBLISHED.file).write_bytes(b"something else")
     digest = hashlib.sha256(b"something else").hexdigest()
     with pytest.raises(DataError, match=rf"begins with {digest[:8]}, not 6726825d"):
         inception().to("cpu")
@@ -134,7 +136,7 @@ def test_a_failed_download_says_which_file_to_put_where(
     monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
     with pytest.raises(DataError, match="not known") as caught:
         inception().to("cpu")
-    assert str(caught.value).endswith(f"at {tmp_path / 'weights' / FILE}")
+    assert str(caught.value).endswith(f"at {tmp_path / 'weights' / PUBLISHED.file}")
     assert "\n" not in str(caught.value)
 
 
@@ -152,7 +154,8 @@ def test_a_pickle_that_holds_code_is_not_run(
 
     path = tmp_path / "weights.pth"
     torch.save({"weight": Bomb()}, path)
-    monkeypatch.setattr(module, "SHA256", hashlib.sha256(path.read_bytes()).hexdigest()[:8])
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    monkeypatch.setattr(module, "PUBLISHED", dataclasses.replace(PUBLISHED, sha256=digest[:8]))
     with pytest.raises(DataError, match=r"weights\.pth: cannot be read without running code"):
         inception(weights=str(path)).to("cpu")
     assert not (tmp_path / "exploded").exists()

@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load
+from tools import train_classifiers
 from torch import Tensor
 from torch.nn import functional as F
 
 from genbench.api import Samples, SampleSpec
 from genbench.data import vision
 from genbench.extractors import mnist as module
-from genbench.extractors import train_classifiers
 from genbench.extractors.classifier import Classifier
 from genbench.metrics.frechet import frechet_distance
 

@@ -145,18 +145,18 @@ def test_what_does_not_fit_is_told_when_it_is_opened(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"fixed\.pt2: takes 2 samples at a time; export it with"):
         program(path=str(fixed))
     two = export(Two(), tmp_path / "two.pt2", inputs=2)
-    with pytest.raises(DataError, match=r"two\.pt2: takes another input than one float32 tensor"):
+    with pytest.raises(DataError, match=r"two\.pt2: its input is not one float32 tensor"):
         program(path=str(two))
     example = (torch.zeros(2, 3, 8, 8), True)
     exported = torch.export.export(Flagged().eval(), example, dynamic_shapes=(DYNAMIC, None))
     torch.export.save(exported, tmp_path / "flagged.pt2")
-    with pytest.raises(DataError, match=r"flagged\.pt2: takes another input than one float32"):
+    with pytest.raises(DataError, match=r"flagged\.pt2: its input is not one float32"):
         program(path=str(tmp_path / "flagged.pt2"))
     pair = program(path=str(export(Pair(), tmp_path / "pair.pt2")))
     maps = program(path=str(export(Maps(), tmp_path / "maps.pt2")))
     for extractor in (pair, maps):
         with pytest.raises(
-            DataError, match=r"gives no features \(B, D\), alone or in a dictionary"
+            DataError, match=r"returns no features \(B, D\), alone or in a dictionary"
         ):
             extractor(torch.zeros(2, 3, 8, 8, dtype=torch.uint8), SPEC)
 
@@ -199,7 +199,7 @@ def as_pickle(records: dict[str, bytes], bomb: bytes) -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda r, b: r.update({"data/sample_inputs/model.pt": b}), "no program of torch.export"),
+        (lambda r, b: r.update({"data/sample_inputs/model.pt": b}), "not a program of torch"),
         (lambda r, b: r.update({"data/weights/model.pt": b}), "holds data/weights/model.pt"),
         (lambda r, b: r.update({"data/constants/model.pt": b}), "holds data/constants/model.pt"),
         (lambda r, b: r.update({"data/constants/opaque_obj_0": b}), "opaque_obj_0, which may be"),

@@ -171,7 +171,7 @@ def test_a_folder_without_the_files_is_refused(
 ) -> None:
     folder = save(tiny(name))
     (folder / file).unlink()
-    expected = f"{folder / file} is not there: it is one of {REPOSITORIES[name]}'s files"
+    expected = f"{folder / file} is missing: it is one of {REPOSITORIES[name]}'s files"
     assert refusal(name, folder) == expected
 
 
@@ -196,9 +196,9 @@ def registers() -> Any:
 @pytest.mark.parametrize(
     ("name", "other", "told"),
     [
-        ("dinov2", lambda: tiny("clip"), "of a clip, not of a dinov2 as facebook/dinov2-large is"),
+        ("dinov2", lambda: tiny("clip"), "a clip, not a dinov2 as facebook/dinov2-large is"),
         ("dinov2", registers, "of a dinov2_with_registers, not of a dinov2 "),
-        ("clip", lambda: tiny("dinov2"), f"of a dinov2, not of a clip as {module.CLIP} is"),
+        ("clip", lambda: tiny("dinov2"), f"a dinov2, not a clip as {module.CLIP} is"),
     ],
     ids=["clip for dinov2", "registers for dinov2", "dinov2 for clip"],
 )
@@ -216,7 +216,7 @@ def test_a_config_that_names_no_model_is_refused(
 ) -> None:
     folder = save(tiny(name))
     (folder / "config.json").write_text(text, encoding="latin-1")
-    assert "config.json: does not say of which model it is" in refusal(name, folder)
+    assert "config.json: does not name its model type" in refusal(name, folder)
 
 
 @each

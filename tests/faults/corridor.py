@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -66,13 +65,6 @@ def in_this_process() -> Iterator[None]:
     """Jobs are run one after another, where faults can be injected; with fewer real draws, and a
     page that reads everything and draws nothing."""
 
-    def run(
-        context: Any, jobs: Any, workers: int, plugins: Any, show: local.Show, done: dict[Any, Any]
-    ) -> None:
-        for job in jobs:
-            done[job] = local._records(context, job, plugins, partial(show, job))
-            show(job, local._ending(done[job]))
-
     def undrawn(records: Sequence[Record]) -> str:
         for record in records:
             if "history" in record.files:
@@ -84,7 +76,7 @@ def in_this_process() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(page, "page", undrawn)
-        patch.setattr(local, "_run", run)
+        patch.setattr(local, "started", lambda: 2)  # as where torchrun has started the processes
         patch.setattr(real, "REAL_DRAWS", 2)
         yield
 

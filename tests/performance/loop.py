@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from torch.nn.utils import clip_grad_norm_
 
 from baselines.ddpm import Ddpm, ddpm
+from baselines.networks import NetworkOptions
 from genbench.api import Samples, SampleSpec
 from genbench.data.digits import digits
 from genbench.training import loop
@@ -42,7 +43,7 @@ def measure(tiny: bool = False) -> list[Ratio]:
 
 
 def build(spec: SampleSpec) -> Ddpm:
-    return ddpm(spec, timesteps=250, channels=24)
+    return ddpm(spec, timesteps=250, network=NetworkOptions(channels=24))
 
 
 def whole(samples: Samples, steps: int) -> Callable[[], None]:

@@ -25,6 +25,8 @@ from torch.optim import Optimizer
 from torch.utils.flop_counter import FlopCounterMode
 
 from baselines.ddpm import ddpm
+from baselines.networks import NetworkOptions
+from baselines.optimizers import OptimizerConfig
 from genbench.api import Batch, Progress, SampleSpec
 
 # Every contestant is compiled by itself: beyond the default of 8, those that follow would not be.
@@ -145,12 +147,14 @@ def ours(scale: Scale, precision: str) -> Contestant:
     model = ddpm(
         SampleSpec("image", scale.shape),
         timesteps=TIMESTEPS,
-        network="ddpm",
-        channels=scale.channels[0],
-        multipliers=tuple(width // scale.channels[0] for width in scale.channels),
-        blocks=scale.blocks,
-        attention=(scale.side // 2,),
-        learning_rate=1e-4,
+        network=NetworkOptions(
+            "ddpm",
+            channels=scale.channels[0],
+            multipliers=tuple(width // scale.channels[0] for width in scale.channels),
+            blocks=scale.blocks,
+            attention=(scale.side // 2,),
+        ),
+        optimizer=OptimizerConfig(1e-4),
     )
     network = model.players["denoiser"]
     how = model.optimization("denoiser")

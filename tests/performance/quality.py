@@ -28,6 +28,7 @@ from torch import Tensor
 
 import genbench
 from baselines.ddpm import Ddpm, ddpm
+from baselines.networks import NetworkOptions
 from genbench import sampling
 from genbench.api import SampleSpec, TensorSamples
 from genbench.data.digits import digits
@@ -179,7 +180,7 @@ def ours(scale: Scale, seed: int) -> Iterator[tuple[float, int, Tensor]]:
 
 
 def build(spec: SampleSpec) -> Ddpm:
-    return ddpm(spec, timesteps=250, channels=24)
+    return ddpm(spec, timesteps=250, network=NetworkOptions(channels=24))
 
 
 def peer(scale: Scale, setting: Setting, seed: int) -> Iterator[tuple[float, int, Tensor]]:

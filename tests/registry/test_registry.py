@@ -6,64 +6,16 @@ import sys
 from functools import partial
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import Literal
 
 import pytest
 
 from genbench import registry
 from genbench.api.errors import UnknownName, UsageError
-from genbench.registry import PluginError, Registry, check_options
+from genbench.registry import PluginError, Registry
 
 
-def factory(
-    spec: object,
-    *,
-    channels: int = 16,
-    rate: float = 0.1,
-    loss: Literal["hinge", "logistic"] = "hinge",
-    sides: tuple[int, ...] = (1, 2),
-    steps: int | None = None,
-) -> None:
+def factory(spec: object, *, channels: int = 16) -> None:
     """Builds nothing."""
-
-
-def test_options_get_their_defaults() -> None:
-    assert check_options("it", factory, {"channels": 8}) == {
-        "channels": 8,
-        "rate": 0.1,
-        "loss": "hinge",
-        "sides": (1, 2),
-        "steps": None,
-    }
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"chanels": 8}, "it has no option 'chanels'; did you mean 'channels'?"),
-        ({"channels": "8"}, "option 'channels': input should be a valid integer, got '8'"),
-        ({"channels": 8.5}, "option 'channels': input should be a valid integer"),
-        ({"channels": True}, "option 'channels': input should be a valid integer"),
-        ({"loss": "hing"}, "option 'loss': input should be 'hinge' or 'logistic', got 'hing'"),
-        ({"sides": 3}, "option 'sides'"),
-    ],
-)
-def test_wrong_options_are_told(options: dict[str, object], message: str) -> None:
-    with pytest.raises(UsageError) as error:
-        check_options("it", factory, options)
-    assert message in str(error.value)
-    assert "\n" not in str(error.value)
-
-
-def test_an_integer_is_a_float_and_a_list_a_tuple() -> None:
-    assert check_options("it", factory, {"rate": 1, "sides": [4, 5]})["sides"] == (4, 5)
-
-
-def test_a_missing_option_is_told() -> None:
-    def needy(*, width: int) -> None: ...
-
-    with pytest.raises(UsageError, match="it needs the option 'width'"):
-        check_options("it", needy, {})
 
 
 def test_unknown_names_come_with_the_nearest() -> None:
@@ -75,22 +27,6 @@ def test_summaries_are_read_without_importing() -> None:
     for group in (registry.models, registry.datasets, registry.metrics, registry.extractors):
         for name in group.names():
             assert group.summary(name).endswith("."), f"{group.kind} {name}: {group.summary(name)}"
-
-
-def test_options_that_have_no_json_are_the_plugins_fault() -> None:
-    def odd(*, kind: type = int) -> None: ...
-
-    with pytest.raises(PluginError, match="it, option 'kind': <class 'int'> is neither a number"):
-        check_options("it", odd, {})
-
-
-def test_a_signature_that_cannot_be_read_is_the_plugins_fault() -> None:
-    def typed(*, width: OnlyForTypeCheckers) -> None: ...  # type: ignore[name-defined]  # noqa: F821
-
-    with pytest.raises(PluginError, match="typed cannot be read: NameError: name 'OnlyForType"):
-        check_options("it", typed, {"width": 3})
-    with pytest.raises(PluginError, match="cannot be read: TypeError: 3 is not a callable"):
-        check_options("it", 3, {})  # type: ignore[arg-type]
 
 
 def registry_of(points: list[EntryPoint], monkeypatch: pytest.MonkeyPatch) -> Registry:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 from pydantic import ValidationError
 
 from genbench import suite
@@ -16,10 +15,10 @@ from genbench.analysis.entrants import entrants
 from genbench.analysis.notes import comparison_notes
 from genbench.analysis.reproduction import recipe
 from genbench.api.errors import UsageError
-from genbench.cli import main
 from genbench.devices.hardware import Hardware
 from genbench.experiment.context import RunContext
 from genbench.experiment.jobs import lost
+from genbench.experiment.trained import training_identity
 from genbench.store.records import Record
 from genbench.suite import OPTIONS, Train, Training
 from genbench.training.loop import Plan
@@ -58,8 +57,8 @@ def test_an_option_is_everywhere(name: str, tmp_path: Path) -> None:
     chosen = training({name: value}, of_entry=False)
     assert getattr(usual, name) != getattr(chosen, name) == value
     assert training({name: value}, of_entry=True) == chosen
-    rest: dict[str, Any] = {"dataset": "d@1", "code": "c", "hardware": {}}
-    assert suite.training_identity(usual, **rest) != suite.training_identity(chosen, **rest)
+    hardware = Hardware(tmp_path, "cpu")
+    assert training_identity(hardware, usual) != training_identity(hardware, chosen)
     assert getattr(Plan(steps=1, snapshots=1, seed=0, **chosen.train_options()), name) == value
 
     (record,) = records(tmp_path, {name: value})
@@ -78,11 +77,6 @@ def records(folder: Path, changes: dict[str, Any]) -> list[Record]:
     return lost(context, parsed.dataset, suite.trainings(parsed)[0], "its process died")
 
 
-def test_the_help_names_every_option() -> None:
-    said = CliRunner().invoke(main, ["sensitivity", "--help"]).stdout
-    assert not [name for name in OPTIONS if name not in said]
-
-
 def test_an_unknown_option_has_a_near_one() -> None:
     for of_entry in (False, True):
         with pytest.raises(UsageError, match=r"unknown key '.*train.batc'; did you mean 'batch'"):
@@ -92,3 +86,13 @@ def test_an_unknown_option_has_a_near_one() -> None:
 def test_options_given_in_python_are_checked_too() -> None:
     with pytest.raises(ValidationError, match="batch"):
         Train(batch=0)
+
+
+def test_a_suite_in_python_checks_its_options_too() -> None:
+    content = tomllib.loads(TEXT)
+    made = suite.Suite(**content | {"train": {"batch": 32}})
+    assert made == suite.Suite(**content | {"train": Train(batch=32)})
+    assert suite.trainings(made)[0][0].training.batch == 32
+    for wrong, message in (({"batch": 0}, "train: batch: input"), ({"batc": 1}, "did you mean")):
+        with pytest.raises(UsageError, match=message):
+            suite.Suite(**content | {"train": wrong})

@@ -1,5 +1,5 @@
 """Trains the classifiers that ship as extractors, and writes each one's weights and metadata:
-``python -m genbench.extractors.train_classifiers NAME [--data FOLDER] [--out FOLDER]``.
+``python tests/tools/train_classifiers.py NAME [--data FOLDER] [--out FOLDER]``.
 
 ``mnist`` and ``fashion-mnist`` are trained on the training half, which lies in or below the data
 folder, and their accuracy is that on the whole test half. Of the 1,797 ``digits`` of scikit-learn
@@ -200,7 +200,7 @@ def main(name: str, data: Path, out: Path) -> None:
     packed = pack_tensors(network.state_dict())
     metadata = {
         "sha256": hashlib.sha256(packed).hexdigest(),
-        "made_by": f"python -m genbench.extractors.train_classifiers {name}",
+        "made_by": f"python tests/tools/train_classifiers.py {name}",
         **found,
         "parameters": sum(p.numel() for p in network.parameters()),
         "seed": SEED,
@@ -216,6 +216,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Trains a classifier that ships as an extractor.")
     parser.add_argument("name", choices=["digits", "mnist", "fashion-mnist"])
     parser.add_argument("--data", type=Path, default=Path("data"), help="Where the data sets lie.")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent)
+    parser.add_argument("--out", type=Path, default=Path(digits.__file__).parent)
     given = parser.parse_args()
     main(given.name, given.data, given.out)

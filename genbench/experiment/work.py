@@ -1,0 +1,186 @@
+"""Jobs: made of a suite here, and computed wherever an executor has brought them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+
+from genbench import registry, suite
+from genbench.api import REAL, Job, ProgressCallback, Resources, Rows
+from genbench.api.errors import DataError, UsageError, one_line
+from genbench.devices.hardware import Hardware
+from genbench.devices.launch import Work, launched_ranks, on_ranks, run_rank
+from genbench.devices.ranks import Ranks
+from genbench.experiment.context import RunContext
+from genbench.experiment.jobs import lost, run_job
+from genbench.experiment.real import run_real
+from genbench.experiment.stages import seconds_per_sample
+from genbench.registry import Plugin
+from genbench.registry.sources import hash_source
+from genbench.store.records import Record
+from genbench.suite import Precision, SeededEntry, Suite
+
+
+def training_job(
+    context: RunContext, content: Suite, entries: Sequence[SeededEntry], plugins: Sequence[Plugin]
+) -> Job:
+    """The job of ``entries``, which share a training of ``content``."""
+    training = entries[0].training
+    names = ", ".join(entry.name for entry in entries)
+    resources = Resources(context.hardware.devices, training.threads)
+    part = _part(content, entries)
+    return _job(f"{names} · seed {training.seed}", "training", context, part, plugins, resources)
+
+
+def real_job(context: RunContext, content: Suite, plugins: Sequence[Plugin]) -> Job:
+    """The job of the real row of the suite's data set."""
+    resources = Resources(context.hardware.devices, content.train.threads)
+    return _job(REAL, "real", context, content, plugins, resources)
+
+
+def timing_job(
+    context: RunContext, content: Suite, entry: SeededEntry, plugins: Sequence[Plugin]
+) -> Job:
+    """The job that measures the seconds a sample of ``entry``, whose training is finished."""
+    resources = Resources(1, entry.training.threads, alone=True)
+    return _job(entry.name, "timing", context, _part(content, [entry]), plugins, resources)
+
+
+def _job(
+    label: str,
+    command: Literal["training", "real", "timing"],
+    context: RunContext,
+    part: Suite,
+    plugins: Sequence[Plugin],
+    resources: Resources,
+) -> Job:
+    hardware = asdict(context.hardware) | {"data_dir": str(context.hardware.data_dir.absolute())}
+    content = {
+        "suite": part.model_dump(mode="json") | {"name": context.name},
+        "out": str(context.out.absolute()),
+        "hardware": hardware,
+        "loggers": list(context.loggers),
+    }
+    files = [plugin for plugin in plugins if isinstance(plugin, Path)]
+    hashes = {str(file.absolute()): hash_source(file) for file in files}
+    in_memory = tuple(plugin for plugin in plugins if not isinstance(plugin, Path))
+    return Job(label, command, content, hashes, resources, in_memory)
+
+
+def read_job(file: Path) -> Job:
+    """The job that is written in ``file`` as JSON. Raises ``DataError``."""
+    try:
+        return Job.load(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise DataError(f"{file} holds no job: {one_line(error)}") from error
+
+
+def run_here(job: Job, report: ProgressCallback) -> Rows:
+    """The rows of ``job``, computed by this process and those that torchrun or SLURM has started.
+    Raises ``SystemExit`` in one that only helps."""
+    _load_plugins(job)
+    torch.set_num_threads(job.resources.threads)
+    with launched_ranks(context_of(job).hardware):
+        return run_task(job, report)
+
+
+def run_task(job: Job, report: ProgressCallback) -> Rows:
+    """The same within ``launched_ranks``, where the plugins are loaded."""
+    hardware, precision, work, arguments = _task(job)
+    plugins = [*map(Path, job.plugins), *job.in_memory]
+    return _rows(on_ranks(hardware, precision, work, *arguments, plugins=plugins, report=report))
+
+
+def run_as_rank(job: Job, report: ProgressCallback) -> str | None:
+    """In a new process, one of as many as the job has devices: rank 0 returns the rows, as JSON,
+    which another process can read whatever a plugin has put there."""
+    _load_plugins(job)
+    torch.set_num_threads(job.resources.threads)
+    result = run_rank(*_task(job), report)
+    return None if result is None else json.dumps(_rows(result))
+
+
+class _Task(NamedTuple):
+    """What ``on_ranks`` is asked for."""
+
+    hardware: Hardware
+    precision: Precision
+    work: Work[list[Any]]
+    arguments: tuple[Any, ...]
+
+
+def _task(job: Job) -> _Task:
+    context, content = context_of(job), _suite(job)
+    if job.command == "real":
+        return _Task(context.hardware, "32-true", run_real, (context, content.dataset))
+    (entries,) = suite.trainings(content)
+    first, precision = entries[0], entries[0].training.precision
+    if job.command == "timing":
+        return _Task(context.hardware.alone(), precision, _time, (context, first))
+    if first.fault is not None:
+        return _Task(context.hardware, precision, _lost, (context, content.dataset, entries))
+    return _Task(context.hardware, precision, run_job, (context, entries))
+
+
+def _time(
+    ranks: Ranks, context: RunContext, entry: SeededEntry, report: ProgressCallback
+) -> list[dict[str, Any]]:
+    seconds = seconds_per_sample(context, entry)
+    return [{"entry": entry.name, "seed": entry.training.seed, "seconds_per_sample": seconds}]
+
+
+def _lost(
+    ranks: Ranks,
+    context: RunContext,
+    dataset: str,
+    entries: Sequence[SeededEntry],
+    report: ProgressCallback,
+) -> list[Record]:
+    """Where a plugin cannot be loaded that could be when the job was made."""
+    return ranks.on_rank_zero(lambda: lost(context, dataset, entries, str(entries[0].fault)))
+
+
+def _rows(results: Sequence[Any]) -> Rows:
+    return [asdict(row) if isinstance(row, Record) else row for row in results]
+
+
+def _part(content: Suite, entries: Sequence[SeededEntry]) -> Suite:
+    """The suite of ``entries`` alone, which share a seed."""
+    chosen = {entry.name: content.entries[entry.name] for entry in entries}
+    seeds = (entries[0].training.seed,)
+    return content.model_copy(update={"entries": chosen, "seeds": seeds})
+
+
+def _suite(job: Job) -> Suite:
+    return suite.parse(f"the job {job.label!r}", job.content["suite"])
+
+
+def context_of(job: Job) -> RunContext:
+    """Where the job's files and data lie, and on what it computes."""
+    content, part = job.content, _suite(job)
+    hardware = {**content["hardware"], "data_dir": Path(content["hardware"]["data_dir"])}
+    return RunContext(
+        name=part.name,
+        out=Path(content["out"]),
+        hardware=Hardware(**hardware),
+        samples=part.samples,
+        score=part.score,
+        loggers=tuple(content["loggers"]),
+        prompts=part.prompts,
+    )
+
+
+def _load_plugins(job: Job) -> None:
+    """Raises ``UsageError`` for a file that is not what it was when the job was made."""
+    for plugin, expected in job.plugins.items():
+        path = Path(plugin)
+        if path.is_file() and hash_source(path) != expected:
+            raise UsageError(f"--plugin {plugin} has changed since its job was made")
+        registry.load_plugin(path)
+    for model in job.in_memory:
+        registry.load_plugin(model)
