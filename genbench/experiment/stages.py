@@ -154,8 +154,10 @@ def scored(
     }
     made = SCORES.once(ranks, folder, inputs, lambda: scorer(samples, outputs, ranks))
     values = made.value.values  # as they were asked for at first, in whatever order
-    in_order = {name: values[name] for name in outputs if name in values}
-    return made.identity, replace(made.value, values=in_order)
+    names = [name for name in outputs if name in values]
+    in_order = {name: values[name] for name in names}
+    declared = {name: made.value.outputs[name] for name in names}
+    return made.identity, replace(made.value, values=in_order, outputs=declared)
 
 
 def likelihood_score(
