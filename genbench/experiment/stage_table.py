@@ -14,7 +14,7 @@ from genbench.api import Estimate, Output
 from genbench.evaluation import Scores
 from genbench.evaluation.embedding import FEATURES
 from genbench.sampling import likelihood, trajectories
-from genbench.store import Contents, Stage, unchanged
+from genbench.store import Contents, Stage
 from genbench.store.records import SCHEMA, Record
 from genbench.training import loop
 
@@ -35,16 +35,10 @@ def _scores(contents: Contents) -> Scores:
     return Scores(**{**contents[1], "values": values, "outputs": outputs})
 
 
-def _record(contents: Contents) -> Record:
-    return Record(**contents[1])
-
-
 TRAINING = Stage[Contents](
     "training",
     version=loop.VERSION,
     inputs=("training", "data", "code", "hardware"),
-    pack=unchanged,
-    unpack=unchanged,
 )
 """The weights along a training, from all fields of ``suite.Training``, the data set's contents, the
 model's code and the hardware."""
@@ -56,8 +50,6 @@ SAMPLES = Stage[Contents](
         *(*SNAPSHOT, "precision", "examples", "weights", "options", "seed", "count"),
         *("prompts", "codec"),
     ),
-    pack=unchanged,
-    unpack=unchanged,
     suffix=TENSORS,
 )
 """Samples, and what they cost. ``prompts`` are those of the suite, ``codec`` names what decodes."""
@@ -88,8 +80,6 @@ TRAJECTORIES = Stage[Contents](
     "trajectories",
     version=trajectories.VERSION,
     inputs=(*SNAPSHOT, "kind", "options", "count", "frames", "prompts"),
-    pack=unchanged,
-    unpack=unchanged,
     suffix=TENSORS,
     alone=True,
 )
@@ -99,8 +89,6 @@ NEIGHBOURS = Stage[Contents](
     "neighbours",
     version=1,
     inputs=("scoring", "count"),
-    pack=unchanged,
-    unpack=unchanged,
     suffix=TENSORS,
 )
 """Samples, each beside the training sample nearest to it. ``scoring`` names the samples, the
@@ -119,8 +107,6 @@ REAL_SAMPLES = Stage[Contents](
     "samples",
     version=1,
     inputs=("reference", "count"),
-    pack=unchanged,
-    unpack=unchanged,
     suffix=TENSORS,
 )
 """Reference samples, to be shown beside the generated ones."""
@@ -130,7 +116,7 @@ RECORD = Stage[Record](
     version=SCHEMA,
     inputs=("training", "model", "sample", "snapshot_sample", "context"),
     pack=_as_json,
-    unpack=_record,
+    unpack=lambda contents: Record(**contents[1]),
     kept=lambda record, seconds: not record.faults,  # what has one is tried again
 )
 """The row of an entry. The entries that share the training decide ``snapshot_sample``, how its
@@ -141,7 +127,7 @@ REAL_RECORD = Stage[Record](
     version=SCHEMA,
     inputs=("context",),
     pack=_as_json,
-    unpack=_record,
+    unpack=lambda contents: Record(**contents[1]),
     kept=lambda record, seconds: not record.faults,
 )
 """The real row."""
