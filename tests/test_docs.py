@@ -68,7 +68,7 @@ options = { channels = 4 }
 SMALLER = (
     (r"\b(examples *= ?)[\d_]+", r"\g<1>64"),
     (r"(--examples )\d+", r"\g<1>64"),
-    (r"\b(samples *= ?)\d+\b", r"\g<1>32"),
+    (r"\b(samples *= ?)\d\d+\b", r"\g<1>32"),
     (r"(--count )\d+", r"\g<1>32"),
     (r"\b(timesteps ?= ?)\d+", r"\g<1>60"),
     (r"\b(channels ?= ?)\d+", r"\g<1>4"),

@@ -11,8 +11,10 @@ from genbench.cli.options import common, json_option
 KINDS = (
     "models",
     "datasets",
+    "modalities",
     "extractors",
     "metrics",
+    "augmentations",
     "suites",
     "claims",
     "leaderboards",

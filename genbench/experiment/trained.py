@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from genbench import registry, store
-from genbench.api import Categorical, GenerativeModel, ProgressCallback, ProgressEvent, SampleSpec
+from genbench.api import GenerativeModel, ProgressCallback, ProgressEvent, SampleSpec
 from genbench.api.errors import GenbenchError, UsageError, one_line
 from genbench.devices.hardware import Hardware
 from genbench.devices.ranks import Ranks
@@ -24,6 +24,7 @@ from genbench.experiment.stage_table import TRAINING
 from genbench.loggers import SILENT, Log
 from genbench.suite import Training
 from genbench.training import checkpoint, loop
+from genbench.training.batches import preparation
 
 
 @dataclass(frozen=True)
@@ -76,10 +77,7 @@ def train(
     if pretrained:
         said = f"{training.label}: its weights are given, nothing is trained"
         report(ProgressEvent("train", 0, 1, note=said))
-    if training.augment == "flip" and data.spec.modality != "image":
-        raise UsageError(f"augment = 'flip' is for examples, not for {data.spec.modality}")
-    if training.dequantize and data.spec.levels is None:
-        raise UsageError(f"dequantize is for whole levels; {training.dataset} is real-valued")
+    preparation(training, data.spec)  # so is what the samples cannot go through
     hardware.require_shares(training.batch, training.accumulate)
     plan = loop.Plan(
         steps=0 if pretrained else training.steps,
@@ -124,7 +122,7 @@ def description(hardware: Hardware, training: Training) -> dict[str, Any]:
         "identity": training_identity(hardware, training),
         "label": training.label,
         "training": asdict(training),
-        "spec": asdict(spec),
+        "spec": spec.to_dict(),
     }
 
 
@@ -152,7 +150,7 @@ def open_trained(folder: Path) -> Trained:
         raise UsageError(f"{folder} holds no finished training; see genbench train --help")
     try:
         training = TypeAdapter(Training).validate_json(json.dumps(metadata["training"]))
-        spec = _spec(metadata["spec"])
+        spec = SampleSpec.from_dict(metadata["spec"])
         identity = metadata["identity"]
     except (AttributeError, KeyError, TypeError, ValidationError) as error:
         raise UsageError(
@@ -172,18 +170,20 @@ def training_identity(hardware: Hardware, training: Training) -> str:
         {
             "training": asdict(training),
             "data": open_cached(training.dataset, hardware.data_dir).id,
-            "code": registry.models.code(training.model),
+            "code": _code(training),
             "hardware": hardware.identity(),
         }
     )
+
+
+def _code(training: Training) -> list[str]:
+    """Of the model, and of the augmentations that others have added: the loop's version speaks for
+    our own."""
+    added = [name for name in training.augment if not registry.augmentations.is_ours(name)]
+    return [registry.models.code(training.model), *map(registry.augmentations.code, added)]
 
 
 def builder(training: Training, spec: SampleSpec) -> Callable[[], GenerativeModel]:
     """What builds the model of a training. Raises as its factory does."""
     factory = registry.models.get(training.model)
     return partial(registry.call, factory, spec, **training.options)
-
-
-def _spec(metadata: Mapping[str, Any]) -> SampleSpec:
-    condition = {name: Categorical(**value) for name, value in metadata["condition"].items()}
-    return SampleSpec(metadata["modality"], tuple(metadata["shape"]), metadata["levels"], condition)

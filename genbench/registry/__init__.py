@@ -35,6 +35,7 @@ __all__ = [
     "PluginError",
     "Registry",
     "add_plugin_file",
+    "augmentations",
     "call",
     "check_options",
     "claims",
@@ -44,6 +45,7 @@ __all__ = [
     "leaderboards",
     "load_plugin",
     "metrics",
+    "modalities",
     "models",
     "require_plain",
     "schema",
@@ -59,9 +61,9 @@ Plugin: TypeAlias = Path | PickledFactory
 class Registry:
     """The names of one group of plugins, ``genbench.models`` say."""
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, plural: str | None = None) -> None:
         self.kind = kind
-        self.group = f"genbench.{kind}s"
+        self.group = f"genbench.{plural or f'{kind}s'}"
         self._added: dict[str, Any] = {}
         self._pickled: dict[str, PickledFactory] = {}
         self._points: dict[str, list[EntryPoint]] | None = None
@@ -203,11 +205,24 @@ models = Registry("model")
 datasets = Registry("dataset")
 extractors = Registry("extractor")
 metrics = Registry("metric")
+modalities = Registry("modality", "modalities")
+augmentations = Registry("augmentation")
 suites = Registry("suite")
 claims = Registry("claim")
 leaderboards = Registry("leaderboard")
 executors = Registry("executor")
-GROUPS = (models, datasets, extractors, metrics, suites, claims, leaderboards, executors)
+GROUPS = (
+    models,
+    datasets,
+    modalities,
+    extractors,
+    metrics,
+    augmentations,
+    suites,
+    claims,
+    leaderboards,
+    executors,
+)
 
 
 def add_plugin_file(path: Path) -> None:

@@ -24,7 +24,14 @@ from genbench import registry
 from genbench.api.errors import UsageError
 from genbench.registry.texts import read_toml
 from genbench.registry.validation import explain, message, validated
-from genbench.suite.train import STRICT, PositiveInt, Precision, Train, TrainOverride
+from genbench.suite.train import (
+    STRICT,
+    PositiveInt,
+    Precision,
+    Train,
+    TrainOverride,
+    as_tuple,
+)
 
 
 def _different(seeds: tuple[int, ...]) -> tuple[int, ...]:
@@ -33,9 +40,15 @@ def _different(seeds: tuple[int, ...]) -> tuple[int, ...]:
     return seeds
 
 
-def _as_tuple(value: object) -> object:
-    """Python's lists and ranges stand for tuples, as TOML's arrays do."""
-    return tuple(value) if isinstance(value, (list, range)) else value
+def _alike(conditions: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+    if not conditions or not conditions[0]:
+        raise ValueError("should be one or more tables such as { label = 3 }")
+    for number, given in enumerate(conditions, start=1):
+        if given.keys() != conditions[0].keys():
+            raise ValueError(
+                f"prompt {number} gives {sorted(given)}, the first {sorted(conditions[0])}"
+            )
+    return conditions
 
 
 def _model_name(model: object) -> object:
@@ -62,7 +75,7 @@ class Snapshots(_Section):
 
     count: PositiveInt = 4
     samples: Annotated[int, Field(ge=2)] = 448
-    metrics: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = (
+    metrics: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = (
         "frechet_distance",
         "coverage",
     )
@@ -82,7 +95,7 @@ class Score(_Section):
     extractor: str
     extractor_options: dict[str, Any] = {}
     reference: str
-    metrics: Annotated[tuple[str, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
+    metrics: Annotated[tuple[str, ...], BeforeValidator(as_tuple), Field(min_length=1)]
     snapshots: Snapshots = Snapshots()
     likelihood: Likelihood | None = None
     """``None``: not asked for."""
@@ -109,6 +122,17 @@ class Entry(_Section):
         super().__init__(**dict(zip(["model"], model, strict=False)), **others)
 
 
+class Prompts(_Section):
+    """What generated samples are asked for, where a model obeys it: each of ``conditions`` in
+    order, ``each`` samples of one after the other."""
+
+    conditions: Annotated[
+        tuple[dict[str, Any], ...], BeforeValidator(as_tuple), AfterValidator(_alike)
+    ]
+    """Name → value: a class, a text or its tokens, or a list of numbers."""
+    each: PositiveInt = 1
+
+
 class Suite(_Section):
     """A whole suite, built in Python or read from a TOML file: the two are one type.
 
@@ -122,7 +146,7 @@ class Suite(_Section):
     dataset: str
     seeds: Annotated[
         tuple[Annotated[int, Field(ge=0)], ...],
-        BeforeValidator(_as_tuple),
+        BeforeValidator(as_tuple),
         AfterValidator(_different),
     ]
     examples: PositiveInt
@@ -131,8 +155,18 @@ class Suite(_Section):
     samples: Annotated[int, Field(ge=2)]
     """Of every entry, the real row included."""
     score: Score
+    prompts: Prompts | None = None
+    """``None``: models are asked for what random training samples are conditioned on."""
     train: Annotated[Train, BeforeValidator(_as_train)] = Train()
     entries: Annotated[dict[str, Entry], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _whole_prompts(self) -> Suite:
+        if self.prompts is not None:
+            wanted = len(self.prompts.conditions) * self.prompts.each
+            if self.samples != wanted:
+                raise ValueError(f"samples is {self.samples}; the prompts ask for {wanted}")
+        return self
 
     @model_validator(mode="wrap")
     @classmethod
