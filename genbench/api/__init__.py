@@ -21,7 +21,7 @@ from genbench.api.metrics import Estimate, Metric
 from genbench.api.modalities import INK, Drawing, Figure, Frames, Modality, Shown
 from genbench.api.models import Codec, GenerativeModel, Optimization, PlayerStep, Progress, Variant
 from genbench.api.progress import ENDINGS, ProgressCallback, ProgressEvent
-from genbench.api.samples import REAL, Batch, Samples, SampleSpec, TensorSamples
+from genbench.api.samples import REAL, Augmentation, Batch, Samples, SampleSpec, TensorSamples
 
 __all__ = [
     "ENDINGS",
@@ -29,6 +29,7 @@ __all__ = [
     "LENGTH",
     "REAL",
     "Answers",
+    "Augmentation",
     "Batch",
     "Categorical",
     "Codec",

@@ -7,9 +7,9 @@ view* is float32 in [-1, 1] (or the same reals).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from genbench.api.conditions import Categorical, Condition, ConditionSpec, Text, Texts, Vector
 
@@ -97,6 +97,15 @@ class Batch:
         """The same batch on ``device``."""
         condition = {name: value.to(device) for name, value in self.condition.items()}
         return Batch(self.data.to(device), condition, self.texts)
+
+
+Augmentation: TypeAlias = "Callable[[Batch], Batch]"
+"""A batch of training samples in the model's view, ``(B, *shape)``, to a changed one of as many and
+of that shape, on its device. Each sample is changed by itself; randomness comes from torch's global
+generator.
+
+Under ``genbench.augmentations`` a function ``(spec) -> Augmentation`` is registered, which raises
+``UsageError`` where it is not for samples of ``spec``."""
 
 
 class Samples(Protocol):

@@ -14,6 +14,7 @@ KINDS = (
     "modalities",
     "extractors",
     "metrics",
+    "augmentations",
     "suites",
     "claims",
     "leaderboards",

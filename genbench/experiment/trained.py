@@ -24,6 +24,7 @@ from genbench.experiment.stage_table import TRAINING
 from genbench.loggers import SILENT, Log
 from genbench.suite import Training
 from genbench.training import checkpoint, loop
+from genbench.training.batches import preparation
 
 
 @dataclass(frozen=True)
@@ -76,10 +77,7 @@ def train(
     if pretrained:
         said = f"{training.label}: its weights are given, nothing is trained"
         report(ProgressEvent("train", 0, 1, note=said))
-    if training.augment == "flip" and data.spec.modality != "image":
-        raise UsageError(f"augment = 'flip' is for examples, not for {data.spec.modality}")
-    if training.dequantize and data.spec.levels is None:
-        raise UsageError(f"dequantize is for whole levels; {training.dataset} is real-valued")
+    preparation(training, data.spec)  # so is what the samples cannot go through
     hardware.require_shares(training.batch, training.accumulate)
     plan = loop.Plan(
         steps=0 if pretrained else training.steps,
@@ -172,10 +170,17 @@ def training_identity(hardware: Hardware, training: Training) -> str:
         {
             "training": asdict(training),
             "data": open_cached(training.dataset, hardware.data_dir).id,
-            "code": registry.models.code(training.model),
+            "code": _code(training),
             "hardware": hardware.identity(),
         }
     )
+
+
+def _code(training: Training) -> list[str]:
+    """Of the model, and of the augmentations that others have added: the loop's version speaks for
+    our own."""
+    added = [name for name in training.augment if not registry.augmentations.is_ours(name)]
+    return [registry.models.code(training.model), *map(registry.augmentations.code, added)]
 
 
 def builder(training: Training, spec: SampleSpec) -> Callable[[], GenerativeModel]:

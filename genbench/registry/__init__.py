@@ -35,6 +35,7 @@ __all__ = [
     "PluginError",
     "Registry",
     "add_plugin_file",
+    "augmentations",
     "call",
     "check_options",
     "claims",
@@ -205,6 +206,7 @@ datasets = Registry("dataset")
 extractors = Registry("extractor")
 metrics = Registry("metric")
 modalities = Registry("modality", "modalities")
+augmentations = Registry("augmentation")
 suites = Registry("suite")
 claims = Registry("claim")
 leaderboards = Registry("leaderboard")
@@ -215,6 +217,7 @@ GROUPS = (
     modalities,
     extractors,
     metrics,
+    augmentations,
     suites,
     claims,
     leaderboards,

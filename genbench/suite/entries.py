@@ -59,7 +59,8 @@ def trainings(suite: Suite, seeds: Sequence[int] | None = None) -> list[list[See
     side by side. Options are checked against the models; an entry whose model's plugin is at fault
     says so, in a group that has no other kind.
 
-    Raises ``UsageError`` for an unknown model, one that two packages claim, or a wrong option.
+    Raises ``UsageError`` for an unknown model or augmentation, one that two packages claim, or a
+    wrong option.
     """
     groups: dict[tuple[str, str | None], list[SeededEntry]] = {}
     for name, section in suite.entries.items():
@@ -86,6 +87,9 @@ def _entry(suite: Suite, name: str, section: Entry, seed: int) -> SeededEntry:
         seed=seed,
         **{"examples": suite.examples, **asdict(suite.train), **section.train},
     )
+    for augmentation in training.augment:
+        if augmentation not in (known := registry.augmentations.names()):
+            raise UnknownName("augmentation", augmentation, known)
     return SeededEntry(
         name=name,
         model=section.model,

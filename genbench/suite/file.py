@@ -24,7 +24,14 @@ from genbench import registry
 from genbench.api.errors import UsageError
 from genbench.registry.texts import read_toml
 from genbench.registry.validation import explain, message, validated
-from genbench.suite.train import STRICT, PositiveInt, Precision, Train, TrainOverride
+from genbench.suite.train import (
+    STRICT,
+    PositiveInt,
+    Precision,
+    Train,
+    TrainOverride,
+    as_tuple,
+)
 
 
 def _different(seeds: tuple[int, ...]) -> tuple[int, ...]:
@@ -42,11 +49,6 @@ def _alike(conditions: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]
                 f"prompt {number} gives {sorted(given)}, the first {sorted(conditions[0])}"
             )
     return conditions
-
-
-def _as_tuple(value: object) -> object:
-    """Python's lists and ranges stand for tuples, as TOML's arrays do."""
-    return tuple(value) if isinstance(value, (list, range)) else value
 
 
 def _model_name(model: object) -> object:
@@ -73,7 +75,7 @@ class Snapshots(_Section):
 
     count: PositiveInt = 4
     samples: Annotated[int, Field(ge=2)] = 448
-    metrics: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = (
+    metrics: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = (
         "frechet_distance",
         "coverage",
     )
@@ -93,7 +95,7 @@ class Score(_Section):
     extractor: str
     extractor_options: dict[str, Any] = {}
     reference: str
-    metrics: Annotated[tuple[str, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
+    metrics: Annotated[tuple[str, ...], BeforeValidator(as_tuple), Field(min_length=1)]
     snapshots: Snapshots = Snapshots()
     likelihood: Likelihood | None = None
     """``None``: not asked for."""
@@ -125,7 +127,7 @@ class Prompts(_Section):
     order, ``each`` samples of one after the other."""
 
     conditions: Annotated[
-        tuple[dict[str, Any], ...], BeforeValidator(_as_tuple), AfterValidator(_alike)
+        tuple[dict[str, Any], ...], BeforeValidator(as_tuple), AfterValidator(_alike)
     ]
     """Name → value: a class, a text or its tokens, or a list of numbers."""
     each: PositiveInt = 1
@@ -144,7 +146,7 @@ class Suite(_Section):
     dataset: str
     seeds: Annotated[
         tuple[Annotated[int, Field(ge=0)], ...],
-        BeforeValidator(_as_tuple),
+        BeforeValidator(as_tuple),
         AfterValidator(_different),
     ]
     examples: PositiveInt

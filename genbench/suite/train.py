@@ -19,6 +19,11 @@ def _not_16_mixed(precision: object) -> object:
     return precision
 
 
+def as_tuple(value: object) -> object:
+    """Python's lists and ranges stand for tuples, as TOML's arrays do."""
+    return tuple(value) if isinstance(value, (list, range)) else value
+
+
 Precision = Annotated[Literal["32-true", "bf16-mixed"], BeforeValidator(_not_16_mixed)]
 PositiveInt = Annotated[int, Field(ge=1)]
 STRICT = ConfigDict(extra="forbid", strict=True)
@@ -52,7 +57,8 @@ class Train:
         float, Field(gt=0, allow_inf_nan=False, title="EMA half-life in examples")
     ] = 22_000
     """In examples."""
-    augment: Annotated[Literal["none", "flip"], Field(title="augmentation")] = "none"
+    augment: Annotated[tuple[str, ...], BeforeValidator(as_tuple), Field(title="augmentation")] = ()
+    """Names of registered augmentations, which every batch goes through in this order."""
     dequantize: Annotated[bool, Field(title="levels spread over their cells in training")] = False
     """Whether each whole level becomes a random point of its cell, as a likelihood of levels wants
     it."""

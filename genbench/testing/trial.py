@@ -46,9 +46,7 @@ INTERRUPTED = (7, 13)
 """Where the training that is resumed is interrupted."""
 SEED = 0
 
-PLAN = loop.Plan(
-    steps=STEPS, batch=BATCH, ema_halflife=2 * BATCH, augment="none", snapshots=1, seed=SEED
-)
+PLAN = loop.Plan(steps=STEPS, batch=BATCH, ema_halflife=2 * BATCH, snapshots=1, seed=SEED)
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,11 @@ from math import prod
 import torch
 from torch import Tensor
 
-from genbench.api import Batch, Samples, TensorSamples
+from genbench import registry
+from genbench.api import Batch, Samples, SampleSpec, TensorSamples
+from genbench.api.errors import UsageError
 from genbench.api.seeding import generator
+from genbench.suite.train import Train
 
 RESIDENT_BYTES = 2 << 30
 """Samples up to this size live whole on the training device."""
@@ -81,11 +84,24 @@ def split(batch: Batch, count: int) -> list[Batch]:
     ]
 
 
-def random_horizontal_flip(batch: Batch) -> Batch:
-    """Each sample mirrored along its last axis with probability ½ (torch's global generator)."""
-    mirrored = torch.rand(len(batch), device=batch.data.device) < 0.5
-    mask = mirrored.view(-1, *[1] * (batch.data.dim() - 1))
-    return Batch(torch.where(mask, batch.data.flip(-1), batch.data), batch.condition)
+def preparation(train: Train, spec: SampleSpec) -> Callable[[Batch], Batch]:
+    """What becomes of a step's batch, in the model's view, before the model sees it: the
+    augmentations in their order, then the dequantisation.
+
+    Raises ``UsageError`` for an augmentation that is unknown or not for these samples, or for a
+    dequantisation of real ones; ``PluginError`` for an augmentation at fault.
+    """
+    levels = spec.levels
+    if train.dequantize and levels is None:
+        raise UsageError("dequantize is for whole levels; these samples are real-valued")
+    augmentations = [registry.augmentations.make(name, spec) for name in train.augment]
+
+    def prepare(batch: Batch) -> Batch:
+        for augment in augmentations:
+            batch = augment(batch)
+        return dequantize(batch, levels) if train.dequantize and levels is not None else batch
+
+    return prepare
 
 
 def dequantize(batch: Batch, levels: int) -> Batch:

@@ -30,13 +30,7 @@ from genbench.devices.ranks import gather
 from genbench.loggers import SILENT, Log
 from genbench.suite.train import STRICT, Train
 from genbench.training import checkpoint, ema
-from genbench.training.batches import (
-    EpochSampler,
-    dequantize,
-    loader,
-    random_horizontal_flip,
-    split,
-)
+from genbench.training.batches import EpochSampler, loader, preparation, split
 from genbench.training.history import History
 
 if TYPE_CHECKING:
@@ -147,7 +141,7 @@ class _Training:
             world=fabric.world_size,
             device=fabric.device,
         )
-        self.levels = samples.spec.levels
+        self.prepare = preparation(plan, samples.spec)
         self.history = History()
         self.step = 0
         self.loss = math.nan
@@ -225,11 +219,7 @@ class _Training:
         """Every player's turn; ``False`` as soon as a loss or a gradient norm is not finite."""
         plan = self.plan
         seed_all(plan.seed, "train", self.step, self.fabric.global_rank)
-        batch = self.load(self.step)
-        if plan.augment == "flip":
-            batch = random_horizontal_flip(batch)
-        if plan.dequantize and self.levels is not None:
-            batch = dequantize(batch, self.levels)
+        batch = self.prepare(self.load(self.step))
         counter = FlopCounterMode(display=False) if self.step < COUNTED_STEPS else None
         with counter or nullcontext(), self._unsynchronized():
             first, *others = [self.model.losses(b, progress) for b in split(batch, plan.accumulate)]

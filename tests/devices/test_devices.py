@@ -57,7 +57,6 @@ def training(model: str, precision: Precision) -> Training:
         examples=STEPS * BATCH,
         batch=BATCH,
         ema_halflife=100,
-        augment="none",
         precision=precision,
         threads=1,
         snapshots=2,

@@ -40,7 +40,6 @@ TRAINING = Training(
     examples=64,
     batch=32,
     ema_halflife=10.0,
-    augment="none",
     precision="32-true",
     threads=1,
     snapshots=2,

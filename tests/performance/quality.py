@@ -153,7 +153,6 @@ def ours(scale: Scale, seed: int) -> Iterator[tuple[float, int, Tensor]]:
         steps=scale.examples // 64,
         batch=64,
         ema_halflife=10_000,
-        augment="none",
         snapshots=scale.looks,
         seed=seed,
     )

@@ -208,9 +208,15 @@ def test_overrides(tmp_path: Path) -> None:
     path.write_text(TEXT, encoding="utf-8")
     loaded = suite.Suite.from_toml(
         str(path),
-        ["examples=64", "entries.A.options.timesteps=7", "dataset=mnist", "train.augment=flip"],
+        [
+            "examples=64",
+            "entries.A.options.timesteps=7",
+            "dataset=mnist",
+            "train.augment=['horizontal_flip']",
+        ],
     )
-    assert (loaded.examples, loaded.dataset, loaded.train.augment) == (64, "mnist", "flip")
+    assert (loaded.examples, loaded.dataset) == (64, "mnist")
+    assert loaded.train.augment == ("horizontal_flip",)
     assert loaded.entries["A"].options == {"timesteps": 7}
 
 

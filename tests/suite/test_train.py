@@ -41,7 +41,7 @@ def other(name: str) -> Any:
         return not value
     if isinstance(value, (int, float)):
         return 2 * value
-    return {"precision": "bf16-mixed", "augment": "flip"}[name]
+    return {"precision": "bf16-mixed", "augment": ("horizontal_flip",)}[name]
 
 
 def training(changes: dict[str, Any], *, of_entry: bool) -> Training:
@@ -96,3 +96,8 @@ def test_a_suite_in_python_checks_its_options_too() -> None:
     for wrong, message in (({"batch": 0}, "train: batch: input"), ({"batc": 1}, "did you mean")):
         with pytest.raises(UsageError, match=message):
             suite.Suite(**content | {"train": wrong})
+
+
+def test_an_unknown_augmentation_has_a_near_one() -> None:
+    with pytest.raises(UsageError, match="'horizontal_flp'; did you mean 'horizontal_flip'"):
+        training({"augment": ["horizontal_flp"]}, of_entry=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +11,6 @@ import pandas as pd
 import pytest
 import torch
 from lightning_fabric import Fabric
-from scipy import stats
 from torch import Tensor, nn
 
 from genbench.api import (
@@ -78,7 +76,7 @@ def quiet(event: ProgressEvent) -> None:
 
 def plan(steps: int = 30, **changes: int) -> loop.Plan:
     values = {"steps": steps, "batch": 8, "snapshots": 3, "seed": 5} | changes
-    return loop.Plan(ema_halflife=50, augment="none", **values)
+    return loop.Plan(ema_halflife=50, **values)
 
 
 def fit(
@@ -348,45 +346,3 @@ def test_loader_gives_each_rank_its_share(resident: bool, monkeypatch: pytest.Mo
     for step in (0, 1, 2, 7):
         together = torch.stack([share(step).data for share in shares], 1).flatten(0, 1)
         assert torch.equal(together, samples.data[order.indices(step)])
-
-
-def test_dequantised_levels_fill_their_cells_and_no_more() -> None:
-    spec = SampleSpec("image", (1, 8, 8), levels=17)
-    stored = torch.randint(17, (400, 1, 8, 8), dtype=torch.uint8)
-    spread = batches.dequantize(Batch(spec.encode(stored)), 17).data
-    # In units of a level: k + U - 1/2.
-    offset = (spread + 1) * 8 - stored.float()
-    assert offset.abs().max() <= 0.5 + 1e-5
-    assert stats.kstest(offset.flatten().double(), stats.uniform(-0.5, 1).cdf).pvalue > 1e-3
-
-
-def test_a_training_on_dequantised_levels_sees_them(tmp_path: Path) -> None:
-    """The batch that a model is given, with and without."""
-    seen: list[Tensor] = []
-
-    class Watching(Game):
-        def losses(self, batch: Batch, progress: Progress) -> Iterator[PlayerStep]:
-            seen.append(batch.data)
-            yield PlayerStep("a", self.players["a"](batch.data).square().mean())
-
-        def optimization(self, player: str) -> Optimization:
-            return Optimization(torch.optim.Adam)
-
-    whole = SampleSpec("points", (2,), levels=3)
-    samples = TensorSamples(whole, "levels", torch.randint(3, (100, 2), dtype=torch.uint8))
-    for name, dequantized in (("plain", False), ("iqr", True)):
-        how = replace(plan(1), dequantize=dequantized)
-        loop.train(Fabric(accelerator="cpu"), Watching, samples, how, tmp_path / name, quiet)
-    plain, spread = seen
-    assert set(plain.unique().tolist()) <= {-1.0, 0.0, 1.0}
-    assert ((spread - plain).abs() <= 0.5).all()
-    assert len(spread.unique()) == spread.numel()
-
-
-def test_flip_mirrors_about_half() -> None:
-    torch.manual_seed(0)
-    ramp = torch.arange(4.0).expand(1000, 1, 4)
-    flipped = batches.random_horizontal_flip(Batch(ramp)).data
-    mirrored = (flipped == ramp.flip(-1)).all(-1).squeeze(1)
-    assert 400 < int(mirrored.sum()) < 600
-    assert torch.equal(flipped[~mirrored], ramp[~mirrored])
