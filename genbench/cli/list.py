@@ -14,6 +14,7 @@ KINDS = (
     "extractors",
     "metrics",
     "augmentations",
+    "samplers",
     "suites",
     "claims",
     "leaderboards",
