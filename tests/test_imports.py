@@ -15,6 +15,7 @@ ORDER = [
     {"api"},
     {"store"},
     {"registry", "io", "loggers"},
+    {"modalities"},
     {"data", "suite"},
     {"devices"},
     {"training", "sampling", "extractors", "metrics"},

@@ -75,6 +75,7 @@ def recipe(runs: Sequence[Record]) -> dict[str, Any]:
         "samples": protocol["samples"],
         "score": score,
         "train": {name: conditions[name] for name in OPTIONS if name in conditions},
+        **({"prompts": conditions["prompts"]} if "prompts" in conditions else {}),
         # A model that samples another's weights had its own options resolved.
         "entries": {first.entry: {"model": first.trains, "options": options, "sample": sample}},
     }

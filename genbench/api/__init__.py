@@ -6,31 +6,47 @@ package does not import torch.
 
 from __future__ import annotations
 
-from genbench.api.conditions import Categorical, Condition, ConditionSpec
+from genbench.api.conditions import (
+    LENGTH,
+    Categorical,
+    Condition,
+    ConditionSpec,
+    Text,
+    Texts,
+    Vector,
+)
 from genbench.api.execution import Answers, Executor, Failure, Job, Observer, Resources, Rows
 from genbench.api.extractors import FeatureExtractor, Features
 from genbench.api.metrics import Estimate, Metric
-from genbench.api.models import GenerativeModel, Optimization, PlayerStep, Progress, Variant
+from genbench.api.modalities import INK, Drawing, Figure, Frames, Modality, Shown
+from genbench.api.models import Codec, GenerativeModel, Optimization, PlayerStep, Progress, Variant
 from genbench.api.progress import ENDINGS, ProgressCallback, ProgressEvent
 from genbench.api.samples import REAL, Augmentation, Batch, Samples, SampleSpec, TensorSamples
 
 __all__ = [
     "ENDINGS",
+    "INK",
+    "LENGTH",
     "REAL",
     "Answers",
     "Augmentation",
     "Batch",
     "Categorical",
+    "Codec",
     "Condition",
     "ConditionSpec",
+    "Drawing",
     "Estimate",
     "Executor",
     "Failure",
     "FeatureExtractor",
     "Features",
+    "Figure",
+    "Frames",
     "GenerativeModel",
     "Job",
     "Metric",
+    "Modality",
     "Observer",
     "Optimization",
     "PlayerStep",
@@ -41,6 +57,10 @@ __all__ = [
     "Rows",
     "SampleSpec",
     "Samples",
+    "Shown",
     "TensorSamples",
+    "Text",
+    "Texts",
     "Variant",
+    "Vector",
 ]

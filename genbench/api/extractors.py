@@ -12,12 +12,21 @@ if TYPE_CHECKING:
     from genbench.api.samples import SampleSpec
 
 Features: TypeAlias = "Mapping[str, Tensor]"
-"""What an extractor sees in B samples: ``{"features": (B, D), "logits": (B, K), …}``, and
-``"labels": (B,)`` added by the harness where the samples carry labels."""
+"""What an extractor sees in B samples: ``{"features": (B, D), "logits": (B, K), …}``. The harness
+adds what the samples are conditioned on, as ``"condition.NAME"``, and as ``"labels": (B,)`` the
+classes of their one ``Categorical`` condition, if they have one alone."""
 
 
 class FeatureExtractor(Protocol):
-    """Samples → features, by fixed weights."""
+    """Samples → features, by fixed weights.
+
+    An extractor may offer a *capability*, which is asked for by name:
+
+    ``conditions: Set[str]``
+        What it must know beside the samples, as ``{"caption"}`` or ``{"length"}``. It is then
+        called as ``extractor(stored, spec, condition, texts)``, with the values of these conditions
+        and, of a ``Text``, the words where they are known.
+    """
 
     @property
     def id(self) -> str:

@@ -79,6 +79,35 @@ class Optimization:
         return [*made] if isinstance(made, Sequence) else [made]
 
 
+class Codec(Protocol):
+    """An ``nn.Module`` of fixed weights between samples and a latent space."""
+
+    @property
+    def id(self) -> str:
+        """Names the exact weights, as ``tiny-vae@1f0c…``: part of the identity of samples."""
+        ...
+
+    @property
+    def licence(self) -> str:
+        """Of the weights, as ``MIT``: records say it."""
+        ...
+
+    def encode(self, x: Tensor) -> Tensor:
+        """The model's view ``(B, *shape)`` → latents ``(B, *latent_shape)``."""
+        ...
+
+    def decode(self, z: Tensor) -> Tensor:
+        """The inverse of ``encode``, as far as there is one."""
+        ...
+
+    # nn.Module's own, as far as the harness uses them.
+    @property
+    def to(self) -> Callable[..., Any]: ...
+
+    @property
+    def parameters(self) -> Callable[..., Any]: ...
+
+
 class GenerativeModel(Protocol):
     """An ``nn.Module`` that can be trained and sampled. Whatever must survive a resume is a
     parameter or a buffer.
@@ -87,7 +116,8 @@ class GenerativeModel(Protocol):
 
     ``conditions: Set[str]``
         The conditions of the samples that the model obeys, as ``{"label"}``. ``sample`` is then
-        given those of random training samples, and what it makes carries them.
+        given those of random training samples, or a suite's prompts, and what it makes carries
+        them.
     ``trajectory(noise, condition, **options) -> Iterator[Tensor]``
         What ``sample`` with the same options passes through, from the noise to the samples, which
         come last: ``(B, *shape)`` each, in the model's view, at unit scale.
@@ -95,6 +125,10 @@ class GenerativeModel(Protocol):
         ``x_0`` ``(B, *shape)`` after ``fraction``, in [0, 1], of the way to noise, at unit scale.
     ``bits_per_dim(batch, **options) -> Tensor``
         Of a batch in the *stored* view: negative log2-likelihood over its dimensions, ``(B,)``.
+    ``codec: Codec``
+        Between samples and the latent space in which the model works. ``losses`` and ``sample``
+        call it themselves; the harness moves it to the device and, in the costs of sampling, counts
+        the parameters and the FLOPs of ``decode``, which is no network evaluation.
     ``pretrained: bool``
         The weights came whole from elsewhere: nothing is trained.
     """

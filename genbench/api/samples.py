@@ -8,10 +8,10 @@ view* is float32 in [-1, 1] (or the same reals).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from genbench.api.conditions import Condition, ConditionSpec
+from genbench.api.conditions import Categorical, Condition, ConditionSpec, Text, Texts, Vector
 
 if TYPE_CHECKING:
     import torch
@@ -32,6 +32,9 @@ class SampleSpec:
     levels: int | None = 256
     """Stored as integers ``0 … levels-1``; ``None``: real-valued, both views are the same."""
     condition: Mapping[str, ConditionSpec] = field(default_factory=dict)
+    rate: float | None = None
+    """Of the first axis of ``space``: Hz of a sound, frames a second of a video; ``None``: such
+    samples have none."""
 
     def encode(self, stored: Tensor) -> Tensor:
         """Stored view ``(B, *shape)`` → model's view, float32: level k is 2k/(levels-1) - 1."""
@@ -50,6 +53,33 @@ class SampleSpec:
         level = x.float().clamp(-1, 1).add(1).mul((self.levels - 1) / 2).round()
         return level.byte() if self.levels <= 256 else level.int()
 
+    def pad(self, stored: Tensor, length: Tensor) -> Tensor:
+        """``stored`` ``(B, *shape)`` with zeros beyond ``length`` ``(B,)``, along the first axis of
+        ``space``."""
+        import torch
+
+        places = torch.arange(self.shape[1], device=stored.device)
+        kept = places < length.to(stored.device)[:, None]
+        return stored * kept.view(len(kept), 1, -1, *[1] * (len(self.shape) - 2))
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-like, for files and identities."""
+        fields = asdict(self)
+        if self.rate is None:
+            del fields["rate"]
+        return fields
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> SampleSpec:
+        """The inverse of ``to_dict``. Raises ``KeyError`` or ``TypeError`` for anything else."""
+        kinds = {"count": Categorical, "max_tokens": Text, "dim": Vector}
+        condition = {
+            name: next(kind for key, kind in kinds.items() if key in value)(**value)
+            for name, value in fields["condition"].items()
+        }
+        known = {**fields, "shape": tuple(fields["shape"]), "condition": condition}
+        return cls(**known)
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -58,6 +88,7 @@ class Batch:
     data: Tensor
     """``(B, *shape)``, in the stored or the model's view."""
     condition: Condition = field(default_factory=dict)
+    texts: Texts = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.data)
@@ -65,7 +96,7 @@ class Batch:
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on ``device``."""
         condition = {name: value.to(device) for name, value in self.condition.items()}
-        return Batch(self.data.to(device), condition)
+        return Batch(self.data.to(device), condition, self.texts)
 
 
 Augmentation: TypeAlias = "Callable[[Batch], Batch]"
@@ -78,14 +109,21 @@ Under ``genbench.augmentations`` a function ``(spec) -> Augmentation`` is regist
 
 
 class Samples(Protocol):
-    """A data source, a file of samples, or generated samples: in memory or lazy."""
+    """A data source, a file of samples, or generated samples: in memory or lazy.
+
+    Samples with a ``Text`` among their conditions may offer a capability, asked for by name:
+
+    ``tokens(name, words: Sequence[str]) -> Tensor``
+        The tokens of such texts, int64 ``(n, max_tokens)``, so that a suite can prompt with words.
+    """
 
     @property
     def spec(self) -> SampleSpec: ...
 
     @property
     def id(self) -> str:
-        """Name, split and content hash, as in ``digits:train@1f0c…``: equal ids, equal samples."""
+        """Name, split and content hash, as in ``digits:train@1f0c…``: equal ids, equal samples,
+        conditions and texts."""
         ...
 
     def __len__(self) -> int: ...
@@ -105,10 +143,13 @@ class TensorSamples:
     data: Tensor
     """``(N, *shape)`` in the stored view."""
     condition: Condition = field(default_factory=dict)
+    texts: Texts = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.data)
 
     def take(self, indices: Tensor) -> Batch:
         condition = {name: value[indices] for name, value in self.condition.items()}
-        return Batch(self.data[indices], condition)
+        rows = indices.tolist() if self.texts else []
+        texts = {name: [words[row] for row in rows] for name, words in self.texts.items()}
+        return Batch(self.data[indices], condition, texts)

@@ -11,6 +11,7 @@ from genbench.cli.options import common, json_option
 KINDS = (
     "models",
     "datasets",
+    "modalities",
     "extractors",
     "metrics",
     "augmentations",

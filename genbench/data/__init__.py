@@ -42,7 +42,7 @@ def open_samples(reference: str, data_dir: Path) -> Samples:
 
         return folder(reference, data_dir)
     if path.suffix in FILES:
-        from genbench.io.arrays import read_file
+        from genbench.data.files import read_file
 
         return read_file(path)
     if os.path.isfile(path):
@@ -71,14 +71,14 @@ def open_reference(reference: str, data_dir: Path) -> Samples | Moments:
 
 def from_array(array: Any, name: str = "array") -> TensorSamples:
     """The samples in a numpy array, or in a tensor on any device, by the rules of
-    ``genbench.io.infer``: images ``(N, C, H, W)``, ``(N, H, W, C)`` or ``(N, H, W)``, of
+    ``genbench.modalities.infer``: images ``(N, C, H, W)``, ``(N, H, W, C)`` or ``(N, H, W)``, of
     integers or of reals in [0, 1], or points ``(N, D)`` of reals. The id is ``array:name@hash``.
 
     Raises ``DataError`` for anything else. ``name`` is for the messages and the id.
     """
-    from genbench.io.arrays import as_array
+    from genbench.io.arrays import Content, as_array
     from genbench.io.files import fitting
-    from genbench.io.infer import Content, infer_spec
+    from genbench.modalities.infer import infer_spec
 
     with fitting(name):
         return infer_spec(name, Content(as_array(name, array)), "array", name)

@@ -3,7 +3,7 @@
 Each is forked from a clean server: a process that has imported torch and genbench, but no plugin
 and no ``__main__``, that has run no operation and never asked for a GPU. Neither a process nor this
 one can then leave anything behind for another, and starting one costs no import. Variables such as
-``OMP_NUM_THREADS`` are read when torch is imported, so there is one server an environment.
+``OMP_NUM_THREADS`` are read when torch is imported: there is one server for each set of them.
 """
 
 from __future__ import annotations
@@ -34,6 +34,12 @@ from genbench.api.errors import GenbenchError, UsageError, one_line
 
 PRELOAD = ("torch._dynamo", "lightning_fabric", "genbench.experiment")
 """What almost every job imports. By name: the server may know what this module must not import."""
+
+READ_AT_IMPORT = (
+    *("OMP", "GOMP", "KMP", "MKL", "OPENBLAS", "BLIS", "VECLIB", "NUMEXPR", "DNNL", "ONEDNN"),
+    *("ATEN", "TORCH", "PYTORCH", "CUDA", "CUBLAS", "NCCL", "LD", "DYLD", "MALLOC", "PYTHON"),
+)
+"""The first words of variables that a library may read once: a server has them from its start."""
 
 KEPT_SERVERS = 2
 """Servers of other environments are ended once nothing of theirs runs."""
@@ -192,9 +198,17 @@ class _Server:
 _servers: dict[tuple[tuple[str, str], ...], _Server] = {}
 
 
+@atexit.register
+def _close_servers() -> None:
+    """They would end by themselves; Python warns of a process that nobody waits for."""
+    while _servers:
+        _servers.popitem()[1].close()
+
+
 def _server(environment: Mapping[str, str]) -> _Server:
     """The server of that environment, the newest last."""
-    key = tuple(sorted(environment.items()))
+    read = {n: v for n, v in environment.items() if n.partition("_")[0].startswith(READ_AT_IMPORT)}
+    key = tuple(sorted(read.items()))
     server = _servers.pop(key, None)
     if server is not None and not server.alive:
         server.close()

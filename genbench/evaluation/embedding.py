@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Set
 from importlib.metadata import version
 from math import ceil
 from typing import Any
@@ -12,8 +12,18 @@ import torch
 from torch import Tensor
 
 from genbench import store
-from genbench.api import Batch, FeatureExtractor, Features, ProgressCallback, ProgressEvent, Samples
-from genbench.api.errors import GenbenchError
+from genbench.api import (
+    LENGTH,
+    Batch,
+    Categorical,
+    FeatureExtractor,
+    Features,
+    ProgressCallback,
+    ProgressEvent,
+    Samples,
+    SampleSpec,
+)
+from genbench.api.errors import GenbenchError, UsageError
 from genbench.devices.ranks import ALONE, Ranks
 from genbench.io.pictures import read_ahead
 from genbench.registry import wrap_plugin_errors
@@ -37,8 +47,8 @@ def embed(
     report: ProgressCallback = lambda event: None,
 ) -> Iterator[Features]:
     """The features of all samples, batch by batch, the same for any number of ranks, which take the
-    batches in turns; ``labels`` added where the samples have any. ``names``: those wanted; all of
-    them by default.
+    batches in turns; with what the samples are conditioned on (see ``Features``). ``names``: those
+    wanted; all of them by default.
 
     Raises ``GenbenchError`` where features are not finite, ``PluginError`` where the data set or
     the extractor is at fault.
@@ -77,12 +87,38 @@ def _features(
 ) -> dict[str, Tensor]:
     batch = batch.to(device)
     with wrap_plugin_errors(f"extractor {extractor.id} failed"):
-        features = dict(extractor(batch.data, samples.spec))
+        features = dict(extract(extractor, batch, samples.spec))
     for name, value in features.items():
         if not value.isfinite().all():
             raise GenbenchError(f"{extractor.id} gives {name} of {samples.id} that are not finite")
-    if "label" in batch.condition:
-        features["labels"] = batch.condition["label"]
+    features |= {f"condition.{name}": value for name, value in batch.condition.items()}
+    classes = [
+        name
+        for name, declared in samples.spec.condition.items()
+        if isinstance(declared, Categorical) and name != LENGTH
+    ]
+    if len(classes) == 1 and classes[0] in batch.condition:
+        features["labels"] = batch.condition[classes[0]]
+    return features
+
+
+def asks_for(extractor: FeatureExtractor) -> Set[str]:
+    """The conditions that an extractor must know beside the samples, by name."""
+    return frozenset(getattr(extractor, "conditions", ()))
+
+
+def extract(extractor: FeatureExtractor, batch: Batch, spec: SampleSpec) -> Features:
+    """The features of samples in the stored view. Raises ``UsageError`` where the extractor needs a
+    condition that they lack."""
+    names = asks_for(extractor)
+    if not names:
+        return extractor(batch.data, spec)
+    for name in sorted(names - batch.condition.keys()):
+        raise UsageError(f"{extractor.id} needs the condition {name!r} of the samples")
+    condition = {name: batch.condition[name] for name in names}
+    texts = {name: batch.texts[name] for name in names if name in batch.texts}
+    knowing: Any = extractor
+    features: Features = knowing(batch.data, spec, condition, texts)
     return features
 
 

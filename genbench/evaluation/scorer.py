@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import isfinite
 from typing import Any
@@ -26,7 +26,7 @@ from genbench.api import (
 from genbench.api.errors import PLUGIN_EXCEPTIONS, UsageError, one_line
 from genbench.devices.ranks import ALONE, Ranks
 from genbench.evaluation.choice import resolve, version_of
-from genbench.evaluation.embedding import embed, embed_first, embed_once
+from genbench.evaluation.embedding import asks_for, embed, embed_first, embed_once
 from genbench.evaluation.scores import Scores
 from genbench.io.moments import Moments
 from genbench.registry import check_options, wrap_plugin_errors
@@ -68,6 +68,7 @@ class Scorer:
             "modality": self.spec.modality,
             "shape": list(self.spec.shape),
             "levels": self.spec.levels,
+            **({} if self.spec.rate is None else {"rate": self.spec.rate}),
             "metrics": metrics,
             "seed": self.seed,
         }
@@ -231,6 +232,10 @@ class Scorer:
         """Why ``metric`` cannot be computed, or ``None``."""
         if "train" in metric.sides and self.train is None:
             return "needs the generator's training set"
+        if asked := sorted(asks_for(self.extractor)):
+            absent = [name for name in asked if name not in self._given(samples)]
+            if absent:
+                return f"{self.extractor.id} needs the condition {absent[0]!r} of the samples"
         if isinstance(self.reference, Moments):
             if "reference" in metric.sides and not hasattr(metric, "accept_moments"):
                 return f"needs samples to compare with; {self.reference.id} holds statistics"
@@ -241,6 +246,11 @@ class Scorer:
         if missing:
             return f"needs {' and '.join(missing)}, which {self.extractor.id} does not give here"
         return None
+
+    def _given(self, samples: Samples) -> Set[str]:
+        """The names of the conditions that ``samples`` carry."""
+        with wrap_plugin_errors(f"data set {samples.id} failed"):
+            return samples.take(torch.arange(1)).condition.keys()
 
     @torch.no_grad()
     def _offered(self, samples: Samples) -> frozenset[str]:
@@ -293,7 +303,7 @@ def check_fit(samples: Samples, reference: Samples) -> None:
         if len(source) == 0:
             raise UsageError(f"{source.id} holds no samples")
     ours, theirs = samples.spec, reference.spec
-    if (ours.modality, ours.shape, ours.levels) != (theirs.modality, theirs.shape, theirs.levels):
+    if replace(ours, condition={}) != replace(theirs, condition={}):
         raise UsageError(
             f"{samples.id} does not fit {reference.id}: "
             f"{_describe(samples)} against {_describe(reference)}"
@@ -315,4 +325,5 @@ def _unsynced(metric: Metric) -> Metric:
 def _describe(samples: Samples) -> str:
     spec = samples.spec
     levels = "real-valued" if spec.levels is None else f"{spec.levels} levels"
-    return f"{spec.modality} {'×'.join(map(str, spec.shape))}, {levels}"
+    rate = "" if spec.rate is None else f", {spec.rate:g} a second"
+    return f"{spec.modality} {'×'.join(map(str, spec.shape))}, {levels}{rate}"

@@ -21,7 +21,8 @@ Every file but the logs is metadata, or has them beside it, with a checksum: see
 from __future__ import annotations
 
 from genbench.devices.hardware import STRATEGIES, Hardware
-from genbench.experiment.context import RunContext
+from genbench.experiment.conditions import prompted
+from genbench.experiment.context import RunContext, open_cached
 from genbench.experiment.estimate import SamplingCost, TrainingCost, sampling_cost, training_cost
 from genbench.experiment.jobs import finished, lost, repair_all, run_job
 from genbench.experiment.logs import open_log
@@ -50,8 +51,10 @@ __all__ = [
     "finished_real",
     "forward",
     "lost",
+    "open_cached",
     "open_log",
     "open_trained",
+    "prompted",
     "read_job",
     "real_job",
     "repair_all",

@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from genbench import evaluation, registry, suite
+from genbench import evaluation, registry, store, suite
 from genbench.api import Samples
 from genbench.data import open_samples
 from genbench.devices.hardware import Hardware
@@ -27,6 +27,8 @@ class RunContext:
     score: suite.Score
     loggers: tuple[str, ...] = ()
     """What follows the trainings: names of ``genbench.loggers``. They are in no identity."""
+    prompts: suite.Prompts | None = None
+    """What generated samples are asked for."""
 
     def scorer(self, dataset: str, ranks: Ranks | None = None) -> Scorer:
         """The suite's scoring protocol for models trained on ``dataset``, kept a process; on the
@@ -40,6 +42,8 @@ class RunContext:
         said = self.scorer(dataset).protocol(self.samples)
         if self.score.likelihood is not None:
             said["likelihood_samples"] = self.score.likelihood.samples
+        if self.prompts is not None:
+            said["prompts"] = store.fingerprint(self.prompts.model_dump(mode="json"))
         return said
 
     def inputs(self, dataset: str) -> dict[str, Any]:
@@ -55,6 +59,7 @@ class RunContext:
         return {
             "score": self.score.model_dump(mode="json"),
             "samples": self.samples,
+            "prompts": None if self.prompts is None else self.prompts.model_dump(mode="json"),
             "train": open_cached(dataset, self.hardware.data_dir).id,
             "reference": open_cached(self.score.reference, self.hardware.data_dir).id,
             "genbench": registry.source_hash("genbench", "genbench"),

@@ -203,6 +203,7 @@ def _record(
         faults=scores.faults,
         conditions=_conditions(context, entry)
         | {"weights": "ema", "snapshot": examples, "sample": metadata["options"]}
+        | ({"codec": metadata["codec"]} if "codec" in metadata else {})
         | ({"examples": 0, "pretrained": True} if given else {}),
         cost={
             "parameters": sum(outcome.parameters.values()),
@@ -257,6 +258,7 @@ def _draw_last_good(
                 options=entry.sample,
                 count=context.samples,
                 report=report,
+                prompts=context.prompts,
             )
         except NonFiniteSamples:
             continue
@@ -290,6 +292,7 @@ def _conditions(context: RunContext, entry: SeededEntry) -> dict[str, Any]:
         "torch": version("torch"),
         "genbench": version("genbench"),
         "platform": platform.platform(),
+        **({} if context.prompts is None else {"prompts": context.prompts.model_dump(mode="json")}),
     }
 
 

@@ -18,7 +18,8 @@ from genbench.experiment.context import RunContext, open_cached
 from genbench.experiment.repair import repair
 from genbench.experiment.shown import neighbours
 from genbench.experiment.stage_table import REAL_RECORD, REAL_SAMPLES
-from genbench.experiment.stages import pack_samples, scored
+from genbench.experiment.stages import scored
+from genbench.io.arrays import pack_samples
 from genbench.store.records import Record, Score
 
 REAL_DRAWS = 20
@@ -125,7 +126,7 @@ def _shown(ranks: Ranks, folder: Path, reference: Samples) -> Path:
 
     def compute() -> store.Contents:
         shown = reference.take(torch.arange(min(SHOWN, len(reference))))
-        return pack_samples(reference.spec, shown.data, {}), {}
+        return pack_samples(TensorSamples(reference.spec, reference.id, shown.data)), {}
 
     return REAL_SAMPLES.once(ranks, folder, inputs, compute).path
 
@@ -148,9 +149,8 @@ def _folder(context: RunContext) -> Path:
 def _subset(source: Samples, count: int, number: int) -> TensorSamples:
     chosen = torch.randperm(len(source), generator=generator(0, "real", number))[:count]
     batch = source.take(chosen)
-    return TensorSamples(
-        source.spec, f"{source.id}[{count} drawn, {number}]", batch.data, batch.condition
-    )
+    identity = f"{source.id}[{count} drawn, {number}]"
+    return TensorSamples(source.spec, identity, batch.data, batch.condition, batch.texts)
 
 
 def _spread(values: list[float]) -> Score:

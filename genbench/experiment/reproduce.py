@@ -64,7 +64,12 @@ def reproduce(
     data_dir = Path(options.get("data_dir", "data"))
     hardware = DeviceOptions.of(options.get("devices", 1)).hardware(data_dir)
     context = RunContext(
-        name=suite.name, out=out, hardware=hardware, samples=suite.samples, score=suite.score
+        name=suite.name,
+        out=out,
+        hardware=hardware,
+        samples=suite.samples,
+        score=suite.score,
+        prompts=suite.prompts,
     )
     different = protocol_differences(before[0].protocol, context.protocol(suite.dataset))
     if different:

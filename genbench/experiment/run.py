@@ -107,6 +107,7 @@ def run(
         samples=content.samples,
         score=content.score,
         loggers=chosen(loggers),
+        prompts=content.prompts,
     )
     models = [entry.model for entry in content.entries.values()]
     brought: list[registry.Plugin] = [
@@ -192,6 +193,9 @@ class _Run:
         from genbench import evaluation, experiment
 
         self.context.scorer(self.suite.dataset).rehearse()
+        if self.suite.prompts is not None:
+            data = experiment.open_cached(self.suite.dataset, self.context.hardware.data_dir)
+            experiment.prompted(self.suite.prompts, data)
         score = self.suite.score
         evaluation.resolve(score.snapshots.metrics, score.seed)
         for group in groups:

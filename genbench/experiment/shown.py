@@ -8,16 +8,16 @@ from typing import Any
 
 import torch
 
-from genbench import store
+from genbench import modalities, store
 from genbench.api import ProgressCallback, ProgressEvent, Samples, TensorSamples
 from genbench.api.errors import PLUGIN_EXCEPTIONS, NonFiniteSamples, one_line
 from genbench.devices.hardware import Hardware
 from genbench.devices.ranks import Ranks
 from genbench.evaluation import Scorer, embed
+from genbench.experiment.conditions import conditions
 from genbench.experiment.context import RunContext, open_cached
 from genbench.experiment.stage_table import NEIGHBOURS, TRAJECTORIES
 from genbench.experiment.stages import (
-    conditions,
     sampling_options,
     snapshot_inputs,
     snapshot_options,
@@ -26,11 +26,10 @@ from genbench.experiment.trained import Trained
 from genbench.metrics.distances import euclidean
 from genbench.sampling import BLOCK, trajectories
 from genbench.sampling.trajectories import FORWARD, REVERSE, Trajectory
-from genbench.suite import SeededEntry
+from genbench.suite import Prompts, SeededEntry
 
-FOLLOWED = 6
-"""Samples that a report's trajectories follow; of what is no picture, as many as make a cloud."""
 FRAMES = 10
+"""Of a trajectory that a report shows."""
 BESIDE = 8
 """Samples that are shown beside their nearest training samples."""
 
@@ -45,10 +44,11 @@ def stored_trajectories(
     """Kind → file, relative to the output folder, of the trajectories that a report shows: sampled
     as the snapshots are, once a training. One that fails is reported, and missing."""
     options = snapshot_options(entries)
-    count = FOLLOWED if trained.spec.modality == "image" else BLOCK
-    hardware = context.hardware
+    modality = modalities.find(trained.spec)
+    count = BLOCK if modality is None else modality.followed
+    hardware, prompts = context.hardware, context.prompts
     shows: dict[str, Callable[[], Trajectory]] = {
-        REVERSE: lambda: reverse(ranks, hardware, trained, options, count, FRAMES)
+        REVERSE: lambda: reverse(ranks, hardware, trained, options, count, FRAMES, prompts)
     }
     if hasattr(trained.build(), "diffused"):
         shows[FORWARD] = lambda: forward(ranks, hardware, trained, count, FRAMES)
@@ -60,11 +60,12 @@ def stored_trajectories(
             "options": dict(options),
             "count": count,
             "frames": FRAMES,
+            "prompts": None if prompts is None else prompts.model_dump(mode="json"),
         }
 
         def compute(show: Callable[[], Trajectory] = show) -> store.Contents:
             shown = show()
-            about = {"modality": trained.spec.modality, "levels": trained.spec.levels}
+            about = modalities.description(trained.spec)
             return store.pack_tensors({"frames": shown.frames}), {"kind": shown.kind, **about}
 
         try:
@@ -87,6 +88,7 @@ def reverse(
     options: Mapping[str, Any],
     count: int,
     frames: int,
+    prompts: Prompts | None = None,
 ) -> Trajectory:
     """Noise that becomes samples, by the averaged weights of the last good snapshot."""
     model = trained.model(trained.last, "ema")
@@ -98,7 +100,7 @@ def reverse(
         frames=frames,
         seed=trained.training.seed,
         options=sampling_options(model, f"model {trained.training.model!r}", options),
-        given=conditions(hardware, trained, model),
+        given=conditions(hardware, trained, model, prompts),
     )
 
 
@@ -137,7 +139,8 @@ def neighbours(
 
     def compute() -> store.Contents:
         batch = samples.take(torch.arange(min(BESIDE, len(samples))))
-        few = TensorSamples(samples.spec, f"{samples.id}[:{BESIDE}]", batch.data, batch.condition)
+        identity = f"{samples.id}[:{BESIDE}]"
+        few = TensorSamples(samples.spec, identity, batch.data, batch.condition, batch.texts)
         (own,) = embed(few, scorer.extractor, scorer.device, ranks, {"features"})
         distances = torch.cat(
             [
@@ -152,7 +155,6 @@ def neighbours(
             "neighbours": train.take(number).data,
             "distances": nearest,
         }
-        about = {"modality": samples.spec.modality, "levels": samples.spec.levels}
-        return store.pack_tensors(tensors), about
+        return store.pack_tensors(tensors), modalities.description(samples.spec)
 
     return NEIGHBOURS.once(ranks, folder, {"scoring": scoring, "count": BESIDE}, compute).path

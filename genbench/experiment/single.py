@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from genbench import registry, store
-from genbench.api import ProgressCallback, ProgressEvent, TensorSamples, Variant
+from genbench import modalities, registry, store
+from genbench.api import Frames, ProgressCallback, ProgressEvent, TensorSamples, Variant
 from genbench.api.errors import UnknownName, UsageError
 from genbench.devices.hardware import DeviceOptions, Hardware
 from genbench.devices.launch import Work, launched_ranks, on_ranks
@@ -21,21 +21,17 @@ from genbench.experiment.shown import forward, reverse
 from genbench.experiment.stages import draw
 from genbench.experiment.trained import open_trained
 from genbench.experiment.trained import train as train_on_ranks
-from genbench.io.arrays import save_npz
 from genbench.loggers import chosen
 from genbench.rendering.progress import Observer, observer_of
-from genbench.report import Frames, animation_gif, strip_png
+from genbench.report import frames_writer
 from genbench.suite import Suite, Training, parse_precision, trainings
 from genbench.training.loop import Outcome
 
 EXAMPLES = 80_000
 """The budget of a training that no suite describes."""
 
-WRITERS = {".png": strip_png, ".gif": animation_gif}
 FRAMES = 60
 """Of an animation; a strip takes some of them."""
-PICTURES, CLOUD = 8, 64
-"""Samples that are shown, if the caller does not say how many."""
 
 
 def train(
@@ -92,20 +88,21 @@ def sample(
     data_dir: str | Path = "data",
     progress: bool | Observer = True,
 ) -> tuple[TensorSamples, dict[str, Any]]:
-    """Draw samples from the training in ``folder`` into the ``.npz`` file ``out``.
+    """Draw samples from the training in ``folder`` into the file ``out``: an ``.npz``, or
+    one that their modality knows.
 
     ``options``: of the sampler. ``weights``: ``ema`` or ``raw``. Returns the samples, and what
     they cost (``nfe``, ``flops`` and ``parameters``, a sample). Raises ``UsageError``.
     """
     _load(plugins)
-    if Path(out).suffix != ".npz":
-        raise UsageError(f"--out {out}: samples are written as .npz")
-    training = _changed(open_trained(Path(folder)).training, seed, precision)
+    trained = open_trained(Path(folder))
+    modalities.require_writable(Path(out), trained.spec)
+    training = _changed(trained.training, seed, precision)
     hardware = _hardware(devices, data_dir)
     label = f"{training.label}: {count} samples"
     arguments = hardware, Path(folder), training, weights, dict(options or {}), count
     samples, cost = _computed(label, training, hardware, plugins, progress, _draw, *arguments)
-    save_npz(Path(out), samples)
+    modalities.write_samples(Path(out), samples)
     return samples, cost
 
 
@@ -129,14 +126,12 @@ def show(
     Raises ``UsageError``.
     """
     _load(plugins)
-    write = WRITERS.get(Path(out).suffix)
-    if write is None:
-        raise UsageError(f"--out {out}: a strip is written as .png, an animation as .gif")
+    write = frames_writer(Path(out))
     if options and which == "forward":
         raise UsageError("--option belongs to show reverse: the forward process has none")
     trained = open_trained(Path(folder))
     training = _changed(trained.training, None, precision)
-    number = count or (PICTURES if trained.spec.modality == "image" else CLOUD)
+    number = count or modalities.require(trained.spec).animated
     hardware = _hardware(devices, data_dir)
     label = f"{training.label}: {which}"
     arguments = hardware, Path(folder), training, which, dict(options or {}), number
@@ -245,8 +240,7 @@ def _frames(
         trajectory = forward(ranks, hardware, trained, count, FRAMES)
     else:
         trajectory = reverse(ranks, hardware, trained, options, count, FRAMES)
-    spec = trained.spec
-    return Frames(trajectory.kind, trajectory.frames.numpy(), spec.modality, spec.levels)
+    return Frames(trajectory.kind, trajectory.frames.numpy(), trained.spec)
 
 
 def _of_suite(what: str, options: Mapping[str, Any]) -> Training:

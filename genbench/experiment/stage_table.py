@@ -51,12 +51,15 @@ model's code and the hardware."""
 SAMPLES = Stage[Contents](
     "samples",
     version=sampling.VERSION,
-    inputs=(*SNAPSHOT, "precision", "examples", "weights", "options", "seed", "count"),
+    inputs=(
+        *(*SNAPSHOT, "precision", "examples", "weights", "options", "seed", "count"),
+        *("prompts", "codec"),
+    ),
     pack=unchanged,
     unpack=unchanged,
     suffix=TENSORS,
 )
-"""Samples, and what they cost."""
+"""Samples, and what they cost. ``prompts`` are those of the suite, ``codec`` names what decodes."""
 
 SCORES = Stage[Scores](
     "scores",
@@ -83,7 +86,7 @@ LIKELIHOOD = Stage[Estimate](
 TRAJECTORIES = Stage[Contents](
     "trajectories",
     version=trajectories.VERSION,
-    inputs=(*SNAPSHOT, "kind", "options", "count", "frames"),
+    inputs=(*SNAPSHOT, "kind", "options", "count", "frames", "prompts"),
     pack=unchanged,
     unpack=unchanged,
     suffix=TENSORS,

@@ -9,24 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from genbench import registry, sampling, store
 from genbench.api import (
-    Condition,
     Estimate,
     GenerativeModel,
     ProgressCallback,
     ProgressEvent,
     Samples,
-    SampleSpec,
     TensorSamples,
 )
 from genbench.api.errors import PLUGIN_EXCEPTIONS, NonFiniteSamples
-from genbench.api.seeding import generator
 from genbench.devices.hardware import Hardware
 from genbench.devices.ranks import ALONE, Ranks
 from genbench.evaluation import Scorer, Scores
+from genbench.experiment.conditions import conditions
 from genbench.experiment.context import RunContext, open_cached
 from genbench.experiment.stage_table import LIKELIHOOD, SAMPLES, SCORES, TIMING
 from genbench.experiment.trained import (
@@ -36,9 +33,10 @@ from genbench.experiment.trained import (
     run_folder,
     training_identity,
 )
+from genbench.io.arrays import pack_samples, unpack_samples
 from genbench.metrics.resampling import mean
 from genbench.sampling import likelihood
-from genbench.suite import SeededEntry
+from genbench.suite import Prompts, SeededEntry
 from genbench.training import checkpoint
 
 BITS = "bits_per_dim"
@@ -66,23 +64,6 @@ def check_sampling(hardware: Hardware, entries: Sequence[SeededEntry]) -> None:
                 sampling_options(model, f"entry {entry.name!r}, model {entry.model!r}", options)
 
 
-def conditions(hardware: Hardware, trained: Trained, model: GenerativeModel) -> sampling.Given:
-    """What each block of samples is conditioned on, as far as the model obeys it: the conditions of
-    random training samples, whose classes are as frequent as they are in the data."""
-    obeyed = sorted(getattr(model, "conditions", ()))
-    if not obeyed:
-        return lambda block: {}
-    data = open_cached(trained.training.dataset, hardware.data_dir)
-
-    def given(block: int) -> Condition:
-        stream = generator(trained.training.seed, "condition", block)
-        chosen = torch.randint(len(data), (sampling.BLOCK,), generator=stream)
-        condition = data.take(chosen).condition
-        return {name: condition[name].cpu() for name in obeyed}
-
-    return given
-
-
 def draw(
     ranks: Ranks,
     hardware: Hardware,
@@ -93,6 +74,7 @@ def draw(
     options: Mapping[str, Any],
     count: int,
     report: ProgressCallback,
+    prompts: Prompts | None = None,
 ) -> tuple[TensorSamples, dict[str, Any]]:
     """Samples and what they cost: drawn now, or read from an earlier draw; whole on every rank."""
     training = trained.training
@@ -106,9 +88,12 @@ def draw(
         "options": resolved,
         "seed": training.seed,
         "count": count,
+        "prompts": None if prompts is None else prompts.model_dump(mode="json"),
+        "codec": sampling.codec_id(model),
     }
 
     def compute() -> store.Contents:
+        given = conditions(hardware, trained, model, prompts)
         drawn = sampling.draw(
             ranks.fabric,
             model,
@@ -117,7 +102,7 @@ def draw(
             seed=training.seed,
             options=resolved,
             report=report,
-            given=conditions(hardware, trained, model),
+            given=given,
         )
         metadata = {
             "identity": SAMPLES.identity(inputs),
@@ -128,14 +113,15 @@ def draw(
             "flops": drawn.flops,
             "parameters": drawn.parameters,
         }
-        return pack_samples(trained.spec, drawn.data, drawn.condition), metadata
+        if (codec := sampling.codec_of(model)) is not None:
+            metadata["codec"] = {"id": codec.id, "licence": codec.licence}
+        texts = given.texts(count)
+        samples = TensorSamples(trained.spec, "", drawn.data, drawn.condition, texts)
+        return pack_samples(samples), metadata
 
     made = SAMPLES.once(ranks, trained.folder, inputs, compute)
     data, metadata = made.value
-    tensors = store.unpack_tensors(data)
-    drawn_samples = tensors.pop("samples")
-    given = {name.removesuffix("s"): value for name, value in tensors.items()}
-    samples = TensorSamples(trained.spec, f"generated@{made.identity}", drawn_samples, given)
+    samples = unpack_samples(data, trained.spec, f"generated@{made.identity}")
     return samples, dict(metadata)
 
 
@@ -254,6 +240,7 @@ def snapshot_scores(
                 options=options,
                 count=plan.samples,
                 report=quiet,
+                prompts=context.prompts,
             )
             _, scores = scored(ranks, scorer, trained.folder, samples, plan.metrics)
             values = {name: estimate.value for name, estimate in scores.values.items()}
@@ -274,7 +261,7 @@ def seconds_per_sample(context: RunContext, entry: SeededEntry) -> float:
         trained = open_trained(folder)
         model = trained.model(trained.last, "ema")
         fabric = hardware.alone().fabric(training.precision)
-        given = conditions(hardware, trained, model)
+        given = conditions(hardware, trained, model, context.prompts)
         for options in (entry.snapshot_sample or entry.sample, entry.sample):  # the first warms up
             timed = sampling_options(model, f"model {entry.model!r}", options)
             seconds = sampling.seconds_per_block(fabric, model, trained.spec, timed, given)
@@ -294,17 +281,6 @@ def _timing_inputs(context: RunContext, entry: SeededEntry) -> dict[str, Any]:
         "hardware": context.hardware.device_name,
         "options": dict(entry.sample),
     }
-
-
-def pack_samples(spec: SampleSpec, data: Tensor, condition: Condition) -> bytes:
-    """As ``genbench.io.arrays`` reads them: ``samples``, and ``labels`` where they have any."""
-    metadata = {"modality": spec.modality}
-    if spec.levels is not None:
-        metadata["levels"] = str(spec.levels)
-    if "label" in condition:
-        metadata["classes"] = str(spec.condition["label"].count)
-    beside = {f"{name}s": value for name, value in condition.items()}
-    return store.pack_tensors({"samples": data, **beside}, metadata)
 
 
 def quiet(event: ProgressEvent) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from genbench import registry, store
-from genbench.api import Categorical, GenerativeModel, ProgressCallback, ProgressEvent, SampleSpec
+from genbench.api import GenerativeModel, ProgressCallback, ProgressEvent, SampleSpec
 from genbench.api.errors import GenbenchError, UsageError, one_line
 from genbench.devices.hardware import Hardware
 from genbench.devices.ranks import Ranks
@@ -122,7 +122,7 @@ def description(hardware: Hardware, training: Training) -> dict[str, Any]:
         "identity": training_identity(hardware, training),
         "label": training.label,
         "training": asdict(training),
-        "spec": asdict(spec),
+        "spec": spec.to_dict(),
     }
 
 
@@ -150,7 +150,7 @@ def open_trained(folder: Path) -> Trained:
         raise UsageError(f"{folder} holds no finished training; see genbench train --help")
     try:
         training = TypeAdapter(Training).validate_json(json.dumps(metadata["training"]))
-        spec = _spec(metadata["spec"])
+        spec = SampleSpec.from_dict(metadata["spec"])
         identity = metadata["identity"]
     except (AttributeError, KeyError, TypeError, ValidationError) as error:
         raise UsageError(
@@ -187,8 +187,3 @@ def builder(training: Training, spec: SampleSpec) -> Callable[[], GenerativeMode
     """What builds the model of a training. Raises as its factory does."""
     factory = registry.models.get(training.model)
     return partial(registry.call, factory, spec, **training.options)
-
-
-def _spec(metadata: Mapping[str, Any]) -> SampleSpec:
-    condition = {name: Categorical(**value) for name, value in metadata["condition"].items()}
-    return SampleSpec(metadata["modality"], tuple(metadata["shape"]), metadata["levels"], condition)

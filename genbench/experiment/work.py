@@ -171,6 +171,7 @@ def context_of(job: Job) -> RunContext:
         samples=part.samples,
         score=part.score,
         loggers=tuple(content["loggers"]),
+        prompts=part.prompts,
     )
 
 

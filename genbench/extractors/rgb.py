@@ -60,12 +60,8 @@ class RgbExtractor:
         return self._loaded[0]
 
     def supports(self, spec: SampleSpec) -> str | None:
-        if (
-            spec.modality == "image"
-            and len(spec.shape) == 3
-            and spec.shape[0] == 3
-            and spec.levels == 256
-        ):
+        channels, axes = spec.shape[:1], len(spec.shape)
+        if (spec.modality, axes, channels, spec.levels) == ("image", 3, (3,), 256):
             return None
         return (
             f"the {self._name} extractor sees RGB images with 256 levels, "

@@ -1,17 +1,18 @@
 """Files of samples: ``.npz``, ``.npy``, ``.pt`` and ``.safetensors``.
 
 A file with several arrays calls its samples ``samples``, ``images`` or ``arr_0``; a single array
-may have any name. ``genbench.io.infer`` says what the array means, and which other entries
+may have any name. ``genbench.modalities.infer`` says what the array means, and which other entries
 (in safetensors: metadata) may say so. Objects are never unpickled: a file that would need it, and
 could so run code, is refused.
 """
 
 from __future__ import annotations
 
-import os
+import json
 import pickle
 import warnings
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from io import BufferedReader, BytesIO
 from pathlib import Path
 from typing import Any
@@ -21,43 +22,50 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from genbench.api import TensorSamples
-from genbench.api.errors import DataError, UsageError
-from genbench.io.files import cause, fitting, listed, load, shown
-from genbench.io.infer import Array, Content, infer_spec
+from genbench.api import Categorical, SampleSpec, TensorSamples, Text
+from genbench.api.errors import DataError
+from genbench.io.files import cause, listed, load, shown
 from genbench.io.numpy_files import (
     EXPANSION,
     ZIP,
+    Array,
     NpzReader,
     check_magic,
     needs_code,
     read_npy,
     size_of,
 )
-from genbench.store import write_bytes
+from genbench.store import pack_tensors, unpack_tensors, write_bytes
 
 NAMES = ("samples", "images", "arr_0")
-_BESIDE = ("labels", "modality", "levels", "classes")
+_FACTS = ("modality", "levels", "rate")
+_OLD = {"labels": "condition.label", "classes": "count.label"}
+"""How the condition ``label`` has always been written, and is."""
+_PARTS = ("condition", "count", "text")
 _FLOATS = (torch.float16, torch.float32, torch.float64)
 """Those that numpy has too."""
 
 
-def npz(argument: str, data_dir: Path) -> TensorSamples:
-    """The samples in an ``.npz`` file, images or points; ``data_dir`` is not used.
+@dataclass(frozen=True)
+class Content:
+    """What a file says, or an array alone."""
 
-    Raises ``UsageError`` without a path, and ``DataError`` as ``read_file`` does.
-    """
-    if not argument:
-        raise UsageError("dataset 'npz' needs a path: npz:PATH")
-    return _samples(Path(os.path.expanduser(argument)), _read_npz)
+    samples: Array
+    modality: str | None = None
+    levels: int | None = None
+    rate: float | None = None
+    conditions: Mapping[str, Array] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """Of the classes of a condition, or of the tokens in its vocabulary."""
+    texts: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
-def read_file(path: Path) -> TensorSamples:
-    """The samples in a file whose suffix is ``.npz``, ``.npy``, ``.pt`` or ``.safetensors``.
+def read_content(path: Path, suffix: str) -> Content:
+    """What a file of samples holds, in the format of ``suffix``: ``.npz``, ``.npy``, ``.pt`` or
+    ``.safetensors``.
 
-    Raises ``DataError`` where the file is missing, empty, truncated, damaged, not of the format
-    that its suffix says, holds statistics instead, would need unpickling of code, or as
-    ``infer_spec`` does.
+    Raises ``DataError`` where the file is missing, empty, truncated, damaged, not of that format,
+    holds statistics instead, or would need unpickling of code.
     """
     readers = {
         ".npz": _read_npz,
@@ -65,24 +73,68 @@ def read_file(path: Path) -> TensorSamples:
         ".pt": _read_pt,
         ".safetensors": _read_safetensors,
     }
-    return _samples(path, readers[path.suffix])
+    return load(path, readers[suffix])
 
 
 def save_npz(path: Path, samples: TensorSamples) -> None:
-    """Write samples so that reading the file gives them back: spec, data and labels.
+    """Write samples so that reading the file gives them back: spec, data, conditions and texts.
 
     Raises ``GenbenchError`` where the file cannot be written; an old one is then intact.
     """
-    spec = samples.spec
-    entries: dict[str, Any] = {"samples": samples.data.cpu().numpy(), "modality": spec.modality}
-    if spec.levels is not None:
-        entries["levels"] = spec.levels
-    if "label" in samples.condition:
-        entries["labels"] = samples.condition["label"].cpu().numpy()
-        entries["classes"] = spec.condition["label"].count
+    arrays, facts = _entries(samples)
+    entries: dict[str, Any] = {name: value.cpu().numpy() for name, value in arrays.items()}
     buffer = BytesIO()
-    np.savez(buffer, **entries)
+    np.savez(buffer, **entries, **facts)
     write_bytes(path, buffer.getvalue())
+
+
+def pack_samples(samples: TensorSamples) -> bytes:
+    """The same as the bytes of a safetensors file."""
+    arrays, facts = _entries(samples)
+    return pack_tensors(arrays, {name: str(value) for name, value in facts.items()})
+
+
+def unpack_samples(data: bytes, spec: SampleSpec, identity: str) -> TensorSamples:
+    """What ``pack_samples`` made of samples of ``spec``."""
+    length = int.from_bytes(data[:8], "little")
+    said = json.loads(data[8 : 8 + length]).get("__metadata__", {})
+    tensors = unpack_tensors(data)
+    samples = tensors.pop("samples")
+    condition = {_split(name)[1]: value for name, value in tensors.items()}
+    texts = {
+        _split(name)[1]: json.loads(value)
+        for name, value in said.items()
+        if name.startswith("text.")
+    }
+    return TensorSamples(spec, identity, samples, condition, texts)
+
+
+def _entries(samples: TensorSamples) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Arrays, the samples first, and further facts, by the names that they have in a file."""
+    spec = samples.spec
+    arrays = {"samples": samples.data}
+    facts: dict[str, Any] = {"modality": spec.modality}
+    facts |= {} if spec.levels is None else {"levels": spec.levels}
+    facts |= {} if spec.rate is None else {"rate": spec.rate}
+    for name, value in samples.condition.items():
+        declared = spec.condition[name]
+        if isinstance(declared, Categorical):
+            old = name == "label"
+            arrays["labels" if old else f"condition.{name}"] = value
+            facts["classes" if old else f"count.{name}"] = declared.count
+            continue
+        arrays[f"condition.{name}"] = value
+        if isinstance(declared, Text):
+            facts[f"count.{name}"] = declared.vocabulary
+    for name, words in samples.texts.items():
+        facts[f"text.{name}"] = json.dumps(list(words), ensure_ascii=False)
+    return arrays, facts
+
+
+def _split(entry: str) -> tuple[str, str]:
+    """``condition.caption`` → ``("condition", "caption")``; of another entry, two empty texts."""
+    part, _, name = _OLD.get(entry, entry).partition(".")
+    return (part, name) if part in _PARTS and name else ("", "")
 
 
 def holds_statistics(names: Collection[str]) -> bool:
@@ -112,12 +164,6 @@ def as_array(where: str, value: object) -> Array:
     if isinstance(value, (int, str)):
         return np.asarray(value)
     raise DataError(f"{where} is a {type(value).__name__}, not a tensor or an array")
-
-
-def _samples(path: Path, read: Callable[[str, BufferedReader], Content]) -> TensorSamples:
-    where = shown(path)
-    with fitting(where):
-        return infer_spec(where, load(path, read), "file", shown(path.name))
 
 
 def _read_npz(where: str, file: BufferedReader) -> Content:
@@ -184,35 +230,71 @@ def _gather(
 ) -> Content:
     """``names`` are those of the arrays, ``said`` those of further facts."""
     names, said = set(names), set(said)
-    candidates = names.difference(_BESIDE)
+    beside = sorted(name for name in names | said if name in _FACTS or any(_split(name)))
+    candidates = names.difference(beside)
     chosen = [name for name in NAMES if name in names][:1] or list(candidates)
     if len(chosen) != 1:
         held = listed(sorted(map(shown, candidates))) or "no array"
         raise DataError(f"{where}: holds {held}; call the array of samples 'samples'")
-    beside = {name: get(name) for name in _BESIDE if name in names or name in said}
+    samples = get(chosen[0])
+    parts: dict[str, dict[str, Any]] = {"": {}, **{part: {} for part in _PARTS}}
+    for name in beside:
+        part, key = _split(name)
+        value: Any = get(name)
+        if name == "labels" and (value.dtype.kind not in "iu" or value.ndim != 1):
+            said = f"{value.dtype} of shape {value.shape}"
+            raise DataError(f"{where}: labels must be {len(samples)} integers, not {said}")
+        if part == "count" or name == "levels":
+            value = _integer(where, name, value)
+        elif part == "text":
+            value = _texts(where, name, value)
+        elif name == "modality":
+            value = _text(where, name, value)
+        elif name == "rate":
+            value = _real(where, name, value)
+        parts[part][key or name] = value
     return Content(
-        samples=get(chosen[0]),
-        labels=beside.get("labels"),
-        modality=_text(where, "modality", beside.get("modality")),
-        levels=_integer(where, "levels", beside.get("levels")),
-        classes=_integer(where, "classes", beside.get("classes")),
+        samples=samples,
+        conditions=parts["condition"],
+        counts=parts["count"],
+        texts=parts["text"],
+        **parts[""],
     )
 
 
-def _text(where: str, name: str, value: Array | None) -> str | None:
-    if value is None:
-        return None
+def _text(where: str, name: str, value: Array) -> str:
     if value.dtype.kind != "U" or value.ndim:
         raise DataError(f"{where}: {name} is {_said(value)}, not a text")
     return str(value)
 
 
-def _integer(where: str, name: str, value: Array | None) -> int | None:
-    if value is None:
-        return None
+def _integer(where: str, name: str, value: Array) -> int:
     if not str(value).isdecimal():
         raise DataError(f"{where}: {name} is {_said(value)}, not a whole number")
     return int(value)
+
+
+def _real(where: str, name: str, value: Array) -> float:
+    try:
+        number = float(str(value))
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise DataError(f"{where}: {name} is {_said(value)}, not a positive number")
+    return number
+
+
+def _texts(where: str, name: str, value: Array) -> list[str]:
+    """From a JSON list, or an array of texts."""
+    if value.dtype.kind == "U" and value.ndim == 1:
+        return [str(text) for text in value]
+    try:
+        texts = json.loads(_text(where, name, value))
+    except ValueError:
+        texts = None
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise DataError(f"{where}: {name} is {_said(value)}, not a JSON list of texts")
+    return texts
 
 
 def _said(value: Array) -> str:

@@ -22,8 +22,7 @@ from torch import Tensor
 from genbench.api.errors import DataError
 from genbench.io.arrays import holds_statistics
 from genbench.io.files import fitting, load, shown
-from genbench.io.infer import Array
-from genbench.io.numpy_files import NpzReader
+from genbench.io.numpy_files import Array, NpzReader
 from genbench.store import fingerprint, hash_tensor
 
 ROUNDING = 1e-5

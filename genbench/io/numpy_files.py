@@ -12,13 +12,14 @@ import pickle
 import zipfile
 from collections.abc import Iterator, Mapping
 from io import BufferedReader
-from typing import IO
+from typing import IO, Any, TypeAlias
 
 import numpy as np
 
 from genbench.api.errors import DataError
 from genbench.io.files import shown
-from genbench.io.infer import Array
+
+Array: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
 
 ZIP = b"PK"
 EXPANSION = 1032

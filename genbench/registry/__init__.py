@@ -46,6 +46,7 @@ __all__ = [
     "leaderboards",
     "load_plugin",
     "metrics",
+    "modalities",
     "models",
     "require_plain",
     "samplers",
@@ -62,9 +63,9 @@ Plugin: TypeAlias = Path | PickledFactory
 class Registry:
     """The names of one group of plugins, ``genbench.models`` say."""
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, plural: str | None = None) -> None:
         self.kind = kind
-        self.group = f"genbench.{kind}s"
+        self.group = f"genbench.{plural or f'{kind}s'}"
         self._added: dict[str, Any] = {}
         self._pickled: dict[str, PickledFactory] = {}
         self._points: dict[str, list[EntryPoint]] | None = None
@@ -210,6 +211,7 @@ models = Registry("model")
 datasets = Registry("dataset")
 extractors = Registry("extractor")
 metrics = Registry("metric")
+modalities = Registry("modality", "modalities")
 augmentations = Registry("augmentation")
 samplers = Registry("sampler")
 suites = Registry("suite")
@@ -219,6 +221,7 @@ executors = Registry("executor")
 GROUPS = (
     models,
     datasets,
+    modalities,
     extractors,
     metrics,
     augmentations,

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from genbench.report.page import write_report
-from genbench.report.trajectories import Frames, animation_gif, strip_png
+from genbench.report.trajectories import animation_gif, frames_writer, strip_png
 
-__all__ = ["Frames", "animation_gif", "strip_png", "write_report"]
+__all__ = ["animation_gif", "frames_writer", "strip_png", "write_report"]

@@ -22,11 +22,12 @@ from matplotlib.ticker import (
     NullLocator,
 )
 
+from genbench.api import INK as INK
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.lines import Line2D
 
-INK = "#010203"
 RULE = "#040506"
 SERIES = (
     "#2563a8",

@@ -1,4 +1,4 @@
-"""Samples above their nearest training samples: what memorization would look like."""
+"""Samples beside their nearest training samples: what memorization would look like."""
 
 from __future__ import annotations
 
@@ -11,23 +11,20 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
-from genbench import store
+from genbench import modalities, store
+from genbench.api import Shown
 from genbench.api.errors import DataError
-from genbench.report.samples import embedded, sheet, tile
+from genbench.report.drawings import on_page
 
 
 @dataclass(frozen=True)
 class Neighbours:
     """Some samples and the training sample nearest to each."""
 
-    samples: NDArray[Any]
-    """``(n, *shape)`` in the stored view."""
-    neighbours: NDArray[Any]
-    """The same shape and view."""
+    samples: Shown
+    neighbours: Shown
     distances: NDArray[Any]
     """``(n,)``, in the extractor's space."""
-    modality: str
-    levels: int | None
 
 
 def read_neighbours(path: Path) -> Neighbours:
@@ -38,16 +35,16 @@ def read_neighbours(path: Path) -> Neighbours:
     data, metadata = artefact
     try:
         stored = load(data)
-        tensors = stored["samples"], stored["neighbours"], stored["distances"]
-        said = metadata["modality"], metadata["levels"]
+        spec = modalities.described(metadata, stored["samples"].shape[1:])
+        both = Shown(stored["samples"], spec), Shown(stored["neighbours"], spec)
+        return Neighbours(*both, stored["distances"])
     except (KeyError, SafetensorError) as error:
         raise DataError(f"{path.name} cannot be read: {error}") from error
-    return Neighbours(*tensors, *said)
 
 
 def pairs_on_page(found: Neighbours, label: str) -> Markup | None:
-    """An ``<img>``, a sample above its neighbour in each column; ``None`` for what is no image."""
-    if found.modality != "image" or found.samples.ndim != 4:
+    """Each sample beside its neighbour; ``None`` where the modality has no such picture."""
+    shown_by = modalities.find(found.samples.spec)
+    if shown_by is None or shown_by.pairs is None:
         return None
-    rows = found.samples, found.neighbours
-    return embedded(sheet([[tile(image, found.levels) for image in row] for row in rows]), label)
+    return on_page(shown_by.pairs(found.samples, found.neighbours), label)

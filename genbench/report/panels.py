@@ -10,9 +10,10 @@ from markupsafe import Markup
 
 from genbench.analysis.diagnostics import Training
 from genbench.analysis.entrants import Entrant
+from genbench.api import Shown
 from genbench.api.errors import DataError
 from genbench.report.neighbours import pairs_on_page, read_neighbours
-from genbench.report.samples import Preview, limits, picture, read_preview
+from genbench.report.samples import picture, read_preview
 from genbench.report.trajectories import TITLES, read_frames, strip_on_page
 from genbench.store.records import Record
 
@@ -31,7 +32,7 @@ class Panel:
 
 def samples(rows: Sequence[Entrant]) -> list[Panel]:
     """The samples of each row, those of its first seed that has some, the real ones first."""
-    shown: dict[str, Preview] = {}
+    shown: dict[str, Shown] = {}
     reasons: dict[str, str] = {}
     for row in rows:
         record = _first_with("samples", row)
@@ -41,14 +42,14 @@ def samples(rows: Sequence[Entrant]) -> list[Panel]:
             reasons[row.label] = "no samples"
         except DataError as error:
             reasons[row.label] = str(error)
-    # Points share the range of the first cloud, which is the real one where there is one.
-    within = next((limits(preview) for preview in shown.values()), None)
     made = []
     for row in rows:
         caption, drawn = _caption(_first_with("samples", row)), None
         try:
             if row.label in shown:
-                drawn = picture(shown[row.label], f"samples: {row.label}", within)
+                # The first are the real samples, if there are any.
+                first = next(iter(shown.values()))
+                drawn = picture(shown[row.label], f"samples: {row.label}", first)
         except DataError as error:
             reasons[row.label] = str(error)
         if row.label in reasons:

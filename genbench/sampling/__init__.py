@@ -5,6 +5,26 @@
 
 from __future__ import annotations
 
-from genbench.sampling.blocks import BLOCK, VERSION, Drawn, Given, draw, seconds_per_block
+from genbench.sampling.blocks import (
+    BLOCK,
+    VERSION,
+    Drawn,
+    Given,
+    codec_id,
+    codec_of,
+    draw,
+    padded,
+    seconds_per_block,
+)
 
-__all__ = ["BLOCK", "VERSION", "Drawn", "Given", "draw", "seconds_per_block"]
+__all__ = [
+    "BLOCK",
+    "VERSION",
+    "Drawn",
+    "Given",
+    "codec_id",
+    "codec_of",
+    "draw",
+    "padded",
+    "seconds_per_block",
+]

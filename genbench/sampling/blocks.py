@@ -18,7 +18,15 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from genbench.api import Condition, GenerativeModel, ProgressCallback, ProgressEvent, SampleSpec
+from genbench.api import (
+    LENGTH,
+    Codec,
+    Condition,
+    GenerativeModel,
+    ProgressCallback,
+    ProgressEvent,
+    SampleSpec,
+)
 from genbench.api.errors import NonFiniteSamples
 from genbench.api.seeding import seed_all
 from genbench.devices.ranks import gather
@@ -30,6 +38,9 @@ VERSION = 1
 """Raised whenever the same weights, options and seed would give other samples."""
 
 BLOCK = 64
+
+CODEC = "codec.decode"
+"""How a codec is called among the networks; no player can be, since modules' names have no dot."""
 
 Given: TypeAlias = Callable[[int], Condition]
 """Block number → what its 64 samples are conditioned on; nothing for an unconditional model."""
@@ -68,8 +79,7 @@ def draw(
 
     Raises ``NonFiniteSamples`` when the sampler returns NaN or infinity.
     """
-    model.to(fabric.device)
-    model.train(False)
+    place(fabric, model)
     blocks = ceil(count / BLOCK)
     # Every device draws as many blocks as the others, so that they can be gathered.
     rounds = ceil(blocks / fabric.world_size)
@@ -90,18 +100,47 @@ def draw(
     # Samplers of adaptive steps do other work on other devices.
     each = torch.tensor([counter.rows, counter.flops], dtype=torch.float64, device=fabric.device)
     nfe, flops = cast(Tensor, fabric.all_reduce(each / drawn, reduce_op="mean")).tolist()
+    condition = _joined([given(block) for block in range(blocks)], count)
     return Drawn(
-        data=spec.decode(x).cpu(),
-        condition=_joined([given(block) for block in range(blocks)], count),
+        data=padded(spec, spec.decode(x).cpu(), condition),
+        condition=condition,
         nfe=nfe,
         flops=flops,
         parameters=sum(
-            p.numel()
-            for name, player in model.players.items()
-            if name in counter.called
-            for p in player.parameters()
+            p.numel() for network in _called(model, counter) for p in network.parameters()
         ),
     )
+
+
+def _called(model: GenerativeModel, counter: _Counter) -> list[nn.Module | Codec]:
+    """The networks that sampling went through."""
+    networks = {**model.players, CODEC: codec_of(model)}
+    return [network for name, network in networks.items() if name in counter.called and network]
+
+
+def place(fabric: Fabric, model: GenerativeModel) -> None:
+    """Model and codec on the device, ready to sample."""
+    model.to(fabric.device)
+    model.train(False)
+    codec = codec_of(model)
+    if codec is not None:
+        codec.to(fabric.device)
+
+
+def codec_of(model: GenerativeModel) -> Codec | None:
+    """What decodes the latents of a model that works in a latent space."""
+    return getattr(model, "codec", None)
+
+
+def codec_id(model: GenerativeModel) -> str | None:
+    """The id of a model's codec, if it has one."""
+    codec = codec_of(model)
+    return None if codec is None else codec.id
+
+
+def padded(spec: SampleSpec, stored: Tensor, condition: Condition) -> Tensor:
+    """``stored`` with zeros beyond the length that each sample was asked for, if any was."""
+    return spec.pad(stored, condition[LENGTH]) if LENGTH in condition else stored
 
 
 def _joined(blocks: Sequence[Condition], count: int) -> Condition:
@@ -119,8 +158,7 @@ def seconds_per_block(
     given: Given = lambda block: {},
 ) -> float:
     """Wall-clock of one block, with nothing counted and nothing else done; on one device."""
-    model.to(fabric.device)
-    model.train(False)
+    place(fabric, model)
     condition = given(0)
     start = time.perf_counter()
     # To the CPU, so that an accelerator's work is waited for.
@@ -164,6 +202,18 @@ class _Counter:
             self._mode = FlopCounterMode(display=False)
             self._mode.__enter__()  # type: ignore[no-untyped-call]
 
+    def decoding(self, decode: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+        """The same function, counted; it evaluates no network of the model's own."""
+
+        def counted(z: Tensor) -> Tensor:
+            self.before(CODEC, [z])
+            x = decode(z)
+            self.after(CODEC, [z])
+            self.rows -= len(z)
+            return x
+
+        return counted
+
     def after(self, name: str, inputs: Sequence[Any]) -> None:
         shape = tuple(inputs[0].shape)
         if self._mode is not None:
@@ -199,8 +249,13 @@ def _counting(model: GenerativeModel) -> Iterator[_Counter]:
             player.register_forward_pre_hook(before, with_kwargs=True),
             player.register_forward_hook(after, with_kwargs=True),
         ]
+    codec: Any = codec_of(model)
+    if codec is not None:
+        vars(codec)["decode"] = counter.decoding(codec.decode)
     try:
         yield counter
     finally:
+        if codec is not None:
+            del vars(codec)["decode"]
         for handle in handles:
             handle.remove()

@@ -16,7 +16,7 @@ from torch import Tensor
 from genbench.api import GenerativeModel, Samples, SampleSpec
 from genbench.api.errors import NonFiniteSamples, UsageError
 from genbench.api.seeding import seed_all
-from genbench.sampling.blocks import BLOCK, Given
+from genbench.sampling.blocks import BLOCK, Given, padded, place
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -75,22 +75,27 @@ def reverse(
 
     Raises ``NonFiniteSamples``.
     """
-    model.to(fabric.device)
-    model.train(False)
+    place(fabric, model)
     condition = {name: value.to(fabric.device) for name, value in given(0).items()}
     seed_all(seed, "sample", 0)
     noise = torch.randn(BLOCK, *model.noise_shape).to(fabric.device)
     trajectory: Any = getattr(model, "trajectory", None)
     with fabric.autocast():
         if trajectory is not None:
-            passed = [_stored(spec, [x])[0] for x in trajectory(noise, condition, **options)]
+            asked = given(0)
+            passed = [
+                padded(spec, _stored(spec, [x])[0], asked)
+                for x in trajectory(noise, condition, **options)
+            ]
             last = len(passed) - 1
             number = min(frames, len(passed))
             chosen = [round(last * step / max(1, number - 1)) for step in range(number)]
             return Trajectory(REVERSE, torch.stack([passed[index][:count] for index in chosen]))
         condition = {name: value[:count] for name, value in condition.items()}
         walk = [model.sample(z, condition, **options) for z in _between(noise[:count], frames)]
-    return Trajectory(WALK, _stored(spec, walk))
+    asked = {name: value.cpu() for name, value in condition.items()}
+    states = [padded(spec, state, asked) for state in _stored(spec, walk)]
+    return Trajectory(WALK, torch.stack(states))
 
 
 def _between(noise: Tensor, frames: int) -> Iterator[Tensor]:

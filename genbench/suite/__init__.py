@@ -13,6 +13,7 @@ from genbench.suite.entries import (
 )
 from genbench.suite.file import (
     Entry,
+    Prompts,
     Score,
     Suite,
     parse,
@@ -28,6 +29,7 @@ __all__ = [
     "Grid",
     "Point",
     "Precision",
+    "Prompts",
     "Score",
     "SeededEntry",
     "Suite",

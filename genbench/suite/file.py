@@ -40,6 +40,17 @@ def _different(seeds: tuple[int, ...]) -> tuple[int, ...]:
     return seeds
 
 
+def _alike(conditions: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+    if not conditions or not conditions[0]:
+        raise ValueError("should be one or more tables such as { label = 3 }")
+    for number, given in enumerate(conditions, start=1):
+        if given.keys() != conditions[0].keys():
+            raise ValueError(
+                f"prompt {number} gives {sorted(given)}, the first {sorted(conditions[0])}"
+            )
+    return conditions
+
+
 def _model_name(model: object) -> object:
     return registry.models.name_of(model) if callable(model) else model
 
@@ -111,6 +122,17 @@ class Entry(_Section):
         super().__init__(**dict(zip(["model"], model, strict=False)), **others)
 
 
+class Prompts(_Section):
+    """What generated samples are asked for, where a model obeys it: each of ``conditions`` in
+    order, ``each`` samples of one after the other."""
+
+    conditions: Annotated[
+        tuple[dict[str, Any], ...], BeforeValidator(as_tuple), AfterValidator(_alike)
+    ]
+    """Name → value: a class, a text or its tokens, or a list of numbers."""
+    each: PositiveInt = 1
+
+
 class Suite(_Section):
     """A whole suite, built in Python or read from a TOML file: the two are one type.
 
@@ -133,8 +155,18 @@ class Suite(_Section):
     samples: Annotated[int, Field(ge=2)]
     """Of every entry, the real row included."""
     score: Score
+    prompts: Prompts | None = None
+    """``None``: models are asked for what random training samples are conditioned on."""
     train: Annotated[Train, BeforeValidator(_as_train)] = Train()
     entries: Annotated[dict[str, Entry], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _whole_prompts(self) -> Suite:
+        if self.prompts is not None:
+            wanted = len(self.prompts.conditions) * self.prompts.each
+            if self.samples != wanted:
+                raise ValueError(f"samples is {self.samples}; the prompts ask for {wanted}")
+        return self
 
     @model_validator(mode="wrap")
     @classmethod

@@ -12,8 +12,16 @@ from unittest import SkipTest
 import torch
 from torch import Tensor
 
-from genbench import registry
-from genbench.api import Samples, SampleSpec
+from genbench import modalities, registry
+from genbench.api import (
+    LENGTH,
+    Categorical,
+    ConditionSpec,
+    Samples,
+    SampleSpec,
+    Text,
+    Vector,
+)
 from genbench.testing.checks import Check
 from genbench.testing.signature import OPTIONS, wrong_options
 
@@ -73,6 +81,8 @@ def _opens(opened: Callable[[], Samples]) -> str | None:
     samples: Any = opened()
     if not isinstance(getattr(samples, "spec", None), SampleSpec):
         return f"`spec` is a {type(getattr(samples, 'spec', None)).__name__}, not a SampleSpec"
+    if (reason := modalities.impossible(samples.spec)) is not None:
+        return reason
     if not isinstance(getattr(samples, "id", None), str):
         return f"`id` is a {type(getattr(samples, 'id', None)).__name__}, not text"
     return None if len(samples) > 0 else "it holds no samples"
@@ -106,17 +116,40 @@ def _holds(opened: Callable[[], Samples]) -> str | None:
 def _conditions(opened: Callable[[], Samples]) -> str | None:
     samples = opened()
     indices = _spread(len(samples))
-    condition = samples.take(indices).condition
+    batch = samples.take(indices)
+    condition = batch.condition
     if condition.keys() != samples.spec.condition.keys():
         return f"the samples have {sorted(condition)}, the spec {sorted(samples.spec.condition)}"
     for name, declared in samples.spec.condition.items():
-        value = condition[name]
-        if value.dtype != torch.int64 or tuple(value.shape) != (len(indices),):
-            return f"{name!r} is {value.dtype} of {tuple(value.shape)}, not int64 ({len(indices)},)"
-        low, high = (int(end) for end in value.aminmax())
-        if low < 0 or high >= declared.count:
-            return f"{name!r} runs from {low} to {high}, not within 0…{declared.count - 1}"
+        if wrong := _wrong(declared, condition[name], len(indices)):
+            return f"{name!r} {wrong}"
+    if LENGTH in condition and not torch.equal(
+        samples.spec.pad(batch.data, condition[LENGTH]), batch.data
+    ):
+        return "samples are not zero beyond their length"
+    for name, words in batch.texts.items():
+        if not isinstance(samples.spec.condition.get(name), Text) or len(words) != len(indices):
+            return f"the texts of {name!r} are not those of {len(indices)} samples"
     return None
+
+
+def _wrong(declared: ConditionSpec, value: Tensor, rows: int) -> str | None:
+    """What the values of a condition are that they should not be."""
+    dtype, shape, count = torch.int64, [rows], 0
+    match declared:
+        case Vector(dim):
+            dtype, shape = torch.float32, [rows, dim]
+        case Text(max_tokens, count):
+            shape = [rows, max_tokens]
+        case Categorical(count):
+            pass
+    if value.dtype != dtype or list(value.shape) != shape:
+        return f"is {value.dtype} of shape {list(value.shape)}, not {dtype} of {shape}"
+    if dtype == torch.float32:
+        return None if value.isfinite().all() else "is NaN or infinite"
+    low, high = (int(end) for end in value.aminmax())
+    within = low >= 0 and high < count
+    return None if within else f"runs from {low} to {high}, not within 0…{count - 1}"
 
 
 def _views(opened: Callable[[], Samples]) -> str | None:

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from genbench import registry
-from genbench.api import FeatureExtractor, Features, Samples, SampleSpec
+from genbench.api import Batch, FeatureExtractor, Features, Samples, SampleSpec
 from genbench.data import open_samples
+from genbench.evaluation.embedding import extract
 from genbench.testing.checks import DATA, Check, all_refused
 from genbench.testing.signature import OPTIONS, wrong_options
 
@@ -41,13 +42,18 @@ class _Subject:
     def __init__(self, build: Callable[[], FeatureExtractor], samples: Samples) -> None:
         self.build = build
         self.spec = samples.spec
+        self.samples = samples
         self.stored = samples.take(torch.arange(min(COUNT, len(samples)))).data
+
+    def batch(self, rows: Tensor | None = None) -> Batch:
+        """Those at ``rows``, by default the first ``COUNT``; nothing else holds their data."""
+        batch = self.samples.take(torch.arange(len(self.stored)) if rows is None else rows)
+        return Batch(batch.data.clone(), batch.condition, batch.texts)
 
     @torch.no_grad()
     def embed(self, rows: Tensor | None = None) -> Features:
         """By a fresh extractor, of the samples at ``rows``."""
-        stored = self.stored.clone() if rows is None else self.stored[rows]
-        return self.build().to("cpu")(stored, self.spec)
+        return extract(self.build().to("cpu"), self.batch(rows), self.spec)
 
 
 def extractor_checks(
@@ -186,16 +192,18 @@ def _generators(subject: _Subject) -> str | None:
 
     extractor = subject.build().to("cpu")
     before = states()
-    extractor(subject.stored.clone(), subject.spec)
+    extract(extractor, subject.batch(), subject.spec)
     owners = ("torch", "numpy", "random")
     moved = [o for o, one, two in zip(owners, before, states(), strict=True) if one != two]
     return f"it draws from that of {moved[0]}" if moved else None
 
 
 def _leaves(subject: _Subject) -> str | None:
-    stored = subject.stored.clone()
-    subject.build().to("cpu")(stored, subject.spec)
-    return None if torch.equal(stored, subject.stored) else "the tensor that it is given changes"
+    batch = subject.batch()
+    extract(subject.build().to("cpu"), batch, subject.spec)
+    return (
+        None if torch.equal(batch.data, subject.stored) else "the tensor that it is given changes"
+    )
 
 
 def _farthest(one: Features, two: Features, tolerance: float) -> str | None:

@@ -8,7 +8,7 @@ import torch
 
 from genbench.api.errors import DataError
 from genbench.data import from_array
-from genbench.io.arrays import read_file
+from genbench.data.files import read_file
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (5, 4, 6), dtype=np.uint8)

@@ -19,12 +19,12 @@ from torch import Tensor, nn
 
 from genbench import registry, sampling, store
 from genbench.analysis.cells import amount
-from genbench.api import Batch, Condition, SampleSpec, TensorSamples
+from genbench.api import Batch, Condition, Frames, SampleSpec, TensorSamples
 from genbench.api.errors import NonFiniteSamples, UsageError
 from genbench.cli import main
 from genbench.data import open_samples
-from genbench.io.arrays import read_file
-from genbench.report import Frames, animation_gif, strip_png, write_report
+from genbench.data.files import read_file
+from genbench.report import animation_gif, strip_png, write_report
 from genbench.sampling import likelihood, trajectories
 from genbench.store.records import Record, read_records
 
@@ -376,7 +376,11 @@ def test_mistakes_in_show_are_told(
 
 def test_a_strip_shows_each_sample_from_left_to_right() -> None:
     data = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 1, 2, 2) % 17
-    picture = np.asarray(Image.open(io.BytesIO(strip_png(Frames("reverse", data, "image", 17)))))
+    picture = np.asarray(
+        Image.open(
+            io.BytesIO(strip_png(Frames("reverse", data, SampleSpec("image", (1, 2, 2), 17))))
+        )
+    )
     times = 32
     assert picture.shape[:2] == ((3 * 3 - 1) * times, (2 * 3 - 1) * times)
     for frame in range(2):
@@ -388,11 +392,11 @@ def test_a_strip_shows_each_sample_from_left_to_right() -> None:
 @pytest.mark.parametrize("kind", ["reverse", "walk"])
 def test_points_are_clouds(kind: str) -> None:
     points = np.random.default_rng(0).normal(size=(5, 30, 2)).astype(np.float32)
-    frames = Frames(kind, points, "points", None)
+    frames = Frames(kind, points, SampleSpec("points", (2,), None))
     assert Image.open(io.BytesIO(animation_gif(frames))).n_frames == 5
     width, height = Image.open(io.BytesIO(strip_png(frames))).size
     assert width / height == pytest.approx(5, rel=0.05)
-    twice = Frames(kind, np.concatenate([points, points]), "points", None)
+    twice = Frames(kind, np.concatenate([points, points]), SampleSpec("points", (2,), None))
     width, height = Image.open(io.BytesIO(strip_png(twice))).size
     assert width / height == pytest.approx(5 / 2, rel=0.05)
 

@@ -131,7 +131,7 @@ def contradictions() -> Iterator[Case]:
         ("two-arrays", {"x": POINTS, "y": POINTS}, "holds x, y; call the array of samples"),
         ("labels-alone", {"labels": LABELS}, "holds no array"),
         ("many", {f"w{k:03}": POINTS for k in range(90)}, "w019, and 70 more; call the array"),
-        ("points-as-images", {"samples": POINTS, "modality": "image"}, r"not \(N, C, H, W\)"),
+        ("points-as-images", {"samples": POINTS, "modality": "image"}, r"images have the shape"),
         ("images-as-reals", {"samples": IMAGES, "modality": "image"}, "must be reals"),
     ):
         yield Case(f"{name}.npz", cause, holding(npz(**arrays)))

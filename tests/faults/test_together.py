@@ -49,7 +49,7 @@ class Runs:
         self.folder, self.out, self.log = folder, folder / "out", folder / "log"
         (folder / "slow.py").write_text(PLUGIN, encoding="utf-8")
         text = SUITE.replace("seeds = [0]", f"seeds = {seeds}").replace('"toy"', '"slow"')
-        text = text.replace("images = 64", f"images = {32 * STEPS}").partition('[entries."')[0]
+        text = text.replace("examples = 64", f"examples = {32 * STEPS}").partition('[entries."')[0]
         (folder / "toys.toml").write_text(text, encoding="utf-8")
 
     def start(self) -> subprocess.Popen[str]:

@@ -14,7 +14,8 @@ import torch
 from genbench.api import Categorical, SampleSpec, TensorSamples
 from genbench.api.errors import DataError, UsageError
 from genbench.data import open_samples
-from genbench.io.arrays import npz, read_file, save_npz
+from genbench.data.files import npz, read_file
+from genbench.io.arrays import save_npz
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (5, 4, 6), dtype=np.uint8)
@@ -322,7 +323,7 @@ def test_arrays_that_are_no_samples(tmp_path, array, cause):
         ({"samples": GREY, "levels": "many"}, "levels is many, not a whole number"),
         ({"samples": GREY, "levels": [17, 17]}, "not a whole number"),
         ({"samples": GREY, "modality": 3}, "modality is 3, not a text"),
-        ({"samples": GREY, "modality": "image", "levels": 256}, "not (N, C, H, W)"),
+        ({"samples": GREY, "modality": "image", "levels": 256}, "images have the shape (C, H, W)"),
         ({"samples": POINTS, "modality": "points", "levels": 5}, "must be integers, not reals"),
         ({"samples": COLOUR, "modality": "image"}, "without levels must be reals"),
         ({"samples": GREY, "labels": np.arange(4)}, "labels must be 5 integers"),

@@ -93,3 +93,47 @@ def test_decode_is_the_inverse_of_encode() -> None:
         assert (view.min(), view.max()) == (-1, 1)
         assert torch.equal(spec.decode(view).long(), stored)
     assert SampleSpec("image", (1,)).decode(torch.tensor([[-9.0], [9.0]])).tolist() == [[0], [255]]
+
+
+class Squares(nn.Module):
+    """Latents of 2 numbers; 8 weights decode them."""
+
+    id, licence = "squares@0", "MIT"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights = nn.Linear(2, 4, bias=False)
+
+    def encode(self, x: Tensor) -> Tensor:
+        return x.flatten(1)[:, :2]
+
+    def decode(self, z: Tensor) -> Tensor:
+        decoded: Tensor = self.weights(z)
+        return decoded
+
+
+class Latent(nn.Module):
+    """Calls its network twice in a latent space, and decodes once."""
+
+    players: nn.ModuleDict
+
+    def __init__(self, codec: nn.Module) -> None:
+        super().__init__()
+        self.players = nn.ModuleDict({"used": nn.Linear(2, 2, bias=False)})
+        self.noise_shape = (2,)
+        self.codec = codec
+
+    def sample(self, noise: Tensor, condition: Condition) -> Tensor:
+        used = self.players["used"]
+        return self.codec.decode(used(used(noise))).view(-1, 1, 2, 2)  # type: ignore[operator]
+
+
+def test_the_costs_of_a_codec_are_those_of_sampling() -> None:
+    codec = Squares()
+    drawn = draw(Latent(codec), 70)
+    assert drawn.nfe == 2  # to decode is no evaluation of the model's own networks
+    assert drawn.flops == 2 * (2 * 4 + 8)  # two FLOPs a multiplication
+    assert drawn.parameters == 4 + 8
+    assert "decode" not in vars(codec)
+    assert sampling.codec_id(Latent(codec)) == "squares@0"
+    assert sampling.codec_id(Iterated()) is None

@@ -4,8 +4,11 @@ Beside the samples a file may say what they are:
 
 - ``modality``: with it, the array is taken as ``(N, *shape)`` in the stored view, as it stands;
 - ``levels``: samples are integers ``0 … levels-1``; absent beside a modality, they are real;
-- ``labels``: ``(N,)`` integers; ``classes``: they are ``0 … classes-1`` (absent: as many as the
-  labels need).
+- ``rate``: Hz, or frames a second;
+- ``condition.NAME``: what the samples are conditioned on: ``(N,)`` integers, of ``count.NAME``
+  classes; ``(N, T)`` integers, tokens of a vocabulary of ``count.NAME``, 0 for padding; ``(N, D)``
+  reals (absent counts: as many as the values need). ``text.NAME``: the words of the tokens, a JSON
+  list. ``labels`` and ``classes`` stand for ``condition.label`` and ``count.label``.
 
 Without a modality, the array says itself what it holds:
 
@@ -17,34 +20,29 @@ Without a modality, the array says itself what it holds:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, TypeAlias
-
 import numpy as np
 import torch
 from torch import Tensor
 
-from genbench.api import Categorical, SampleSpec, TensorSamples
+from genbench.api import (
+    LENGTH,
+    Categorical,
+    ConditionSpec,
+    SampleSpec,
+    TensorSamples,
+    Text,
+    Vector,
+)
 from genbench.api.errors import DataError
+from genbench.io.arrays import Content
 from genbench.io.memory import in_memory
-
-Array: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
+from genbench.io.numpy_files import Array
+from genbench.modalities import impossible
 
 _CHANNELS = (1, 3)
 _IMAGES = "(N, C, H, W), (N, H, W, C) or (N, H, W) with 1 or 3 channels"
 _CLASSES = 2**31
-"""Labels above are something else, such as hashes."""
-
-
-@dataclass(frozen=True)
-class Content:
-    """What a file says, or an array alone."""
-
-    samples: Array
-    labels: Array | None = None
-    modality: str | None = None
-    levels: int | None = None
-    classes: int | None = None
+"""Numbers above are no classes, but something else, such as hashes."""
 
 
 def infer_spec(where: str, content: Content, kind: str, name: str) -> TensorSamples:
@@ -58,8 +56,6 @@ def infer_spec(where: str, content: Content, kind: str, name: str) -> TensorSamp
         raise DataError(f"{where}: levels must be 2 to 65536, not {content.levels}")
     if content.modality is not None:
         modality, levels = content.modality, content.levels
-        if modality == "image" and array.ndim != 4:
-            raise DataError(f"{where}: images of shape {array.shape}, not (N, C, H, W)")
         data = _reals(where, array, modality) if levels is None else _levels(where, array, levels)
     elif array.ndim == 2 and array.dtype.kind == "f":
         modality, levels = "points", None
@@ -68,12 +64,21 @@ def infer_spec(where: str, content: Content, kind: str, name: str) -> TensorSamp
         modality, levels = "image", content.levels or 256
         images = _channels_first(where, array)
         data = _levels(where, _quantised(where, images, levels), levels)
-    condition, labels = {}, {}
-    if content.labels is not None:
-        labels["label"], count = _labels(where, content.labels, len(data), content.classes)
-        condition["label"] = Categorical(count)
-    spec = SampleSpec(modality, tuple(data.shape[1:]), levels, condition)
-    return in_memory(kind, name, spec, data, labels)
+    condition: dict[str, ConditionSpec] = {}
+    values: dict[str, Tensor] = {}
+    for name, given in content.conditions.items():
+        entry = "labels" if name == "label" else f"condition.{name}"
+        count = content.counts.get(name)
+        condition[name], values[name] = _condition(f"{where}: {entry}", given, len(data), count)
+    spec = SampleSpec(modality, tuple(data.shape[1:]), levels, condition, content.rate)
+    if (reason := impossible(spec)) is not None:
+        raise DataError(f"{where}: {reason}")
+    if LENGTH in values and not torch.equal(spec.pad(data, values[LENGTH]), data):
+        raise DataError(f"{where}: samples are not zero beyond their length")
+    for name, words in content.texts.items():
+        if name not in condition or len(words) != len(data):
+            raise DataError(f"{where}: text.{name} goes with {len(data)} rows of condition.{name}")
+    return in_memory(kind, name, spec, data, values, content.texts)
 
 
 def _numbers(where: str, array: Array) -> Array:
@@ -150,14 +155,21 @@ def _quantised(where: str, images: Array, levels: int) -> Array:
     return quantised
 
 
-def _labels(where: str, array: Array, count: int, classes: int | None) -> tuple[Tensor, int]:
-    """int64 ``(N,)`` and the number of classes."""
-    if array.dtype.kind not in "iu" or array.shape != (count,):
-        raise DataError(
-            f"{where}: labels must be {count} integers, not {array.dtype} of shape {array.shape}"
-        )
+def _condition(
+    what: str, array: Array, count: int, classes: int | None
+) -> tuple[ConditionSpec, Tensor]:
+    """The kind of a condition, by its type and shape, and its ``count`` rows."""
+    kind, shape = array.dtype.kind, array.shape
+    if kind == "f" and array.ndim == 2 and shape[0] == count:
+        vectors = torch.from_numpy(array.astype(np.float32))
+        if not vectors.isfinite().all():
+            raise DataError(f"{what} holds NaN or infinity")
+        return Vector(shape[1]), vectors
+    if kind not in "iu" or array.ndim > 2 or shape[:1] != (count,) or array.size == 0:
+        raise DataError(f"{what} must be {count} integers, not {array.dtype} of shape {shape}")
     low, high = int(array.min()), int(array.max())
     known = min(high + 1, _CLASSES) if classes is None else classes
     if low < 0 or high >= known:
-        raise DataError(f"{where}: labels run from {low} to {high}, not within 0…{known - 1}")
-    return torch.from_numpy(array.astype(np.int64)), known
+        raise DataError(f"{what} run from {low} to {high}, not within 0…{known - 1}")
+    values = torch.from_numpy(array.astype(np.int64))
+    return Categorical(known) if array.ndim == 1 else Text(shape[1], known), values

@@ -1,0 +1,135 @@
+"""What generated samples are conditioned on: what random training samples are, or prompts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genbench import sampling
+from genbench.api import (
+    Batch,
+    Categorical,
+    Condition,
+    ConditionSpec,
+    GenerativeModel,
+    Samples,
+    Text,
+    Texts,
+    Vector,
+)
+from genbench.api.errors import UsageError, did_you_mean
+from genbench.api.seeding import generator
+from genbench.devices.hardware import Hardware
+from genbench.experiment.context import open_cached
+from genbench.experiment.trained import Trained
+from genbench.registry import wrap_plugin_errors
+from genbench.suite import Prompts
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What each block of samples is conditioned on, as far as a model obeys it."""
+
+    names: tuple[str, ...]
+    """Of the conditions that the model obeys."""
+    data: Samples
+    seed: int
+    prompts: Batch | None
+    """One row a prompt; ``None``: the conditions of random training samples, whose classes are as
+    frequent as they are in the data."""
+    each: int = 1
+    """Samples of each prompt, one after the other."""
+
+    def __call__(self, block: int) -> Condition:
+        return self._of(block)[0]
+
+    def texts(self, count: int) -> Texts:
+        """The words that the first ``count`` samples are asked for."""
+        blocks = [self._of(block)[1] for block in range(-(-count // sampling.BLOCK))]
+        return {
+            name: [word for block in blocks for word in block[name]][:count] for name in blocks[0]
+        }
+
+    def _of(self, block: int) -> tuple[Condition, Texts]:
+        if not self.names:
+            return {}, {}
+        stream = generator(self.seed, "condition", block)
+        given = self.data.take(torch.randint(len(self.data), (sampling.BLOCK,), generator=stream))
+        condition, texts = dict(given.condition), dict(given.texts)
+        if self.prompts is not None:
+            first = block * sampling.BLOCK
+            numbers = torch.arange(first, first + sampling.BLOCK)
+            rows = numbers.div(self.each, rounding_mode="floor") % len(self.prompts)
+            for name, values in self.prompts.condition.items():
+                condition[name] = values[rows]
+                texts.pop(name, None)
+            for name, words in self.prompts.texts.items():
+                texts[name] = [words[row] for row in rows.tolist()]
+        return (
+            {name: condition[name].cpu() for name in self.names},
+            {name: texts[name] for name in self.names if name in texts},
+        )
+
+
+def conditions(
+    hardware: Hardware, trained: Trained, model: GenerativeModel, prompts: Prompts | None = None
+) -> Asked:
+    """What the samples of ``model`` are asked for: the ``prompts``, in order; whatever these do not
+    name is what random training samples are conditioned on."""
+    data = open_cached(trained.training.dataset, hardware.data_dir)
+    obeyed = tuple(sorted(getattr(model, "conditions", ())))
+    rows = None if prompts is None else prompted(prompts, data)
+    return Asked(obeyed, data, trained.training.seed, rows, prompts.each if prompts else 1)
+
+
+def prompted(prompts: Prompts, data: Samples) -> Batch:
+    """A row a prompt, of the conditions that ``data`` declares; without samples. Raises
+    ``UsageError`` for a condition or a value that it does not have."""
+    declared = data.spec.condition
+    condition: dict[str, Tensor] = {}
+    texts: dict[str, list[str]] = {}
+    for name in prompts.conditions[0]:
+        if name not in declared:
+            raise UsageError(
+                f"prompts: {data.id} has no condition {name!r}{did_you_mean(name, declared)}"
+            )
+        values = [given[name] for given in prompts.conditions]
+        if isinstance(declared[name], Text) and all(isinstance(value, str) for value in values):
+            condition[name] = _tokens(data, name, values)
+            texts[name] = values
+        else:
+            condition[name] = torch.stack([_value(name, declared[name], value) for value in values])
+    return Batch(torch.empty(len(prompts.conditions), 0), condition, texts)
+
+
+def _tokens(data: Samples, name: str, words: list[str]) -> Tensor:
+    tokens: Any = getattr(data, "tokens", None)
+    if tokens is None:
+        raise UsageError(f"prompts: {data.id} does not make tokens of words: give lists of tokens")
+    with wrap_plugin_errors(f"data set {data.id} failed"):
+        made: Tensor = tokens(name, words)
+    return made
+
+
+def _value(name: str, declared: ConditionSpec, value: Any) -> Tensor:
+    """The row of one prompt. Raises ``UsageError``."""
+    row = value if isinstance(value, list) else [value]
+    whole = all(type(number) is int for number in row)
+    match declared:
+        case Categorical(count):
+            wanted = f"a class 0…{count - 1}"
+            if row is not value and whole and 0 <= value < count:
+                return torch.tensor(value)
+        case Text(max_tokens, vocabulary):
+            wanted = f"a list of up to {max_tokens} tokens 1…{vocabulary - 1}"
+            known = whole and all(0 < token < vocabulary for token in row)
+            if row is value and known and len(row) <= max_tokens:
+                return torch.tensor(row + [0] * (max_tokens - len(row)))
+        case Vector(dim):
+            wanted = f"a list of {dim} numbers"
+            if row is value and len(row) == dim and all(type(x) in (int, float) for x in row):
+                return torch.tensor(row, dtype=torch.float32)
+    raise UsageError(f"prompts: {name!r} is {wanted}, not {value!r}")

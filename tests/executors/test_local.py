@@ -1,0 +1,254 @@
+"""The local executor: each job in a process of its own, whatever it does there."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from executors import probe
+
+import genbench
+from genbench import experiment
+from genbench.api import Failure, Job, ProgressEvent, Resources
+from genbench.devices import launch
+from genbench.devices.hardware import Hardware
+from genbench.executors import local
+from genbench.executors.local import LocalExecutor
+from genbench.experiment import RunContext
+from genbench.store.records import Record
+
+PLUGINS = Path(__file__).parents[1] / "plugins"
+
+
+def suite(**entries: genbench.Entry) -> genbench.Suite:
+    return genbench.Suite(
+        name="small",
+        dataset="points-ring",
+        seeds=[0],
+        examples=64,
+        samples=64,
+        score=genbench.Score(
+            extractor="identity",
+            reference="points-ring:test",
+            metrics=["frechet_distance"],
+            snapshots={"count": 1, "samples": 64, "metrics": ("frechet_distance",)},
+        ),
+        entries=entries or {"VAE": genbench.Entry("vae")},
+    )
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> RunContext:
+    content = suite()
+    hardware = Hardware(Path("data"), "cpu")
+    return RunContext("small", tmp_path, hardware, content.samples, content.score)
+
+
+@pytest.fixture
+def jobs(context: RunContext, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Makes jobs that do what ``probe`` has under their names."""
+    monkeypatch.setattr(local, "run_as_rank", probe.do)
+    whole = experiment.real_job(context, suite(), [])
+
+    def make(*labels: str, **resources: Any) -> list[Job]:
+        return [
+            replace(
+                whole,
+                label=label,
+                content={**whole.content, "do": label.split()[0]},
+                resources=Resources(**resources),
+            )
+            for label in labels
+        ]
+
+    return make
+
+
+def answers(jobs: Sequence[Job], workers: int = 1) -> dict[str, Any]:
+    executor = LocalExecutor(workers=workers)
+    return {job.label: answer for job, answer in executor.execute(jobs, lambda job, event: None)}
+
+
+def lines(context: RunContext) -> list[list[str]]:
+    return [line.split()[:2] for line in (context.out / "log").read_text().splitlines()]
+
+
+DEATHS = {
+    "die": "its process died (exit code 3)",
+    "killed": "its process died (exit code -9)",
+    "leave": "SystemExit: no reason",
+    "hopeless": "Hopeless: its message cannot be read",
+    "helper": "its process died (exit code 4)",
+    "own_group": "its process died (exit code 5)",
+    "unreadable": "AttributeError: Can't pickle",
+}
+
+
+def test_however_a_job_ends_it_costs_its_own_rows(jobs: Any) -> None:
+    begin = time.monotonic()
+    found = answers([*jobs(*DEATHS), *jobs("answer", "two_of_it")], workers=2)
+    assert time.monotonic() - begin < 200  # nobody waited for a helper
+    assert {found.pop(label)[0]["label"] for label in ("answer", "two_of_it")} == {
+        "answer",
+        "two_of_it",
+    }
+    assert found.keys() == DEATHS.keys()
+    for label, failure in found.items():
+        assert isinstance(failure, Failure)
+        assert failure.reason.startswith(DEATHS[label]), failure
+        assert "\n" not in failure.reason
+
+
+def test_a_job_that_dies_is_run_once_more(jobs: Any, context: RunContext) -> None:
+    assert answers(jobs("dies_once"))["dies_once"] == [{"label": "dies_once"}]
+    assert lines(context) == [["begin", "dies_once"]] * 2 + [["end", "dies_once"]]
+
+
+def test_nothing_of_a_job_is_left_to_the_next(
+    jobs: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIVEN", "here")
+    found = answers([*jobs("leave_behind"), *jobs("state", threads=2)])
+    (state,) = found["state"]
+    assert state == {
+        "main": None,
+        "plugins": [],
+        "folder": str(tmp_path),
+        "OMP_NUM_THREADS": "2",
+        "threads": 2,
+        "cuda": False,
+        "dtype": "torch.float32",
+        "given": "here",
+    }
+    assert os.environ["GIVEN"] == "here"
+
+
+def test_one_that_is_to_be_alone_is(jobs: Any, context: RunContext) -> None:
+    first, last = jobs("slow a", "slow b", "slow c", "slow d"), jobs("slow alone", alone=True)
+    answers([*first[:2], *last, *first[2:]], workers=2)
+    said = lines(context)
+    labels = (context.out / "log").read_text().splitlines()
+    alone = [number for number, line in enumerate(labels) if "slow alone" in line]
+    assert alone == [4, 5]
+    assert [kind for kind, _ in said[:2]] == ["begin", "begin"]  # the others are not
+
+
+def test_closing_ends_what_runs(jobs: Any, context: RunContext) -> None:
+    """As an interrupt does; a signal that a job ignores does not keep it."""
+    events: list[ProgressEvent] = []
+    running = LocalExecutor(workers=2).execute(
+        jobs("for_ever", "answer"), lambda job, event: events.append(event)
+    )
+    next(running)
+    running.close()
+    pids = [int(line.split()[-1]) for line in (context.out / "log").read_text().splitlines()]
+    assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+    assert events[-1].stage == "done"
+
+
+def test_a_job_that_hangs_at_its_exit(jobs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "LINGER", 0.5)
+    assert answers(jobs("hangs_at_exit"))["hangs_at_exit"] == [{"label": "hangs_at_exit"}]
+
+
+def test_each_worker_has_its_devices(jobs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(local.VISIBLE, "4,5,6")
+    (job,) = jobs("answer", devices=2)
+    cuda = {**job.content["hardware"], "device": "cuda", "devices": 2}
+    job = replace(job, content={**job.content, "hardware": cuda})
+    shares = list(LocalExecutor(workers=2)._shares(job))
+    assert shares == [{local.VISIBLE: "4,5"}, {local.VISIBLE: "6,4"}]
+
+
+def test_a_changed_plugin_is_refused(context: RunContext, tmp_path: Path) -> None:
+    plugin = tmp_path / "mine.py"
+    plugin.write_text("")
+    job = experiment.real_job(context, suite(), [plugin])
+    plugin.write_text("print('changed')")
+    assert answers([job])["real"] == Failure(
+        f"--plugin {plugin} has changed since its job was made"
+    )
+
+
+def test_a_job_is_plain_data_that_the_command_line_runs(
+    context: RunContext, tmp_path: Path
+) -> None:
+    """To the rows that the executor has of it."""
+    content = suite()
+    (group,) = genbench.suite.trainings(content)
+    job = experiment.training_job(context, content, group, [])
+    (tmp_path / "job.json").write_text(json.dumps(asdict(job)), encoding="utf-8")
+    command = ["job", str(tmp_path / "job.json"), "--out", str(tmp_path / "rows.json")]
+    subprocess.run([sys.executable, "-m", "genbench", *command], check=True)
+    (row,) = json.loads((tmp_path / "rows.json").read_text(encoding="utf-8"))
+    elsewhere = replace(job, content={**job.content, "out": str(tmp_path / "elsewhere")})
+    (other,) = answers([elsewhere])[job.label]
+    assert Record(**row).scores == Record(**other).scores
+    assert row["identities"] == other["identities"]
+    assert row["status"] == "done"
+
+
+def test_what_is_no_job_is_told(tmp_path: Path) -> None:
+    (tmp_path / "job.json").write_text('{"label": "x"}', encoding="utf-8")
+    command = [sys.executable, "-m", "genbench", "job", str(tmp_path / "job.json")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "job.json holds no job" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_reckless_model_changes_no_number_of_its_neighbour(tmp_path: Path) -> None:
+    reckless = {
+        end: genbench.Entry("reckless", options={"end": end})
+        for end in ("left behind", "exits", "exits at once", "hopeless", "unreadable", "helper")
+    }
+    plugins = [PLUGINS / "reckless.py"]
+    genbench.registry.add_plugin_file(*plugins)
+    toy = {"Toy": genbench.Entry("toy")}
+    options: dict[str, Any] = {"plugins": plugins, "progress": False, "jobs": 1}
+    beside = genbench.run(suite(**reckless, **toy), tmp_path / "beside", **options)
+    without = genbench.run(suite(**toy), tmp_path / "without", **options)
+    rows = {record.entry: record for record in beside.records}
+    for record in without.records:
+        assert rows[record.entry].scores == record.scores
+        assert rows[record.entry].snapshots == record.snapshots
+        assert record.status == "done"
+    assert {name: rows[name].status for name in reckless if name != "left behind"} == dict.fromkeys(
+        [name for name in reckless if name != "left behind"], "failed"
+    )
+
+
+SCRIPT = """
+import genbench
+print("the script")
+def mine(spec, *, width: int = 8):
+    from baselines.vae import vae
+    return vae(spec, channels=width)
+suite = genbench.Suite(
+    dataset="points-ring", seeds=[0], examples=64, samples=64,
+    score=genbench.Score(
+        extractor="identity", reference="points-ring:test", metrics=["frechet_distance"],
+        snapshots={"count": 1, "samples": 64, "metrics": ("frechet_distance",)},
+    ),
+    entries={"mine": genbench.Entry(mine)},
+)
+run = genbench.run(suite, "out", progress=False)
+print(dict(run.status), *[r.reason for r in run.records if r.reason])
+"""
+
+
+def test_a_script_without_a_guard_runs_once(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT, encoding="utf-8")
+    command = [sys.executable, "script.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["the script", "{'done': 2}"]
