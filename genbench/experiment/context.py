@@ -52,7 +52,7 @@ class RunContext:
         behind it are then read from where each is stored under its exact protocol."""
         plugins = {
             f"{group.kind} {name}": group.code(name)
-            for group in (registry.metrics, registry.extractors)
+            for group in (registry.metrics, registry.extractors, registry.samplers)
             for name in group.names()
             if not group.is_ours(name)
         }

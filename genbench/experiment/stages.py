@@ -80,7 +80,7 @@ def draw(
     model = trained.model(examples, weights)
     resolved = sampling_options(model, f"model {training.model!r}", options)
     inputs = {
-        **snapshot_inputs(hardware, trained, examples, weights),
+        **snapshot_inputs(hardware, trained, examples, weights, resolved),
         "precision": training.precision,
         "examples": examples,
         "weights": weights,
@@ -125,12 +125,22 @@ def draw(
 
 
 def snapshot_inputs(
-    hardware: Hardware, trained: Trained, examples: int, weights: str
+    hardware: Hardware,
+    trained: Trained,
+    examples: int,
+    weights: str,
+    options: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """What decides all that a snapshot gives: see ``stage_table.SNAPSHOT``."""
+    """What decides all that a snapshot gives: see ``stage_table.SNAPSHOT``. ``options`` of sampling
+    may name a registered sampler, whose code then is part of it."""
+    sampler = (options or {}).get("sampler")
+    name = sampler.get("name") if isinstance(sampler, Mapping) else sampler
+    codes = [registry.models.code(trained.training.model)]
+    if name in registry.samplers.names():
+        codes.append(registry.samplers.code(name))
     return {
         "training": trained.identity,
-        "code": registry.models.code(trained.training.model),
+        "code": codes,
         "hardware": hardware.sampling_identity(),
         "snapshot": checkpoint.snapshot_hash(trained.folder, examples, weights),
     }
