@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import Any
 
 from genbench import evaluation, sampling
-from genbench.api import Estimate
+from genbench.api import Estimate, Output
 from genbench.evaluation import Scores
 from genbench.evaluation.embedding import FEATURES
 from genbench.sampling import likelihood, trajectories
@@ -31,7 +31,8 @@ def _as_json(value: Any) -> Contents:
 
 def _scores(contents: Contents) -> Scores:
     values = {name: Estimate(**value) for name, value in contents[1]["values"].items()}
-    return Scores(**{**contents[1], "values": values})
+    outputs = {name: Output(**value) for name, value in contents[1]["outputs"].items()}
+    return Scores(**{**contents[1], "values": values, "outputs": outputs})
 
 
 TRAINING = Stage[Contents](
