@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypedDict
 
 import torch
 from pydantic import PositiveInt
@@ -120,6 +121,15 @@ def accuracies(real: Tensor, fake: Tensor) -> dict[str, float | Tensor]:
     }
 
 
+class Sizes(TypedDict):
+    """Arguments that all networks from noise to samples take."""
+
+    latent: int
+    bounded: bool
+    """Whether samples are in [-1, 1]."""
+    classes: int
+
+
 @dataclass(frozen=True)
 class LatentOptions:
     """Options of a generator and of the network that is trained with it."""
@@ -131,16 +141,20 @@ class LatentOptions:
     conditional: bool = False
     """Whether the networks are conditioned on the labels."""
 
-    def classes(self, spec: SampleSpec) -> int:
-        """Raises ``UsageError`` if the model is conditional and ``spec`` has no labels."""
-        return class_count(spec, conditional=self.conditional)
+    def sizes(self, spec: SampleSpec, *, usual: int) -> Sizes:
+        """The networks' arguments. ``usual`` is the default of ``latent``, but for points, whose
+        networks would have to fold away more dimensions than a point has.
 
-    def size(self, spec: SampleSpec, usual: int) -> int:
-        """``latent`` if it is given; else ``usual``, but for points as many as they have numbers:
-        the networks would have to fold away any more."""
-        if self.latent is not None:
-            return self.latent
-        return spec.shape[0] if len(spec.shape) == 1 else usual
+        Raises:
+            UsageError: The model is conditional, and ``spec`` has no labels.
+        """
+        default = spec.shape[0] if len(spec.shape) == 1 else usual
+        classes = class_count(spec, conditional=self.conditional)
+        return {
+            "latent": self.latent or default,
+            "bounded": spec.levels is not None,
+            "classes": classes,
+        }
 
 
 class TwoPlayers(nn.Module):

@@ -31,15 +31,10 @@ def dcgan(
     Raises:
         UsageError: Sides that cannot be halved, ``conditional`` without labels.
     """
-    classes, latent = network.classes(spec), network.size(spec, 100)
+    sizes = network.sizes(spec, usual=100)
+    latent, classes = sizes["latent"], sizes["classes"]
     judge = discriminator(spec.shape, channels=network.channels, classes=classes)
-    maker = generator(
-        spec.shape,
-        channels=network.channels,
-        latent=latent,
-        bounded=spec.levels is not None,
-        classes=classes,
-    )
+    maker = generator(spec.shape, channels=network.channels, **sizes)
     players = {"discriminator": judge, "generator": maker}
     return Dcgan(players, rate, latent=latent, classes=classes)
 

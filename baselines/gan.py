@@ -57,17 +57,12 @@ def gan(
     _, *space = spec.shape
     if len(space) > 3 or any(side % 4 for side in space):
         raise UsageError(f"gan needs at most 3 sides, divisible by 4; the samples are {spec.shape}")
-    classes, latent = network.classes(spec), network.size(spec, 16)
+    sizes = network.sizes(spec, usual=16)
+    latent, classes = sizes["latent"], sizes["classes"]
     judge = discriminator(
         spec.shape, channels=network.channels, spectral_norm=spectral_norm, classes=classes
     )
-    maker = generator(
-        spec.shape,
-        channels=network.channels,
-        latent=latent,
-        bounded=spec.levels is not None,
-        classes=classes,
-    )
+    maker = generator(spec.shape, channels=network.channels, **sizes)
     return Gan(judge, maker, latent=latent, classes=classes, game=game)
 
 

@@ -36,20 +36,15 @@ def sngan(
     Raises:
         UsageError: Sides that cannot be halved, ``conditional`` without labels.
     """
-    classes, latent = network.classes(spec), network.size(spec, 128)
+    sizes = network.sizes(spec, usual=128)
+    latent, classes = sizes["latent"], sizes["classes"]
     judge = discriminator(
         spec.shape, channels=network.channels, classes=classes, pool="sum", bias=False
     )
     # The norms of an MLP's layers leave it too flat to tell points apart: its last is free, as with
     # the γ of appendix E.
     normalise_spectra(judge if len(spec.shape) > 1 else judge.trunk)
-    maker = generator(
-        spec.shape,
-        channels=2 * network.channels,
-        latent=latent,
-        bounded=spec.levels is not None,
-        classes=classes,
-    )
+    maker = generator(spec.shape, channels=2 * network.channels, **sizes)
     players = {"discriminator": judge, "generator": maker}
     return Sngan(players, latent=latent, classes=classes, turns=turns, rate=rate)
 

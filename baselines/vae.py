@@ -50,12 +50,16 @@ def vae(
     """
     if len(spec.shape) > 4:
         raise UsageError(f"vae needs at most 3 sides; the samples are {spec.shape}")
-    classes, latent = network.classes(spec), network.size(spec, 8)
-    bounded = spec.levels is not None
-    coder = autoencoder(
-        spec.shape, channels=network.channels, latent=latent, bounded=bounded, classes=classes
+    sizes = network.sizes(spec, usual=8)
+    coder = autoencoder(spec.shape, channels=network.channels, **sizes)
+    return Vae(
+        coder,
+        latent=sizes["latent"],
+        classes=sizes["classes"],
+        beta=beta,
+        noisy=not sizes["bounded"],
+        rate=rate,
     )
-    return Vae(coder, latent=latent, classes=classes, beta=beta, noisy=not bounded, rate=rate)
 
 
 class Vae(nn.Module):

@@ -39,19 +39,14 @@ def wgan_gp(
     Raises:
         UsageError: Sides that cannot be halved, ``conditional`` without labels.
     """
-    classes, latent = network.classes(spec), network.size(spec, 128)
+    sizes = network.sizes(spec, usual=128)
+    latent, classes = sizes["latent"], sizes["classes"]
     if penalty is None:
         penalty = 0.1 if len(spec.shape) == 1 else 10.0
     critic = discriminator(
         spec.shape, channels=network.channels, classes=classes, pool="mean", bias=True
     )
-    maker = generator(
-        spec.shape,
-        channels=network.channels,
-        latent=latent,
-        bounded=spec.levels is not None,
-        classes=classes,
-    )
+    maker = generator(spec.shape, channels=network.channels, **sizes)
     players = {"critic": critic, "generator": maker}
     return WganGp(players, penalty, latent=latent, classes=classes, turns=turns, rate=rate)
 

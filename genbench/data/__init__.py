@@ -7,12 +7,13 @@ the folder where downloaded sets lie. Importing this package does not import tor
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genbench import registry
 from genbench.api import Samples
-from genbench.api.errors import DataError, UnknownName, UsageError
+from genbench.api.errors import DataError, UnknownName, UsageError, did_you_mean
 from genbench.io.files import shown
 
 if TYPE_CHECKING:
@@ -82,6 +83,14 @@ def from_array(array: Any, name: str = "array") -> TensorSamples:
 
     with fitting(name):
         return infer_spec(name, Content(as_array(name, array)), "array", name)
+
+
+def choose_split(dataset: str, argument: str, splits: Sequence[str] = ("train", "test")) -> str:
+    """The split that ``argument`` names; ``""`` means ``"train"``. Raises ``UsageError``."""
+    split = argument or "train"
+    if split not in splits:
+        raise UsageError(f"dataset {dataset!r} has no split {split!r}{did_you_mean(split, splits)}")
+    return split
 
 
 def _obstacle(path: Path) -> str:

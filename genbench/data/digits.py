@@ -17,7 +17,7 @@ import torch
 from genbench.api import Categorical, Samples, SampleSpec
 from genbench.api.errors import DataError
 from genbench.api.seeding import generator
-from genbench.data.splits import choose_split
+from genbench.data import choose_split
 from genbench.io.memory import in_memory
 
 SEED = 0

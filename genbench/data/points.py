@@ -21,7 +21,7 @@ from torch import Tensor
 
 from genbench.api import Categorical, Samples, SampleSpec
 from genbench.api.seeding import generator
-from genbench.data.splits import choose_split
+from genbench.data import choose_split
 from genbench.io.memory import in_memory
 
 COUNT = 10_000

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from genbench.api import Categorical, Samples, SampleSpec
 from genbench.api.errors import DataError
-from genbench.data.splits import choose_split
+from genbench.data import choose_split
 from genbench.io.idx import read_idx
 from genbench.io.memory import in_memory
 from genbench.io.pictures import PictureFiles

@@ -230,9 +230,9 @@ def test_a_reckless_model_changes_no_number_of_its_neighbour(tmp_path: Path) -> 
 SCRIPT = """
 import genbench
 print("the script")
-def mine(spec, *, width: int = 8):
+def mine(spec):
     from baselines.vae import vae
-    return vae(spec, channels=width)
+    return vae(spec)
 suite = genbench.Suite(
     dataset="points-ring", seeds=[0], examples=64, samples=64,
     score=genbench.Score(

@@ -16,7 +16,7 @@ from genbench.api import SampleSpec
 from genbench.api.errors import DataError
 from genbench.extractors.program import program
 from genbench.testing import extractor_checks
-from genbench.testing.checks import BROKEN
+from genbench.testing.checks import FAILED
 
 SPEC = SampleSpec("image", (3, 8, 8))
 
@@ -110,7 +110,7 @@ def test_it_keeps_what_an_extractor_promises(tmp_path: Path) -> None:
     exported = torch.export.export(Grey(), (example,), dynamic_shapes=(DYNAMIC,))
     torch.export.save(exported, tmp_path / "grey.pt2")
     checks = extractor_checks("program", options={"path": str(tmp_path / "grey.pt2")})
-    assert [check.promise for check in checks if check.result.status == BROKEN] == []
+    assert [check.promise for check in checks if check.result.status == FAILED] == []
 
 
 @pytest.mark.parametrize(

@@ -317,16 +317,16 @@ def test_the_command_prints_every_promise_and_what_became_of_it() -> None:
     assert done.exit_code == 1
     (line,) = [line for line in done.output.splitlines() if "FAILED" in line]
     assert line.startswith(f"  FAILED   {PROCESSES}: the devices' weights differ")
-    assert done.output.splitlines()[-1] == "18 kept, 1 broken, 0 skipped"
+    assert done.output.splitlines()[-1] == "18 passed, 1 failed, 0 skipped"
 
 
 @pytest.mark.parametrize(
     ("arguments", "status", "output"),
     [
-        (["metric", "modes"], 0, "9 kept, 0 broken, 0 skipped"),
-        (["metric", "manifold", "--option", "neighbours=3"], 0, "9 kept"),
-        (["dataset", "points-ring:test"], 0, "8 kept"),
-        (["extractor", "identity", "--data", "points-grid"], 0, "points-grid\n  kept"),
+        (["metric", "modes"], 0, "9 passed, 0 failed, 0 skipped"),
+        (["metric", "manifold", "--option", "neighbours=3"], 0, "9 passed"),
+        (["dataset", "points-ring:test"], 0, "8 passed"),
+        (["extractor", "identity", "--data", "points-grid"], 0, "points-grid\n  passed"),
         (["extractor", "digits"], 0, "not points of shape (2,) with None levels\n  skipped  feat"),
     ],
 )
