@@ -24,13 +24,16 @@ from baselines.samplers import (
     DPMSolver2M,
     LearnedAncestral,
     Sampler,
+    SamplerName,
     Solver,
+    choice,
     strided_times,
 )
 from baselines.schedules import Betas, CosineBetas, LinearBetas
 from baselines.variational import bound
 from genbench.api import Condition, SampleSpec
 from genbench.api.errors import UsageError
+from genbench.api.samplers import make_sampler
 
 PREDICTIONS: dict[str, Prediction] = {"epsilon": EPSILON, "x0": CLEAN, "v": V}
 WEIGHTINGS: dict[str, Weighting | None] = {"uniform": None, "min-snr": min_snr}
@@ -100,7 +103,7 @@ class Ddpm(Diffusion):
         noise: Tensor,
         condition: Condition,
         *,
-        sampler: Literal["ancestral", "ddim", "dpm-solver++"] = "ancestral",
+        sampler: Annotated[SamplerName, choice("ancestral", "ddim", "dpm-solver++")] = "ancestral",
         steps: PositiveInt | None = None,
         spacing: Literal["linear", "quadratic"] = "quadratic",
         variance: Literal["posterior", "beta", "learned"] | None = None,
@@ -111,7 +114,8 @@ class Ddpm(Diffusion):
         """Standard normal ``(B, *shape)`` to samples ``(B, *shape)``.
 
         Args:
-            sampler: The reverse process of Ho et al. 2020, DDIM, or DPM-Solver++(2M).
+            sampler: The reverse process of Ho et al. 2020, DDIM, DPM-Solver++(2M), or a registered
+                one.
             steps: Timesteps visited, each of which costs a network evaluation; all by default.
             spacing: Of fewer steps than there are timesteps (Song, Meng & Ermon 2021, appendix
                 D.2, who take the quadratic one for CIFAR-10).
@@ -142,8 +146,10 @@ class Ddpm(Diffusion):
             method = self.ancestral(denoise, variance)
         elif sampler == "ddim":
             method = DDIM(denoise, self.schedule, eta)
-        else:
+        elif sampler == "dpm-solver++":
             method = DPMSolver2M(denoise, self.schedule)
+        else:
+            method = make_sampler(sampler, denoise, self.schedule)
         return states(method, noise, strided_times(timesteps, steps or timesteps, spacing))
 
     sample = last_of(path)

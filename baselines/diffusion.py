@@ -15,7 +15,7 @@ from baselines.labels import UNLABELLED, Labels
 from baselines.likelihood import Trace, bits_per_dim
 from baselines.optimizers import OptimizerConfig
 from baselines.predictions import EPSILON, Prediction, Weighting
-from baselines.samplers import Sampler, Solver, path
+from baselines.samplers import Sampler, SamplerName, Solver, path
 from baselines.schedules import Schedule, on
 from genbench.api import Batch, Condition, Optimization, PlayerStep, Progress, SampleSpec
 from genbench.api.errors import UsageError
@@ -184,7 +184,7 @@ def states(sampler: Sampler | Solver, x: Tensor, times: Tensor) -> Iterator[Stat
     yield from zip(path(sampler, x, times), times[1:], strict=True)
 
 
-def require_sampler(chosen: str, owner: str, **given: bool) -> None:
+def require_sampler(chosen: SamplerName, owner: str, **given: bool) -> None:
     """Raises ``UsageError`` if an option is given that belongs to another sampler."""
     for name in given:
         if given[name] and chosen != owner:

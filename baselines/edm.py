@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Literal
+from typing import Annotated
 
 import torch
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
@@ -16,9 +16,10 @@ from baselines.networks import NetworkOptions, denoising_network
 from baselines.networks.pretrained import Pretrained, load_pretrained, require_defaults
 from baselines.optimizers import OptimizerConfig
 from baselines.predictions import edm as edm_prediction
-from baselines.samplers import DPMSolver2M, Sampler, Solver, StochasticHeun
+from baselines.samplers import DPMSolver2M, Sampler, SamplerName, Solver, StochasticHeun, choice
 from baselines.schedules import NoiseLevels
 from genbench.api import Condition, SampleSpec
+from genbench.api.samplers import make_sampler
 
 
 def edm(
@@ -77,7 +78,7 @@ class Edm(ContinuousDiffusion):
         noise: Tensor,
         condition: Condition,
         *,
-        sampler: Literal["heun", "dpm-solver++"] = "heun",
+        sampler: Annotated[SamplerName, choice("heun", "dpm-solver++")] = "heun",
         steps: PositiveInt = 18,
         s_churn: NonNegativeFloat = 0.0,
         s_min: NonNegativeFloat = 0.0,
@@ -88,7 +89,7 @@ class Edm(ContinuousDiffusion):
         """Standard normal ``(B, *shape)`` to samples ``(B, *shape)``.
 
         Args:
-            sampler: Karras et al. 2022, algorithm 2, or DPM-Solver++(2M).
+            sampler: Karras et al. 2022, algorithm 2, DPM-Solver++(2M), or a registered one.
             steps: From 80 to 0 by way of levels even in σ^(1/7) (eq. 5). Each costs two network
                 evaluations, but the last, one: 2 ``steps`` - 1 in all; for DPM-Solver++ ``steps``.
             s_churn: How much noise is added and removed, over all steps; 0: it is deterministic.
@@ -113,8 +114,10 @@ class Edm(ContinuousDiffusion):
         if sampler == "heun":
             highest = math.inf if s_max is None else s_max
             method = StochasticHeun(denoise, self.schedule, steps, s_churn, s_min, highest, s_noise)
-        else:
+        elif sampler == "dpm-solver++":
             method = DPMSolver2M(denoise, self.schedule)
+        else:
+            method = make_sampler(sampler, denoise, self.schedule)
         levels = self.schedule.at(torch.linspace(1, 0, steps, dtype=torch.float64))
         times = torch.cat([levels, levels.new_zeros(1)])
         return states(method, times[0] * noise, times)

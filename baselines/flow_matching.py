@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Annotated
 
 import torch
 from pydantic import PositiveFloat, PositiveInt
@@ -14,9 +14,18 @@ from baselines.labels import Guidance, LabelOptions
 from baselines.networks import NetworkOptions, denoising_network
 from baselines.optimizers import OptimizerConfig
 from baselines.predictions import velocity
-from baselines.samplers import DormandPrince, DPMSolver2M, RungeKutta, Sampler, Solver
+from baselines.samplers import (
+    DormandPrince,
+    DPMSolver2M,
+    RungeKutta,
+    Sampler,
+    SamplerName,
+    Solver,
+    choice,
+)
 from baselines.schedules import OptimalTransport
 from genbench.api import Condition, SampleSpec
+from genbench.api.samplers import make_sampler
 
 TOLERANCE = 1e-5
 """Of the adaptive solver (Lipman et al. 2023, section 6)."""
@@ -59,7 +68,9 @@ class FlowMatching(ContinuousDiffusion):
         noise: Tensor,
         condition: Condition,
         *,
-        sampler: Literal["euler", "midpoint", "heun", "rk45", "dpm-solver++"] = "heun",
+        sampler: Annotated[
+            SamplerName, choice("euler", "midpoint", "heun", "rk45", "dpm-solver++")
+        ] = "heun",
         steps: PositiveInt = 50,
         tolerance: PositiveFloat = TOLERANCE,
         guidance: Guidance = 1.0,
@@ -68,7 +79,7 @@ class FlowMatching(ContinuousDiffusion):
 
         Args:
             sampler: Of the ODE dx/dt = v: Euler's method, the midpoint rule, Heun's method, Dormand
-                & Prince's with adaptive steps; or DPM-Solver++(2M).
+                & Prince's with adaptive steps; DPM-Solver++(2M); or a registered one.
             steps: Of equal length. Each costs a network evaluation with ``euler`` and
                 ``dpm-solver++``, two with ``midpoint`` and ``heun``. The adaptive solver chooses
                 its own, and only its trajectory is shown at these.
@@ -80,13 +91,15 @@ class FlowMatching(ContinuousDiffusion):
         """
         require_sampler(sampler, "rk45", tolerance=tolerance != TOLERANCE)
         denoise, schedule = self.denoiser(condition, guidance=guidance), self.schedule
-        method: Sampler | Solver
-        if sampler == "rk45":
-            method = DormandPrince(denoise, schedule, tolerance, tolerance)
-        elif sampler == "dpm-solver++":
-            method = DPMSolver2M(denoise, schedule)
-        else:
-            method = RungeKutta(denoise, schedule, sampler)
+        own: dict[str, Sampler | Solver] = {
+            "euler": RungeKutta(denoise, schedule, "euler"),
+            "midpoint": RungeKutta(denoise, schedule, "midpoint"),
+            "heun": RungeKutta(denoise, schedule, "heun"),
+            "rk45": DormandPrince(denoise, schedule, tolerance, tolerance),
+            "dpm-solver++": DPMSolver2M(denoise, schedule),
+        }
+        method = own.get(sampler) if isinstance(sampler, str) else None
+        method = method or make_sampler(sampler, denoise, schedule)
         return states(method, noise, torch.linspace(1, 0, steps + 1, dtype=torch.float64))
 
     sample = last_of(path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import PositiveFloat, PositiveInt
@@ -25,11 +25,14 @@ from baselines.samplers import (
     PredictorCorrector,
     ReverseDiffusion,
     Sampler,
+    SamplerName,
     Solver,
+    choice,
 )
 from baselines.schedules import VE, VP, Schedule, SubVP
 from genbench.api import Condition, SampleSpec
 from genbench.api.errors import UsageError
+from genbench.api.samplers import make_sampler
 
 SIGMA_MIN = 0.01
 """VE's least noise (Song et al. 2021, appendix C)."""
@@ -88,8 +91,9 @@ class ScoreSde(ContinuousDiffusion):
         noise: Tensor,
         condition: Condition,
         *,
-        sampler: Literal[
-            "predictor-corrector", "euler-maruyama", "ode", "rk45", "dpm-solver++"
+        sampler: Annotated[
+            SamplerName,
+            choice("predictor-corrector", "euler-maruyama", "ode", "rk45", "dpm-solver++"),
         ] = "predictor-corrector",
         steps: PositiveInt = 1000,
         predictor: Literal["reverse-diffusion", "ancestral"] = "reverse-diffusion",
@@ -102,7 +106,8 @@ class ScoreSde(ContinuousDiffusion):
 
         Args:
             sampler: Predictor–corrector, Euler–Maruyama, the probability-flow ODE by Heun's method
-                or by one of adaptive steps (Dormand & Prince), or DPM-Solver++(2M).
+                or by one of adaptive steps (Dormand & Prince), DPM-Solver++(2M), or a registered
+                one.
             steps: Times visited. At the last the network returns E[x_0 | x_t], which leaves no
                 noise; before, a step costs two network evaluations for ``ode`` and for a predictor
                 with its corrector, one for the others: 2 ``steps`` - 1 or ``steps`` in all. The
@@ -144,7 +149,8 @@ class ScoreSde(ContinuousDiffusion):
         times = time_grid(schedule, steps)
         _, sigma_1 = schedule(times[0])
         x = sigma_1 * noise
-        for state in states(samplers[sampler], x, times):
+        method = samplers.get(sampler) if isinstance(sampler, str) else None
+        for state in states(method or make_sampler(sampler, denoise, schedule), x, times):
             x, _ = state
             yield state
         yield denoise(x, times[-1]), None

@@ -12,22 +12,26 @@ import pytest
 from safetensors.numpy import save
 from sklearn.datasets import load_digits
 
+from genbench.api import Output
+from genbench.registry.outputs import known
 from genbench.store import write_artefact
 from genbench.store.records import Record, write_records
 
 HOSTILE = "<script>alert(1)</script> & $x_"
 """An entry's name that must stay text in every format."""
 
-BETTER = {
-    "frechet_distance": False,
-    "kernel_distance": False,
-    "inception_score": True,
-    "precision": True,
-    "density": True,
-    "recall": True,
-    "coverage": True,
-    "vendi_score": True,
-    "odd_score": True,
+SCORES = (
+    "frechet_distance",
+    "kernel_distance",
+    "inception_score",
+    "precision",
+    "density",
+    "recall",
+    "coverage",
+    "vendi_score",
+)
+OUTPUTS = {name: known()[name] for name in SCORES} | {
+    "odd_score": Output(True, "odd score", "other scores")
 }
 PROTOCOL = {
     "extractor": "digits@5f2c0a9be1d04417",
@@ -90,7 +94,7 @@ def _real() -> Record:
             name: {"value": value, "low": None, "high": None, "deviation": value * 0.08}
             for name, value in values.items()
         },
-        better=BETTER,
+        outputs=OUTPUTS,
         skipped_metrics=SKIPPED,
         protocol=PROTOCOL,
         files={
@@ -130,7 +134,7 @@ def _run(entry: str, seed: int) -> Record:
         if diverged
         else None,
         scores={name: {"value": v, "low": None, "high": None} for name, v in values.items()},
-        better=BETTER,
+        outputs=OUTPUTS,
         skipped_metrics=SKIPPED,
         protocol=PROTOCOL,
         conditions={

@@ -224,7 +224,7 @@ def test_every_command_is_in_the_table() -> None:
 
 def test_every_key_of_a_suite_is_in_its_guide() -> None:
     guide = PAGES["suites.md"].read_text(encoding="utf-8")
-    sections = (file.Suite, file.Score, file.Snapshots, file.Entry)
+    sections = (file.Suite, file.Prompts, file.Score, file.Snapshots, file.Entry)
     for key in (*OPTIONS, *(key for section in sections for key in section.model_fields)):
         assert f"| `{key}` |" in guide, key
 

@@ -16,10 +16,12 @@ from baselines.samplers.ancestral import (
 )
 from baselines.samplers.dormand_prince import DormandPrince, Selectable
 from baselines.samplers.dpm_solver import DPMSolver2M
-from baselines.samplers.grid import Noise, Sampler, Solver, integrate, path, strided_times
+from baselines.samplers.grid import integrate, path, strided_times
 from baselines.samplers.heun import HeunODE, StochasticHeun
+from baselines.samplers.registered import SamplerName, choice
 from baselines.samplers.runge_kutta import RungeKutta, velocity
 from baselines.samplers.sde import EulerMaruyama, Langevin, PredictorCorrector, ReverseDiffusion
+from genbench.api.samplers import Noise, Sampler, Solver
 
 __all__ = [
     "DDIM",
@@ -36,9 +38,11 @@ __all__ = [
     "ReverseDiffusion",
     "RungeKutta",
     "Sampler",
+    "SamplerName",
     "Selectable",
     "Solver",
     "StochasticHeun",
+    "choice",
     "integrate",
     "path",
     "posterior_mean",

@@ -9,8 +9,8 @@ from typing import Literal, TypeAlias
 from torch import Tensor
 
 from baselines.denoisers import Denoiser, to_epsilon
-from baselines.samplers.grid import Noise
 from baselines.schedules import Schedule, on, transition
+from genbench.api.samplers import Noise
 
 LearnedDenoiser: TypeAlias = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """``(x_0, v)``, both ``(B, *shape)``: E[x_0 | x_t] and the variance's place in [0, 1] between β̃

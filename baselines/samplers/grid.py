@@ -1,31 +1,15 @@
-"""What every sampler is, and the walk over a grid of times."""
+"""The walk of a sampler over a grid of times."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import pairwise
-from typing import Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-Noise: TypeAlias = Callable[[Tensor], Tensor]
-"""Standard normal noise of x's shape, called as often as a step needs it."""
-
-
-class Sampler(Protocol):
-    def step(self, x_t: Tensor, t: Tensor, s: Tensor, noise: Noise) -> Tensor:
-        """x_s ``(B, *shape)`` from x_t; t and s are of shape ``()``, s < t."""
-        ...
-
-
-@runtime_checkable
-class Solver(Protocol):
-    """What carries something from one time of the grid to the next; deterministic."""
-
-    def path(self, x: Tensor, times: Tensor) -> Iterator[Tensor]:
-        """x ``(B, *shape)`` at ``times[1:]``, from x at ``times[0]``."""
-        ...
+from genbench.api.samplers import Noise, Sampler, Solver
 
 
 def path(

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from baselines.denoisers import Denoiser, to_epsilon
-from baselines.samplers.grid import Noise
 from baselines.schedules import Schedule, transition
+from genbench.api.samplers import Noise
 
 
 @dataclass(frozen=True)

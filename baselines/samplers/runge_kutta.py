@@ -14,8 +14,8 @@ from typing import Literal, TypeAlias
 from torch import Tensor
 
 from baselines.denoisers import Denoiser
-from baselines.samplers.grid import Noise
 from baselines.schedules import Schedule, derivatives, on
+from genbench.api.samplers import Noise
 
 Slope: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 """``slope(y, t)``: dy/dt of y ``(B, *shape)``; t ``()``, or ``(B,)`` one a sample."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from baselines.denoisers import Denoiser, to_score
-from baselines.samplers.grid import Noise, Sampler
 from baselines.schedules import Schedule, drift_and_diffusion, on, transition
+from genbench.api.samplers import Noise, Sampler
 
 
 @dataclass(frozen=True)

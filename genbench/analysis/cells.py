@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 
-from genbench.analysis.columns import Column
+from genbench.analysis.columns import Quantity
+from genbench.analysis.document import Cell
 from genbench.analysis.statistics import Summary
 
 MISSING = "—"
@@ -16,20 +16,7 @@ _PREFIXES = ("", "k", "M", "G", "T", "P", "E", "Z")
 _FRACTIONS = ("", "m", "µ", "n")
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One cell, ready to be shown."""
-
-    text: str
-    value: float | None = None
-    """What the column sorts by."""
-    bold: bool = False
-
-
-EMPTY = Cell("")
-
-
-def cell(column: Column, summary: Summary, decimals: int) -> Cell:
+def cell(column: Quantity, summary: Summary, decimals: int) -> Cell:
     """Mean ± standard deviation; the median and "k of n" where a run gave no value."""
     if summary.mean is not None:
         return Cell(quantity(column, summary.mean, summary.deviation, decimals), summary.mean)
@@ -40,7 +27,7 @@ def cell(column: Column, summary: Summary, decimals: int) -> Cell:
     return Cell(f"median {median} {count}", summary.median)
 
 
-def column_decimals(column: Column, values: Iterable[float]) -> int:
+def column_decimals(column: Quantity, values: Iterable[float]) -> int:
     """The column's own decimals, or what gives its median magnitude three significant digits."""
     if column.decimals is not None:
         return column.decimals
@@ -48,7 +35,7 @@ def column_decimals(column: Column, values: Iterable[float]) -> int:
     return _decimals(sizes[len(sizes) // 2]) if sizes else SIGNIFICANT
 
 
-def quantity(column: Column, value: float, deviation: float | None, decimals: int) -> str:
+def quantity(column: Quantity, value: float, deviation: float | None, decimals: int) -> str:
     """``0.064 ± 0.005``, ``482 k``, ``6.90 ± 0.12 ms``: both numbers at the same decimals.
 
     A deviation of exactly zero is of a number that no seed touches, and left out.
@@ -65,8 +52,13 @@ def quantity(column: Column, value: float, deviation: float | None, decimals: in
 
 
 def amount(value: float, unit: str) -> str:
-    """A quantity that stands in no column: ``482 k``, ``6.90 ms``; units as in ``Column``."""
-    return quantity(Column("", "", "", unit=unit), value, None, 0)
+    """A quantity that stands in no column: ``482 k``, ``6.90 ms``; units as in ``Quantity``."""
+    return quantity(Quantity("", "", "", unit=unit), value, None, 0)
+
+
+def number(value: float | None) -> str:
+    """To four significant digits; a dash where there is none."""
+    return MISSING if value is None else f"{value:.4g}"
 
 
 def _pair(value: float, deviation: float | None, decimals: int) -> str:

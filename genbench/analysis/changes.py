@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal, TypeAlias
 
+from genbench.analysis.cells import MISSING, number
+from genbench.analysis.document import Cell, Document, Section, Tone, text_table
 from genbench.analysis.statistics import LEVEL, Difference, holm, welch
 from genbench.api import REAL
 from genbench.api.errors import DataError, UnknownName
@@ -85,11 +87,11 @@ def changes(
     for entry in shared:
         _require_one_protocol(entry, [*ours[entry], *theirs[entry]])
     better = {
-        name: higher
+        name: output.higher_is_better
         for side in (ours, theirs)
         for runs in side.values()
         for run in runs
-        for name, higher in run.better.items()
+        for name, output in run.outputs.items()
     }
     for score in scores:
         if score not in better:
@@ -157,9 +159,49 @@ def _require_one_protocol(entry: str, runs: Sequence[Record]) -> None:
 
 def _values(runs: Sequence[Record], score: str) -> list[float | None]:
     """A run that diverged came to no score, whatever its last good snapshot has."""
-    return [run.value(score) if run.status == "done" else None for run in runs]
+    return [run.outcome(score).value for run in runs]
 
 
 def _all(values: Sequence[float | None]) -> list[float] | None:
     known = [value for value in values if value is not None]
     return known if len(known) == len(values) else None
+
+
+TONES: dict[Outcome, Tone] = {
+    "better": "good",
+    "worse": "bad",
+    "within noise": "faint",
+    "undecided": "open",
+}
+
+
+def document(found: Changes, before: str, after: str) -> Document:
+    """Every change. ``before`` and ``after`` name the two sides, by their folders say."""
+    rows: list[list[str | Cell]] = [
+        [
+            change.entry,
+            change.score,
+            number(change.before),
+            number(change.after),
+            _difference(change.difference),
+            Cell(change.outcome, tone=TONES[change.outcome]),
+            change.reason,
+        ]
+        for change in found.changes
+    ]
+    headings = "entry", "score", "before", "after", "difference", "change", "why"
+    only = tuple(
+        f"only in {side}: {', '.join(entries)}"
+        for side, entries in ((before, found.only_before), (after, found.only_after))
+        if entries
+    )
+    section = Section(
+        f"{before} → {after}", (text_table(headings, rows, "llrrrll"),), outcomes=only
+    )
+    return Document((section,), asdict(found))
+
+
+def _difference(found: Difference | None) -> str:
+    if found is None:
+        return MISSING
+    return f"{found.value:+.2g} [{found.low:+.2g}, {found.high:+.2g}]"

@@ -3,107 +3,115 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 
-from genbench.analysis.cells import EMPTY, MISSING, Cell, cell, column_decimals, quantity
+from genbench.analysis.cells import MISSING, cell, column_decimals, quantity
 from genbench.analysis.columns import (
-    COLLAPSED,
+    COUNTS,
     CVAR,
-    DIVERGED,
     IQR,
+    NOT_TRAINED,
     OVER_SEEDS,
-    Column,
-    comparison_columns,
+    Quantity,
+    comparison_quantities,
 )
-from genbench.analysis.entrants import Entrant, entrants, is_collapsed, real_baseline
+from genbench.analysis.diagnostics import diagnostics
+from genbench.analysis.document import EMPTY, Cell, Column, Document, Row, Section, Table
+from genbench.analysis.entrants import Entrant, by_protocol, entrants, real_baseline
 from genbench.analysis.notes import SEEDS_FOR_BOLD, comparison_details, comparison_notes, outcomes
-from genbench.analysis.protocols import by_protocol
 from genbench.analysis.rankings import extractor_notes
 from genbench.analysis.statistics import Summary, summarize
 from genbench.store.protocol import Protocol, protocol_differences
-from genbench.store.records import Record
+from genbench.store.records import Record, tidy_rows
 
 
 @dataclass(frozen=True)
-class Row:
-    """One entry of a table."""
-
-    label: str
-    cells: tuple[Cell, ...]
-    """One for each column."""
-    real: bool = False
-    """Whether it is the floor: the first row, and no contestant."""
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table, ready to be shown in any format."""
+class Comparison:
+    """The runs of one scoring protocol, side by side."""
 
     title: str
-    columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
+    protocol: Protocol
+    quantities: Mapping[str, Quantity]
+    """Of the columns, by key."""
+    entrants: tuple[Entrant, ...]
+    """The runs behind the rows."""
+    table: Table
     notes: tuple[str, ...]
-    """What stands beneath it, a sentence or two each."""
     outcomes: tuple[str, ...] = ()
-    """What diverged, collapsed, failed or was skipped, with the reason: beneath it as well."""
     details: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """What would be a wall of a note, in lines, by what they are about."""
-    entrants: tuple[Entrant, ...] = ()
-    """The runs behind the rows of a comparison."""
 
-    @property
-    def remarks(self) -> list[str]:
-        """The notes and the details, each in one line."""
-        details = [f"{about}: {'; '.join(lines)}." for about, lines in self.details.items()]
-        return [*self.notes, *details]
+    def section(self, title: str | None = None) -> Section:
+        """It as a part of a document, under its own title or another."""
+        return Section(
+            title or self.title, (self.table,), self.outcomes, self.notes, dict(self.details)
+        )
 
 
-def comparison(records: Sequence[Record]) -> list[Table]:
-    """One table for each scoring protocol, in the order of the records."""
-    groups = by_protocol(records)
-    tables = [_table(protocol, members) for protocol, members in groups]
-    if len(tables) < 2:
-        return tables
-    first = groups[0][0]
-    rankings = extractor_notes(
-        [(protocol, table.entrants) for table, (protocol, _) in zip(tables, groups, strict=True)]
+def document(records: Sequence[Record]) -> Document:
+    """The comparisons, then the diagnostics of training where there are any."""
+    extra = diagnostics(records)
+    sections = [each.section() for each in comparison(records)]
+    return Document(
+        (*sections, *([extra] if extra else [])),
+        data=[asdict(record) for record in records],
+        rows=tidy_rows(records),
     )
+
+
+def comparison(records: Sequence[Record]) -> list[Comparison]:
+    """One for each scoring protocol, in the order of the records."""
+    groups = by_protocol(records)
+    found = [_compared(protocol, members) for protocol, members in groups]
+    if len(found) < 2:
+        return found
+    first = groups[0][0]
+    rankings = extractor_notes([(each.protocol, each.entrants) for each in found])
     return [
-        _set_apart(table, i + 1, protocol_differences(first, protocol), rankings.get(i, []))
-        for i, (table, (protocol, _)) in enumerate(zip(tables, groups, strict=True))
+        _set_apart(each, i + 1, protocol_differences(first, each.protocol), rankings.get(i, []))
+        for i, each in enumerate(found)
     ]
 
 
 def _set_apart(
-    table: Table, number: int, differences: Sequence[str], rankings: Sequence[str]
-) -> Table:
+    found: Comparison, number: int, differences: Sequence[str], rankings: Sequence[str]
+) -> Comparison:
     apart = [f"Not comparable with protocol 1; there against here: {'; '.join(differences)}."]
-    notes = (table.notes[0], *(apart if differences else []), *rankings, *table.notes[1:])
-    return replace(table, title=f"{table.title}, protocol {number}", notes=notes)
+    notes = (found.notes[0], *(apart if differences else []), *rankings, *found.notes[1:])
+    return replace(found, title=f"{found.title}, protocol {number}", notes=notes)
 
 
-def _table(protocol: Protocol, records: Sequence[Record]) -> Table:
+def _compared(protocol: Protocol, records: Sequence[Record]) -> Comparison:
     rows = entrants(records)
-    columns = comparison_columns(records, protocol)
-    by_column = [_column_cells(column, rows) for column in columns]
+    quantities = comparison_quantities(records, protocol)
+    by_column = [_column_cells(each, rows) for each in quantities]
+    kept = [
+        (each, cells)
+        for each, cells in zip(quantities, by_column, strict=True)
+        if each.key != NOT_TRAINED or any(cell.value for cell in cells)
+    ]
     suites = dict.fromkeys(record.suite for record in records)
     datasets = dict.fromkeys(record.dataset for record in records)
-    return Table(
-        title=f"{', '.join(suites)} on {', '.join(datasets)}",
-        columns=tuple(columns),
-        rows=tuple(
-            Row(row.label, tuple(cells), row.real)
-            for row, cells in zip(rows, zip(*by_column, strict=True), strict=True)
+    table = Table(
+        (Column("entry", "entry", numeric=False), *(each.column() for each, _ in kept)),
+        tuple(
+            Row((Cell(row.label), *(cells[i] for _, cells in kept)), row.real)
+            for i, row in enumerate(rows)
         ),
+    )
+    return Comparison(
+        title=f"{', '.join(suites)} on {', '.join(datasets)}",
+        protocol=protocol,
+        quantities={each.key: each for each, _ in kept},
+        entrants=tuple(rows),
+        table=table,
         notes=tuple(comparison_notes(protocol, rows)),
         outcomes=tuple(outcomes(rows)),
         details=comparison_details(rows),
-        entrants=tuple(rows),
     )
 
 
-def _column_cells(column: Column, rows: Sequence[Entrant]) -> list[Cell]:
-    if column.key in (DIVERGED, COLLAPSED):
+def _column_cells(column: Quantity, rows: Sequence[Entrant]) -> list[Cell]:
+    if column.key in COUNTS:
         return [_lost(column, row, real_baseline(rows)) for row in rows]
     summaries = [_summary(column, row) for row in rows]
     shown = [_shown(column, summary) for summary in summaries]
@@ -115,20 +123,20 @@ def _column_cells(column: Column, rows: Sequence[Entrant]) -> list[Cell]:
     ]
 
 
-def _summary(column: Column, row: Entrant) -> Summary:
+def _summary(column: Quantity, row: Entrant) -> Summary:
     if column.unconditional:
         known = [column.read(record) for record in row.runs]
         return summarize([value for value in known if value is not None])
-    values = [column.read(r) if r.status == "done" else None for r in row.runs]
+    values = [column.counted(record) for record in row.runs]
     return summarize(values, higher_is_better=column.better is True)
 
 
-def _shown(column: Column, summary: Summary) -> float | None:
+def _shown(column: Quantity, summary: Summary) -> float | None:
     return {IQR: summary.iqr, CVAR: summary.cvar}.get(column.key, summary.median)
 
 
 def _best(
-    column: Column, rows: Sequence[Entrant], summaries: Sequence[Summary], decimals: int
+    column: Quantity, rows: Sequence[Entrant], summaries: Sequence[Summary], decimals: int
 ) -> float | None:
     """The best mean, rounded as it is shown; ``None`` where nothing may be called best."""
     contest = [s for row, s in zip(rows, summaries, strict=True) if not row.real and s.k > 0]
@@ -141,7 +149,7 @@ def _best(
 
 
 def _cell(
-    column: Column, row: Entrant, summary: Summary, decimals: int, best: float | None
+    column: Quantity, row: Entrant, summary: Summary, decimals: int, best: float | None
 ) -> Cell:
     if row.real:
         return _floor(column, row, summary, decimals)
@@ -153,7 +161,7 @@ def _cell(
     return replace(cell(column, summary, decimals), bold=bold)
 
 
-def _floor(column: Column, row: Entrant, summary: Summary, decimals: int) -> Cell:
+def _floor(column: Quantity, row: Entrant, summary: Summary, decimals: int) -> Cell:
     if summary.k == 0 or column.key in OVER_SEEDS:
         return EMPTY
     score = row.records[0].scores.get(column.key)
@@ -161,7 +169,7 @@ def _floor(column: Column, row: Entrant, summary: Summary, decimals: int) -> Cel
     return cell(column, replace(summary, deviation=over_draws), decimals)
 
 
-def _over_seeds(column: Column, summary: Summary, decimals: int) -> Cell:
+def _over_seeds(column: Quantity, summary: Summary, decimals: int) -> Cell:
     shown = _shown(column, summary)
     if shown is not None:
         return Cell(quantity(column, shown, None, decimals), shown)
@@ -177,14 +185,11 @@ def _nothing(row: Entrant) -> Cell:
     return EMPTY if statuses == {"done"} else Cell(f"{MISSING} (0 of {len(row.runs)})")
 
 
-def _lost(column: Column, row: Entrant, real: Record | None) -> Cell:
+def _lost(column: Quantity, row: Entrant, real: Record | None) -> Cell:
     if row.real:
         return EMPTY
     judged = [record for record in row.runs if record.status != "failed"]
     if not judged:
         return _nothing(row)
-    if column.key == DIVERGED:
-        lost = sum(record.status == "diverged" for record in judged)
-    else:
-        lost = sum(is_collapsed(record, real) for record in judged)
+    lost = sum(record.outcome(real=real).status == column.key for record in judged)
     return Cell(f"{lost} of {len(judged)}", lost / len(judged))

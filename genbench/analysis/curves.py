@@ -5,17 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from genbench.analysis.cells import MISSING
+from genbench.analysis.document import Document, Section, text_table
 from genbench.api.errors import DataError, UnknownName, UsageError
-from genbench.training.stability import last_over_best, max_drawdown, mean_along_training
+from genbench.training.stability import (
+    inverse,
+    last_over_best,
+    max_drawdown,
+    mean_along_training,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
 COLUMNS = ("run", "step", "metric", "value")
+RATIOS = {
+    "last_over_best": "last over best",
+    "worst_after_best": "worst after the best, over it",
+}
 
 
 @dataclass(frozen=True)
@@ -80,8 +91,7 @@ def read_curves(path: Path, metric: str | None = None) -> tuple[str, list[Curve]
 def course(curve: Curve, higher_is_better: bool = False) -> Course:
     """The numbers of one curve. A score of which higher is better is judged by its inverse."""
     values = np.array(curve.values)
-    with np.errstate(divide="ignore"):
-        distances = 1 / values if higher_is_better else values
+    distances = inverse(values) if higher_is_better else values
     best = best_step = worst = None
     if np.isfinite(values).any():
         sign = -1 if higher_is_better else 1
@@ -117,10 +127,6 @@ class CurveStability:
     repeated_rows: int
     """Rows left out, since a later one has the same step."""
 
-    def as_dict(self) -> dict[str, Any]:
-        """JSON-like."""
-        return asdict(self)
-
 
 def stability(
     path: str | Path,
@@ -136,8 +142,7 @@ def stability(
     """
     metric, curves = read_curves(Path(path), metric)
     runs = tuple(course(curve, higher_is_better) for curve in curves)
-    ratios = ("last_over_best", "worst_after_best")
-    over = {name: exceeding(runs, name, limit) for name in ratios}
+    over = {name: exceeding(runs, name, limit) for name in RATIOS}
     repeated = sum(curve.repeated for curve in curves)
     return CurveStability(metric, higher_is_better, limit, runs, over, repeated)
 
@@ -150,6 +155,40 @@ def exceeding(courses: Sequence[Course], field: str, limit: float) -> list[str]:
         for course in courses
         if course.unbounded or (getattr(course, field) or 0.0) > limit
     ]
+
+
+def document(found: CurveStability) -> Document:
+    """A row a run, and the runs beyond the limit."""
+    rows = [
+        [
+            each.name,
+            str(each.points),
+            _said(each.best, ",.6g"),
+            _said(each.best_step, ",.0f"),
+            _said(each.last, ",.6g"),
+            *(
+                _said(ratio, ".2f")
+                for ratio in (each.last_over_best, each.worst_after_best, each.max_drawdown)
+            ),
+        ]
+        for each in found.runs
+    ]
+    headings = "run", "points", "best", "at step", "last", "last / best", "worst after", "drawdown"
+    details = {
+        f"{words} exceeds {found.limit:g} in {len(found.exceeding[field])} of {len(found.runs)}": (
+            tuple(found.exceeding[field])
+        )
+        for field, words in RATIOS.items()
+    }
+    repeated = found.repeated_rows
+    left_out = "1 row was" if repeated == 1 else f"{repeated} rows were"
+    notes = (f"{left_out} left out: a later row has the same step.",) if repeated else ()
+    table = text_table(headings, rows, "lrrrrrrr")
+    return Document((Section(found.metric, (table,), (), notes, details),), asdict(found))
+
+
+def _said(value: float | None, how: str) -> str:
+    return MISSING if value is None else format(value, how)
 
 
 def _curve(key: tuple[object, ...], rows: pd.DataFrame) -> Curve:

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from genbench.analysis.cells import EMPTY, Cell, cell, column_decimals
-from genbench.analysis.columns import DIAGNOSTICS, Column
-from genbench.analysis.comparison import Row, Table
+from genbench.analysis.cells import cell, column_decimals
+from genbench.analysis.columns import Quantity
+from genbench.analysis.document import EMPTY, Cell, Column, Row, Section, Table
 from genbench.analysis.entrants import Entrant, entrants
 from genbench.analysis.notes import listed, trained_as
 from genbench.analysis.statistics import summarize
 from genbench.store.records import Record
 
-_FIRST = Column("first_nonfinite_step", "first non-finite step", DIAGNOSTICS)
-_SPIKES = Column("loss_spikes", "loss spikes", DIAGNOSTICS, unconditional=True)
-_TAIL = Column("gradient_tail", "gradient norm, p99 / median", DIAGNOSTICS, unconditional=True)
+DIAGNOSTICS = "diagnostics"
+_FIRST = Quantity("first_nonfinite_step", "first non-finite step", DIAGNOSTICS)
+_SPIKES = Quantity("loss_spikes", "loss spikes", DIAGNOSTICS, unconditional=True)
+_TAIL = Quantity("gradient_tail", "gradient norm, p99 / median", DIAGNOSTICS, unconditional=True)
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def trainings(records: Sequence[Record]) -> list[Training]:
     return sorted(found.values(), key=lambda training: models.index(training.model))
 
 
-def diagnostics(records: Sequence[Record]) -> Table | None:
+def diagnostics(records: Sequence[Record]) -> Section | None:
     """Loss spikes and gradient tails by player, one row for each player of each training.
 
     ``None`` where no run recorded any. A diverged run counts with what it recorded until then.
@@ -61,13 +62,17 @@ def diagnostics(records: Sequence[Record]) -> Table | None:
     for training, _ in rows:
         families.setdefault(training.model, []).append(training.label)
     said = "; ".join(f"{model} ({listed(labels)})" for model, labels in families.items())
-    return Table(
-        title="Training diagnostics",
-        columns=(_FIRST, _SPIKES, _TAIL),
-        rows=tuple(
-            Row(f"{training.label} · {player}", tuple(cells))
+    named = Column("entry", "entry", DIAGNOSTICS, numeric=False)
+    table = Table(
+        (named, *(quantity.column() for quantity in (_FIRST, _SPIKES, _TAIL))),
+        tuple(
+            Row((Cell(f"{training.label} · {player}"), *cells))
             for (training, player), cells in zip(rows, zip(*by_column, strict=True), strict=True)
         ),
+    )
+    return Section(
+        title="Training diagnostics",
+        tables=(table,),
         notes=(
             f"To be compared within one model only, since losses differ in kind: {said}.",
             "Counted until a run ended, diverged ones included.",
@@ -90,7 +95,7 @@ def _players(training: Training) -> list[str]:
     return list(dict.fromkeys(player for players in measured for player in players or {}))
 
 
-def _at(column: Column, player: str) -> Column:
+def _at(column: Quantity, player: str) -> Quantity:
     return replace(column, path=("stability", column.key, player))
 
 

@@ -1,4 +1,5 @@
-"""Records → the rows of a table: which runs are seeds of one and the same thing."""
+"""Records → the tables and rows that they belong to: which share a protocol, and which are seeds of
+one and the same thing."""
 
 from __future__ import annotations
 
@@ -6,11 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from genbench.analysis.columns import COVERAGE
-from genbench.analysis.statistics import collapsed
 from genbench.api import REAL
 from genbench.store import canonical
-from genbench.store.protocol import flat
+from genbench.store.protocol import Protocol, flat
 from genbench.store.records import Record
 
 # Facts that may differ between the seeds of one entry.
@@ -68,16 +67,25 @@ def entrants(records: Sequence[Record]) -> list[Entrant]:
     return [Entrant(_label(group, groups), tuple(group.records)) for group in groups]
 
 
+def by_protocol(records: Sequence[Record]) -> list[tuple[Protocol, list[Record]]]:
+    """The records of each protocol, in their order.
+
+    A run that ended before it was scored has no protocol; it joins the first one of its suite.
+    """
+    first_of_suite: dict[str, Protocol] = {}
+    for record in records:
+        if record.protocol:
+            first_of_suite.setdefault(record.suite, record.protocol)
+    groups: dict[str, tuple[Protocol, list[Record]]] = {}
+    for record in records:
+        protocol = record.protocol or first_of_suite.get(record.suite, {})
+        groups.setdefault(canonical(protocol), (protocol, []))[1].append(record)
+    return list(groups.values())
+
+
 def real_baseline(rows: Sequence[Entrant]) -> Record | None:
     """The record of the real row, where there is one."""
     return next((row.records[0] for row in rows if row.real), None)
-
-
-def is_collapsed(record: Record, real: Record | None) -> bool:
-    """Whether a finished run lost most of the data; ``False`` where coverage was not scored."""
-    if record.status != "done" or real is None:
-        return False
-    return collapsed(record.value(COVERAGE), real.value(COVERAGE)) is True
 
 
 def _place(groups: list[_Group], record: Record) -> None:

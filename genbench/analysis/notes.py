@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from genbench.analysis.columns import COVERAGE
-from genbench.analysis.entrants import Entrant, is_collapsed, real_baseline
+from genbench.analysis.columns import headline, known_outputs, score_heading
+from genbench.analysis.entrants import Entrant, real_baseline
 from genbench.store import canonical
-from genbench.store.protocol import Protocol, describe
-from genbench.store.records import Record
+from genbench.store.protocol import Protocol, criteria, describe
+from genbench.store.records import DISTANCE, PRECISION, Record
 from genbench.suite import OPTIONS
 
 SEEDS_FOR_BOLD = 5
@@ -27,7 +27,7 @@ _CONDITIONS = {name: _WORDS[name] for name in _WORDS if name not in _LAST} | {
 def comparison_notes(protocol: Protocol, rows: Sequence[Entrant]) -> list[str]:
     """The notes of one table, the scoring protocol first."""
     entries = [row for row in rows if not row.real]
-    notes = [describe(protocol), *_legend(rows)]
+    notes = [describe(protocol), *_legend(protocol, rows)]
     notes += shared_weights(entries)
     notes += _given(entries)
     notes += _conditions(entries)
@@ -59,7 +59,8 @@ def trained_as(rows: Sequence[Entrant]) -> Entrant:
 
 
 def outcomes(rows: Sequence[Entrant]) -> list[str]:
-    """What diverged, collapsed, failed or was skipped, seed by seed, with the reason."""
+    """What diverged, collapsed, was not trained, failed or was skipped, seed by seed, with the
+    reason."""
     real = real_baseline(rows)
     seeds: dict[tuple[str, str], list[int | None]] = {}
     for row in rows:
@@ -71,13 +72,24 @@ def outcomes(rows: Sequence[Entrant]) -> list[str]:
 
 
 def _fate(record: Record, real: Record | None) -> str | None:
-    if record.status != "done":
-        verb = "was skipped" if record.status == "skipped" else record.status
+    status = record.outcome(real=real).status
+    if not record.completed:
+        verb = "was skipped" if status == "skipped" else status
         return f"{verb}: {record.reason.rstrip('.')}" if record.reason else verb
-    if real is None or not is_collapsed(record, real):
+    if real is None or status == "done":
         return None
-    mine, floor = record.value(COVERAGE), real.value(COVERAGE)
-    return f"collapsed: coverage {mine:.3f}, under a quarter of the real row's {floor:.3f}"
+    by = criteria(record.protocol)
+    if status == "collapsed":
+        name, share = by.collapse_score, _share(by.collapse_below)
+        words = score_heading(name, record.outputs, record.protocol)
+        values = f"{record.value(name):.3f}, under {share} of the real row's {real.value(name):.3f}"
+        return f"collapsed: {words} {values}"
+    score = headline([record], record.protocol)
+    mine, floor = record.value("precision"), real.value("precision")
+    return (
+        f"was not trained: precision {mine:.3f} where the real row has {floor:.3f}, "
+        f"{score.heading} {score.read(record):.3g} where it has {score.read(real):.3g}"
+    )
 
 
 def _seeds(numbers: Sequence[int | None]) -> str:
@@ -87,7 +99,7 @@ def _seeds(numbers: Sequence[int | None]) -> str:
     return f", seed{'s' if len(known) > 1 else ''} {listed(known)}"
 
 
-def _legend(rows: Sequence[Entrant]) -> list[str]:
+def _legend(protocol: Protocol, rows: Sequence[Entrant]) -> list[str]:
     entries = [row for row in rows if not row.real]
     runs = [record for row in entries for record in row.runs]
     seeds = sorted({record.seed for record in runs if record.seed is not None})
@@ -102,7 +114,7 @@ def _legend(rows: Sequence[Entrant]) -> list[str]:
         )
     thresholds = {r.stability["threshold"] for r in runs if "threshold" in r.stability}
     lines += [f"Threshold along training: {threshold:g}." for threshold in sorted(thresholds)]
-    if any(record.status != "done" for record in runs):
+    if not all(record.completed for record in runs):
         lines.append(
             "(k of n): k of n runs gave a number; the median stands, with the others ranked last, "
             "and — where it falls on one of them."
@@ -114,11 +126,25 @@ def _legend(rows: Sequence[Entrant]) -> list[str]:
         )
     if any(0 < len(row.runs) < SEEDS_FOR_BOLD for row in entries):
         lines.append(f"No value is bold below {SEEDS_FOR_BOLD} seeds.")
-    if not any(record.value(COVERAGE) is not None for record in runs):
-        lines.append("Collapse was not judged: coverage was not scored.")
+    by, outputs = criteria(protocol), known_outputs(runs)
+    words = score_heading(by.collapse_score, outputs, protocol)
+    if not any(record.value(by.collapse_score) is not None for record in runs):
+        lines.append(f"Collapse was not judged: {words} was not scored.")
     elif runs:
-        lines.append("Collapsed: a final coverage under a quarter of the real row's.")
+        lines.append(
+            f"Collapsed: a final {words} under {_share(by.collapse_below)} of the real row's."
+        )
+    if any(record.value("precision") is not None for record in runs):
+        distance = score_heading(by.headline, outputs, protocol)
+        lines.append(
+            f"Not trained, and then not collapsed: a precision under {_share(PRECISION)} of the "
+            f"real row's and a {distance} over {DISTANCE:g} times the real row's."
+        )
     return lines
+
+
+def _share(value: float) -> str:
+    return {0.1: "a tenth", 0.25: "a quarter", 0.5: "half"}.get(value, f"{value:g}")
 
 
 def _shared(rows: Sequence[Entrant]) -> str:

@@ -9,27 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from genbench import registry
 from genbench.api.errors import UnknownName, UsageError
+from genbench.registry.outputs import known
 from genbench.registry.texts import read_toml
 from genbench.registry.validation import validated
+from genbench.store.protocol import HEADLINE
 
 Name = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, Field(ge=1)]
-Score = Literal[
-    "frechet_distance",
-    "kernel_distance",
-    "inception_score",
-    "precision",
-    "recall",
-    "bits_per_dim",
-]
-HIGHER_IS_BETTER: dict[str, bool] = {
-    "frechet_distance": False,
-    "kernel_distance": False,
-    "inception_score": True,
-    "precision": True,
-    "recall": True,
-    "bits_per_dim": False,
-}
 
 
 class _Section(BaseModel):
@@ -53,9 +39,9 @@ class Published(_Section):
     family: Literal["diffusion", "gan", "other"]
     nfe: Annotated[float, Field(gt=0)] | None = None
     """Network evaluations a sample."""
-    scores: Annotated[dict[Score, float], Field(min_length=1)]
+    scores: Annotated[dict[Name, float], Field(min_length=1)]
     deviation: Annotated[float, Field(ge=0)] | None = None
-    """What stands after ± behind the Fréchet distance; ``selected`` says over what."""
+    """What stands after ± behind the score that ranks; ``selected`` says over what."""
     source: Name
     """Key of the document in which the numbers were read."""
     table: Name
@@ -65,7 +51,7 @@ class Published(_Section):
     quoted_from: str = ""
     """Where the document quotes another: that one."""
     count: Count | None = None
-    """Generated samples behind the Fréchet distance; ``None``: not stated."""
+    """Generated samples behind the scores; ``None``: not stated."""
     reference: Literal["train", "test", "train+test"] | None = None
     """What they were compared with; ``None``: not stated."""
     selected: str = ""
@@ -85,7 +71,7 @@ class Board(_Section):
     """Runs on it are its measured rows."""
     conditional: bool = False
     """Whether its models are given labels."""
-    score: Name = "frechet_distance"
+    score: Name = HEADLINE
     """Ranks the rows."""
     extractor: Name = "inception"
     """Of the published scores."""
@@ -102,11 +88,19 @@ def load(name: str) -> Board:
     """
     source, content = read_toml(registry.leaderboards, name)
     board = validated(Board, source, content)
+    scores = known()
+    if board.score not in scores:
+        raise UsageError(f"{source}: score: {UnknownName('score', board.score, scores)}")
     seen = set()
     for number, row in enumerate(board.rows):
         where = f"{source}: rows.{number} ({row.model})"
         if row.source not in board.sources:
             raise UsageError(f"{where}: {UnknownName('source', row.source, board.sources)}")
+        for name in row.scores:
+            if name not in scores:
+                raise UsageError(
+                    f"{source}: rows.{number}.scores.{name}: {UnknownName('score', name, scores)}"
+                )
         missing = next((v for v in row.scores.values() if v not in _numbers(row.quote)), None)
         if missing is not None:
             raise UsageError(f"{where}: {missing:g} is not in its quote")

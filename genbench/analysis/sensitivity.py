@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from genbench.analysis.columns import Column, comparison_columns
-from genbench.analysis.entrants import is_collapsed
+from genbench.analysis.cells import MISSING, number
+from genbench.analysis.columns import Quantity, comparison_quantities
+from genbench.analysis.document import Document, Section, Table, text_table
 from genbench.analysis.statistics import (
+    LEAST_SEEDS,
+    LEVEL,
     Intervals,
     expected_best,
     intervals,
@@ -17,11 +20,11 @@ from genbench.analysis.statistics import (
     setting_score,
 )
 from genbench.api import REAL
-from genbench.store.protocol import Protocol
+from genbench.store.protocol import Protocol, describe
 from genbench.store.records import Record
 from genbench.suite import Grid, Point
 
-LOSSES = ("diverged", "collapsed", "failed")
+LOSSES = ("diverged", "collapsed", "not trained", "failed")
 """What may become of a run."""
 
 
@@ -40,7 +43,7 @@ class Trial:
     score: float | None
     """Their median, runs without a value ranked last; ``None`` where it falls on one of them."""
     lost: Mapping[str, int]
-    """How many of its runs diverged, collapsed and failed."""
+    """How many of its runs were lost in which way."""
 
 
 @dataclass(frozen=True)
@@ -85,8 +88,8 @@ def sensitivities(
         runs.setdefault(record.entry, []).append(record)
     real = next(iter(runs.get(REAL, [])), None)
     protocol: Protocol = next((r.protocol for r in records if r.protocol), {})
-    columns = comparison_columns(records, protocol)
-    column = next((c for c in columns if c.key == score), Column(score, score, ""))
+    columns = comparison_quantities(records, protocol)
+    column = next((c for c in columns if c.key == score), Quantity(score, score, ""))
     found = []
     for entry in dict.fromkeys(point.entry for point in grid.points.values()):
         points = {name: point for name, point in grid.points.items() if point.entry == entry}
@@ -99,10 +102,10 @@ def sensitivities(
 
 
 def _trial(
-    name: str, point: Point, runs: Sequence[Record], real: Record | None, column: Column
+    name: str, point: Point, runs: Sequence[Record], real: Record | None, column: Quantity
 ) -> Trial:
-    values = [run.value(column.key) if run.status == "done" else None for run in runs]
-    fates = ["collapsed" if is_collapsed(run, real) else run.status for run in runs]
+    values = [run.outcome(column.key).value for run in runs]
+    fates = [run.outcome(real=real).status for run in runs]
     return Trial(
         name=name,
         settings=point.settings,
@@ -117,7 +120,7 @@ def _judged(
     entry: str,
     trials: Sequence[Trial],
     skipped: Sequence[str],
-    column: Column,
+    column: Quantity,
     factor: float,
     protocol: Protocol,
 ) -> Sensitivity:
@@ -145,3 +148,146 @@ def _judged(
         intervals=intervals(runs, factor, higher),
         protocol=protocol,
     )
+
+
+TRIALS = (1, 2, 4)
+"""Of which the summary shows the expected best; a section has all."""
+
+
+def document(found: Sequence[Sensitivity], left_out: Mapping[str, str]) -> Document:
+    """A row an entry; then, at length, every setting and every number of trials. ``left_out``: the
+    entries that were not crossed with the grid, with the reason."""
+    data = {"entries": [asdict(each) for each in found], "left_out": dict(left_out)}
+    if not found:
+        return Document(
+            (Section("No entry fits the data at any point of the grid", level=1),), data
+        )
+    first = found[0]
+    arrow = "↑" if first.higher_is_better else "↓"
+    summary = Section(
+        f"{first.heading} {arrow} over {', '.join(first.trials[0].settings)}",
+        (_summary(found), _budgets(found)),
+        tuple(_lost(found)),
+        (*_notes(found), describe(first.protocol)),
+        level=1,
+    )
+    each_at_length = (
+        Section(each.entry, (_settings(each), _curve(each)), long=True) for each in found
+    )
+    return Document((summary, *each_at_length), data)
+
+
+def _summary(found: Sequence[Sensitivity]) -> Table:
+    rows = [
+        [
+            each.entry,
+            str(len(each.trials)),
+            _expected(each, len(each.trials)),
+            MISSING if each.best is None else each.best.setting.replace(" · ", " ·\n"),
+            _near(each),
+            ",\n".join(f"{len(n)} {loss}" for loss in LOSSES if (n := each.losing(loss))),
+        ]
+        for each in found
+    ]
+    within = f"within {found[0].factor:g}×"
+    return text_table(("entry", "trials", "best found", "at", within, "lost"), rows, "lrrrrl")
+
+
+def _budgets(found: Sequence[Sensitivity]) -> Table:
+    """The expected best of few trials."""
+    most = max(len(each.trials) for each in found)
+    counts = [k for k in TRIALS if k < most]
+    rows = [[each.entry, *(_expected(each, k) for k in counts)] for each in found]
+    return text_table(("entry", *(f"best of {k}" for k in counts)), rows, "l" + "r" * len(counts))
+
+
+def _expected(each: Sensitivity, k: int) -> str:
+    """The expected best of k trials with its interval; empty beyond those that there are."""
+    if k > len(each.trials):
+        return ""
+    said = number(each.expected[k - 1])
+    if each.intervals is None:
+        return said
+    ends = each.intervals.expected[k - 1]
+    return said if ends == (None, None) else f"{said}\n[{', '.join(map(number, ends))}]"
+
+
+def _near(each: Sensitivity) -> str:
+    if each.near is None:
+        return MISSING
+    said = f"{each.near} of {len(each.trials)}"
+    if each.intervals is None or each.intervals.near is None:
+        return said
+    low, high = each.intervals.near
+    return f"{said}\n[{low}, {high}]"
+
+
+def _lost(found: Sequence[Sensitivity]) -> list[str]:
+    """What diverged, collapsed, failed or cannot fit, by entry, with the settings."""
+    lines = []
+    for each in found:
+        for loss in LOSSES:
+            if losing := each.losing(loss):
+                settings = "; ".join(_losing(each, trial, loss) for trial in losing)
+                lines.append(f"{each.entry} {loss} at {settings}.")
+        if each.skipped:
+            lines.append(f"{each.entry} cannot fit, which is no trial: {'; '.join(each.skipped)}.")
+    return lines
+
+
+def _losing(each: Sensitivity, trial: Trial, loss: str) -> str:
+    some = trial.lost[loss] < each.seeds
+    return f"{trial.setting} ({trial.lost[loss]} of {each.seeds})" if some else trial.setting
+
+
+def _notes(found: Sequence[Sensitivity]) -> list[str]:
+    first = found[0]
+    seeds = "that of one seed" if first.seeds == 1 else f"the median over {first.seeds} seeds"
+    within = "at least the best over" if first.higher_is_better else "at most the best times"
+    notes = [
+        f"A setting's score is {seeds}, runs that diverged or failed ranked last. The best "
+        "was chosen by the score that stands there, which flatters it.",
+        f"Within {first.factor:g}×: {within} {first.factor:g}, the best among them.",
+        "Best of k: the expected one, over all ways to try k different settings of this grid "
+        f"(Dodge et al. 2019, without replacement as in Tang et al. 2020); {MISSING} where all k "
+        "may be without a score.",
+        f"[low, high]: {LEVEL:.0%} bootstrap intervals over seeds, too narrow at few, for this "
+        "very grid."
+        if first.intervals is not None
+        else f"No intervals: {LEAST_SEEDS} seeds are the least for them.",
+    ]
+    for each in found:
+        if each.best is None:
+            notes.append(f"{each.entry}: no setting has a score.")
+        elif each.near is None:
+            said = "a score is negative, or the best is 0, so that a factor means nothing"
+            notes.append(f"{each.entry}: within {each.factor:g}× is undefined: {said}.")
+    return notes
+
+
+def _settings(each: Sensitivity) -> Table:
+    rows = [
+        [
+            trial.setting,
+            number(trial.score),
+            _over_best(each, trial),
+            f"{sum(value is not None for value in trial.values)} of {each.seeds}",
+            ", ".join(f"{count} {loss}" for loss, count in trial.lost.items() if count),
+        ]
+        for trial in each.trials
+    ]
+    headings = "setting", each.heading, "over the best", "runs scored", "runs lost"
+    return text_table(headings, rows, "lrrrr")
+
+
+def _over_best(each: Sensitivity, trial: Trial) -> str:
+    """Empty where a ratio means nothing."""
+    if each.near is None or each.best is None or not each.best.score or trial.score is None:
+        return ""
+    return f"{trial.score / each.best.score:.3g}"
+
+
+def _curve(each: Sensitivity) -> Table:
+    trials = range(1, len(each.trials) + 1)
+    rows = [[str(k), _expected(each, k)] for k in trials]
+    return text_table(("trials", "expected best"), rows, "lr")

@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
-from genbench.analysis.columns import score_heading
-from genbench.analysis.entrants import Entrant, entrants
-from genbench.analysis.protocols import by_protocol
-from genbench.analysis.published import HIGHER_IS_BETTER, Board, Published
-from genbench.analysis.statistics import mean_interval, summarize
+from genbench.analysis.columns import known_outputs, score_heading
+from genbench.analysis.document import Cell, Column, Document, Row, Section, Table
+from genbench.analysis.entrants import Entrant, by_protocol, entrants
+from genbench.analysis.published import Board, Published
+from genbench.analysis.statistics import LEAST_FOR_INTERVAL, LEVEL, mean_interval, summarize
+from genbench.api import Output
+from genbench.registry.outputs import known
 from genbench.store.protocol import Protocol, describe
 from genbench.store.records import Record
-
-DISTANCE = "frechet_distance"
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,15 @@ class Number:
 
     value: float
     low: float | None = None
-    """Ends of the 95 % interval of the mean over seeds; ``None`` where there is none."""
+    """Ends of the 95 % interval of the mean over seeds; ``None`` where there is none: of a
+    published row, and of too few seeds."""
     high: float | None = None
     deviation: float | None = None
     """As it was published."""
     ended: str = ""
     """``4 of 5``, where a run came to no value and ``value`` is the median with it ranked last."""
+    seeds: int | None = None
+    """That it is a mean over; ``None`` where it is none."""
 
 
 @dataclass(frozen=True)
@@ -75,9 +78,9 @@ def standings(
         if row.seen:
             published.setdefault((row.reference, row.count), []).append(_published(row, board))
     own: dict[str, tuple[Protocol, list[Standing]]] = {}
-    better = dict(HIGHER_IS_BETTER)
+    outputs = known()
     for folder, records in measured:
-        better |= {name: up for record in records for name, up in record.better.items()}
+        outputs |= known_outputs(records)
         for protocol, of_protocol in by_protocol(_of_board(records, board)):
             key = _published_protocol(protocol, board)
             if key in published:
@@ -88,10 +91,11 @@ def standings(
             rows += [row for row in _measured(folder, of_protocol) if row not in rows]
     over = {"extractor": f"{board.extractor}@"}
     return [
-        _ranked(_stated(board, *stated), rows, board.score, better, over)
+        _ranked(_stated(board, *stated), rows, board.score, outputs, over)
         for stated, rows in sorted(published.items(), key=lambda item: -len(item[1]))
     ] + [
-        _ranked(said, rows, board.score, better, protocol) for said, (protocol, rows) in own.items()
+        _ranked(said, rows, board.score, outputs, protocol)
+        for said, (protocol, rows) in own.items()
     ]
 
 
@@ -133,7 +137,7 @@ def _published(row: Published, board: Board) -> Standing:
         label=row.model,
         settings=row.settings,
         scores={
-            name: Number(value, deviation=row.deviation if name == DISTANCE else None)
+            name: Number(value, deviation=row.deviation if name == board.score else None)
             for name, value in row.scores.items()
         },
         nfe=row.nfe,
@@ -148,8 +152,8 @@ def _measured(folder: str, records: Sequence[Record]) -> list[Standing]:
         first = entrant.records[0]
         seeds = len(entrant.runs)
         settings = "" if entrant.real else f"{first.suite}: {_budget(first)}, {_seeds(seeds)}"
-        better = {name: up for record in entrant.records for name, up in record.better.items()}
-        scores = {name: _over_seeds(entrant, name, better[name]) for name in better}
+        outputs = known_outputs(entrant.records)
+        scores = {name: _over_seeds(entrant, name, output) for name, output in outputs.items()}
         rows.append(
             Standing(
                 rank=None,
@@ -176,26 +180,29 @@ def _seeds(count: int) -> str:
     return "1 seed" if count == 1 else f"{count} seeds"
 
 
-def _over_seeds(entrant: Entrant, name: str, higher_is_better: bool) -> Number | None:
-    values = [run.value(name) if run.status == "done" else None for run in entrant.runs]
-    found = summarize(values, higher_is_better)
+def _over_seeds(entrant: Entrant, name: str, output: Output) -> Number | None:
+    values = [run.outcome(name).value for run in entrant.runs]
+    found = summarize(values, output.higher_is_better)
     if found.mean is None:
         ended = f"{found.k} of {found.n}"
         return None if found.median is None else Number(found.median, ended=ended)
-    interval = mean_interval([value for value in values if value is not None])
-    return Number(found.mean, *(interval or (None, None)))
+    known_values = [value for value in values if value is not None]
+    low, high = mean_interval(known_values, minimum=output.minimum) or (None, None)
+    return Number(found.mean, low, high, seeds=len(values))
 
 
 def _ranked(
     heading: str,
     rows: Sequence[Standing],
     score: str,
-    better: Mapping[str, bool],
+    outputs: Mapping[str, Output],
     protocol: Protocol,
 ) -> Standings:
     names = list(dict.fromkeys([score, *(name for row in rows for name in row.scores)]))
     contest = [row for row in rows if row.origin and score in row.scores]
-    values = sorted((row.scores[score].value for row in contest), reverse=better[score])
+    values = sorted(
+        (row.scores[score].value for row in contest), reverse=outputs[score].higher_is_better
+    )
     ranked = [replace(row, rank=values.index(row.scores[score].value) + 1) for row in contest]
     rest = [row for row in rows if row not in contest]
     return Standings(
@@ -205,6 +212,129 @@ def _ranked(
             + sorted(ranked, key=lambda row: row.rank or math.inf)
             + [row for row in rest if row.origin]
         ),
-        columns={name: score_heading(name, protocol) for name in names},
-        higher_is_better={name: better[name] for name in names},
+        columns={name: score_heading(name, outputs, protocol) for name in names},
+        higher_is_better={name: outputs[name].higher_is_better for name in names},
     )
+
+
+MEASURED = (
+    f"Measured rows: the mean over seeds, in brackets its {LEVEL:.0%} interval by Student's t (of "
+    "logarithms for a distance, and then about the geometric mean), for which fewer than "
+    f"{LEAST_FOR_INTERVAL} seeds are too few; where a run diverged, the median with it ranked "
+    "last, and how many came to an end."
+)
+
+
+def document(board: Board, groups: Sequence[Standings]) -> Document:
+    """The rankings of a board, the documents behind its rows, and the notes on them."""
+    rows = [row for group in groups for row in group.rows]
+    keys = dict.fromkeys(row.published.source for row in rows if row.published)
+    sources = {key: number for number, key in enumerate(keys, start=1)}
+    said = dict.fromkeys(row.published.note for row in rows if row.published)
+    notes = {note: _letters(number) for number, note in enumerate(filter(None, said))}
+    listed = {
+        "Sources": tuple(
+            f"{number}: {board.sources[key].title}, {board.sources[key].address}"
+            for key, number in sources.items()
+        ),
+        "Notes": tuple(f"{letters}: {note}" for note, letters in notes.items()),
+    }
+    measured = any(row.published is None for row in rows)
+    return Document(
+        (
+            Section(board.title),
+            *(
+                Section("", (_table(board, group, sources, notes),), lead=f"{group.heading}:")
+                for group in groups
+            ),
+            Section(
+                "",
+                notes=(MEASURED,) if measured else (),
+                details={about: lines for about, lines in listed.items() if lines},
+            ),
+        ),
+        data=_data(board, groups),
+    )
+
+
+def _table(
+    board: Board, group: Standings, sources: Mapping[str, int], notes: Mapping[str, str]
+) -> Table:
+    scores = [
+        Column(name, heading, better=group.higher_is_better[name])
+        for name, heading in group.columns.items()
+    ]
+    words = [Column(name, name, numeric=False) for name in ("model", "settings", "selected")]
+    words += [Column(name, name, numeric=False) for name in ("note", "where")]
+    columns = (Column("rank", ""), *words[:2], *scores, Column("nfe", "NFE"), *words[2:])
+    rows = [
+        Row(
+            (
+                Cell("" if row.rank is None else str(row.rank), row.rank),
+                Cell(row.label),
+                Cell(row.settings),
+                *(_score_cell(name, row, group) for name in group.columns),
+                Cell("" if row.nfe is None else f"{row.nfe:,.4g}", row.nfe),
+                Cell(row.published.selected if row.published else ""),
+                Cell(notes.get(row.published.note, "") if row.published else ""),
+                _where(row, board, sources),
+            ),
+            tone="" if row.published else "faint" if row.rank is None else "strong",
+        )
+        for row in group.rows
+    ]
+    return Table(columns, tuple(rows))
+
+
+def _score_cell(name: str, row: Standing, group: Standings) -> Cell:
+    """The score, with its interval where it ranks the rows; a published one as it was published."""
+    number = row.scores.get(name)
+    if number is None:
+        return Cell("")
+    if row.published:
+        beside = "" if number.deviation is None else f" ± {number.deviation:g}"
+        return Cell(f"{number.value:g}{beside}", number.value)
+    text = f"{number.value:.3g}"
+    if number.ended:
+        text = f"median {text} ({number.ended})"
+    elif name == next(iter(group.columns)):
+        if number.low is not None and number.high is not None:
+            text += f" [{number.low:.3g}, {number.high:.3g}]"
+        elif row.origin and number.seeds is not None:
+            text += " (too few seeds)"
+    return Cell(text, number.value)
+
+
+def _where(row: Standing, board: Board, sources: Mapping[str, int]) -> Cell:
+    """Where in its document a published row stands, and whom it quotes; or what runs it again."""
+    published = row.published
+    if published is None:
+        return Cell(row.origin, code=bool(row.origin))
+    quoting = f", quoting {published.quoted_from}" if published.quoted_from else ""
+    text = f"{sources[published.source]}: {published.table}{quoting}"
+    return Cell(text, link=board.sources[published.source].address)
+
+
+def _letters(number: int) -> str:
+    """a … z, aa, ab, …"""
+    before, last = divmod(number, 26)
+    return (_letters(before - 1) if before else "") + chr(ord("a") + last)
+
+
+def _data(board: Board, groups: Sequence[Standings]) -> dict[str, object]:
+    return {
+        "title": board.title,
+        "score": board.score,
+        "sources": {key: source.model_dump() for key, source in board.sources.items()},
+        "standings": [
+            {
+                "protocol": group.heading,
+                "rows": [
+                    asdict(row)
+                    | {"published": row.published.model_dump() if row.published else None}
+                    for row in group.rows
+                ],
+            }
+            for group in groups
+        ],
+    }

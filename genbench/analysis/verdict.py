@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Literal, TypeAlias
 
+from genbench.analysis.cells import number
 from genbench.analysis.claims import Claim, Claims
-from genbench.analysis.columns import OVER_SEEDS, Column, comparison_columns
-from genbench.analysis.entrants import Entrant, entrants
-from genbench.analysis.protocols import by_protocol
+from genbench.analysis.columns import OVER_SEEDS, Quantity, comparison_quantities
+from genbench.analysis.document import Cell, Document, Section, Tone, text_table
+from genbench.analysis.entrants import Entrant, by_protocol, entrants
 from genbench.analysis.statistics import (
     LEAST_SEEDS,
     LEVEL,
@@ -22,14 +23,12 @@ from genbench.analysis.statistics import (
     quantile,
     ranked,
 )
-from genbench.store.protocol import Protocol
+from genbench.store.protocol import Protocol, criteria, describe
 from genbench.store.records import Record
 
 Outcome: TypeAlias = Literal["supported", "contradicted", "undecided"]
 
 DEVIATION = "deviation."
-DISTANCE = "frechet_distance"
-"""What the stability of a run is computed from."""
 OF_TRAINING = ("training_flops", "training_seconds")
 PER_ENTRY = ("seconds_per_sample",)
 """Quantities measured for one seed, which stands for the others: no weights change them."""
@@ -88,6 +87,93 @@ class Verdict:
     findings: tuple[Finding, ...]
 
 
+METHOD = (
+    "As claimed: the share of pairs of runs, one of each group, in which the claim holds, ties "
+    f"counting half, with its {LEVEL:.0%} interval over seeds (Brunner & Munzel), uncorrected. p: "
+    "permutation test over seeds, adjusted by Holm over the tested claims; decided below "
+    f"{1 - LEVEL:.2g}. Diverged runs rank last. It speaks of these contestants, equally weighted, "
+    "at this budget."
+)
+TONES: dict[Outcome, Tone] = {"supported": "good", "contradicted": "bad", "undecided": "open"}
+
+
+def document(verdicts: Sequence[Verdict]) -> Document:
+    """Every claim with what became of it, and then, at length, the contestants."""
+    sections: list[Section] = []
+    for verdict in verdicts:
+        sections.append(_section(verdict))
+        sections += [_contestants(f) for f in verdict.findings if f.comparison is not None]
+    rows = [
+        {
+            **{name: getattr(verdict, name) for name in ("title", "suite", "datasets", "protocol")},
+            "findings": [
+                asdict(finding) | {"claim": finding.claim.model_dump(by_alias=True)}
+                for finding in verdict.findings
+            ],
+        }
+        for verdict in verdicts
+    ]
+    return Document(tuple(sections), rows)
+
+
+def _section(verdict: Verdict) -> Section:
+    rows: list[list[str | Cell]] = [
+        [
+            f"{finding.claim.name}\n({statement(finding)})",
+            Cell(finding.outcome, bold=True, tone=TONES[finding.outcome]),
+            as_claimed(finding),
+            finding.reason,
+        ]
+        for finding in verdict.findings
+    ]
+    table = text_table(("claim", "verdict", "as claimed", "why"), rows, "llrl")
+    title = f"{verdict.title}, {verdict.suite} on {' and '.join(verdict.datasets)}"
+    return Section(title, (table,), notes=(METHOD, describe(verdict.protocol)))
+
+
+def _contestants(finding: Finding) -> Section:
+    sides = (finding.claim.group, finding.group), (finding.claim.against, finding.against)
+    rows = [
+        [contestant.label, group, number(contestant.median), *_interquartile(contestant)]
+        for group, contestants in sides
+        for contestant in contestants
+    ]
+    headings = "contestant", "group", "median", "interquartile mean", "seeds"
+    title = f"{finding.claim.name}: {finding.heading}"
+    return Section(title, (text_table(headings, rows, "llrrr"),), level=3, long=True)
+
+
+def _interquartile(contestant: Contestant) -> list[str]:
+    """The mean with its interval; and the seeds, ``4 of 5`` where a run came to no value."""
+    said = number(contestant.interquartile_mean)
+    if contestant.interval is not None:
+        low, high = contestant.interval
+        said += f" [{low:.4g}, {high:.4g}]"
+    n = len(contestant.values)
+    finite = sum(value is not None for value in contestant.values)
+    return [said, str(n) if finite == n else f"{finite} of {n}"]
+
+
+def statement(finding: Finding) -> str:
+    """What the claim says: ``diffusion: lower Fréchet distance than GAN``."""
+    claim = finding.claim
+    return f"{claim.group}: {claim.direction} {finding.heading} than {claim.against}"
+
+
+def as_claimed(finding: Finding) -> str:
+    """``92 % [85, 97]``: how often the claim holds; empty where nothing was compared."""
+    found = finding.comparison
+    if found is None or finding.share is None:
+        return ""
+    said = f"{100 * finding.share:.0f} %"
+    if found.low is None or found.high is None:
+        return said
+    ends = [found.low, found.high]
+    if finding.claim.direction == "lower":
+        ends = [1 - found.high, 1 - found.low]
+    return f"{said} [{100 * ends[0]:.0f}, {100 * ends[1]:.0f}]"
+
+
 class _Undecidable(Exception):
     """The quantity cannot be compared: the reason."""
 
@@ -138,7 +224,7 @@ def _compared(
 ) -> Finding:
     columns = {
         column.key: column
-        for column in comparison_columns(records, protocol)
+        for column in comparison_quantities(records, protocol)
         if column.path and column.key not in OVER_SEEDS
         if column.better is not None or column.path[0] == "cost"
     }
@@ -168,7 +254,7 @@ def _compared(
 
 
 def _members(
-    group: str, models: Sequence[str], column: Column, records: Sequence[Record]
+    group: str, models: Sequence[str], column: Quantity, records: Sequence[Record]
 ) -> list[Entrant]:
     """The contestants of a group of which a run came to an end; of those that sample one training,
     the first, where the quantity is of the training. Raises ``_Undecidable``."""
@@ -197,7 +283,9 @@ def _common_seeds(members: Sequence[Entrant]) -> list[int]:
     return seeds
 
 
-def _contestant(entrant: Entrant, seeds: Sequence[int], claim: Claim, column: Column) -> Contestant:
+def _contestant(
+    entrant: Entrant, seeds: Sequence[int], claim: Claim, column: Quantity
+) -> Contestant:
     runs = [record for record in entrant.records if record.seed in seeds]
     known = [column.read(run) for run in runs]
     if column.key in PER_ENTRY:
@@ -217,16 +305,17 @@ def _contestant(entrant: Entrant, seeds: Sequence[int], claim: Claim, column: Co
     return Contestant(entrant.label, model, tuple(values), None, None, None)
 
 
-def _without_end(run: Record, column: Column) -> bool:
+def _without_end(run: Record, column: Quantity) -> bool:
     """Whether there is no number since it has no bound, which is a result, and the worst: a
     distance along the training was not finite, or never came down to the threshold."""
     if column.path[1] == "examples_to_threshold":
         return "threshold" in run.stability
-    distances = [snapshot["scores"].get(DISTANCE, 0.0) for snapshot in run.snapshots]
+    name = criteria(run.protocol).headline
+    distances = [snapshot["scores"].get(name, 0.0) for snapshot in run.snapshots]
     return any(distance is None for distance in distances)
 
 
-def _deviations(values: Sequence[float | None], label: str, column: Column) -> list[float | None]:
+def _deviations(values: Sequence[float | None], label: str, column: Quantity) -> list[float | None]:
     middle = quantile(sorted(value for value in values if value is not None), 0.5)
     if middle is None:
         return list(values)

@@ -17,7 +17,7 @@ from genbench.api.conditions import (
 )
 from genbench.api.execution import Answers, Executor, Failure, Job, Observer, Resources, Rows
 from genbench.api.extractors import FeatureExtractor, Features
-from genbench.api.metrics import Estimate, Metric
+from genbench.api.metrics import Estimate, Metric, Output
 from genbench.api.modalities import INK, Drawing, Figure, Frames, Modality, Shown
 from genbench.api.models import Codec, GenerativeModel, Optimization, PlayerStep, Progress, Variant
 from genbench.api.progress import ENDINGS, ProgressCallback, ProgressEvent
@@ -49,6 +49,7 @@ __all__ = [
     "Modality",
     "Observer",
     "Optimization",
+    "Output",
     "PlayerStep",
     "Progress",
     "ProgressCallback",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Set
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
 
 
 @dataclass  # not frozen: torchmetrics rebuilds what ``compute`` returns field by field
@@ -16,6 +16,42 @@ class Estimate:
     high: float | None = None
     note: str | None = None
     """What a reader of the number must know: too few samples for it to mean anything, say."""
+
+    @property
+    def interval(self) -> str:
+        """``[low, high]``, or nothing."""
+        if self.low is None or self.high is None:
+            return ""
+        return f"[{self.low:.6g}, {self.high:.6g}]"
+
+
+@dataclass(frozen=True)
+class Output:
+    """What one score of a metric means, and how tables show it."""
+
+    higher_is_better: bool
+    heading: str
+    """Of its column: ``Fréchet distance``."""
+    group: str
+    """Of columns: ``fidelity``, ``diversity``, ``memorization``, or another."""
+    decimals: int | None = None
+    """``None``: as many as give the column's median three significant digits."""
+    floor: Literal["train", "reference"] | None = "train"
+    """Which real samples are scored for the real row: those of the training set, or of the
+    reference, for a metric that looks at the training set. ``None``: the real row has no such
+    score."""
+    minimum: float | None = None
+    """The least value that it can have: 0 for a distance, whose intervals over seeds are then taken
+    on a logarithmic scale. A share, which has a greatest value too, and an unbiased estimate, which
+    may be negative, declare none."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """By extractor: the name that the literature has for the score over these features alone,
+    ``{"inception": "FID"}``."""
+
+
+LIKELIHOOD = "bits_per_dim"
+LIKELIHOOD_OUTPUT = Output(False, "bits / dim", "other scores", decimals=3)
+"""The score of models that offer a likelihood, which no metric computes."""
 
 
 class Metric(Protocol):
@@ -32,8 +68,8 @@ class Metric(Protocol):
         ...
 
     @property
-    def outputs(self) -> Mapping[str, bool]:
-        """The scores it computes by name → whether higher is better."""
+    def outputs(self) -> Mapping[str, Output]:
+        """The scores it computes, by name. They are read off the factory, before it is called."""
         ...
 
     @property

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -24,14 +23,10 @@ def compare(before: Path, after: Path, scores: str | None, as_json: bool) -> int
     Exit status 3 where something got worse, more runs were lost, or an entry is gone: a gate for
     continuous integration.
     """
-    from genbench import rendering
-    from genbench.analysis.changes import changes
-    from genbench.cli.printing import echo_json
+    from genbench.analysis.changes import changes, document
+    from genbench.cli.printing import form_of, show
     from genbench.store.records import read_records
 
     found = changes(read_records(before), read_records(after), names(scores))
-    if as_json:
-        echo_json(asdict(found))
-    else:
-        rendering.changes.show(found, str(before), str(after))
+    show(document(found, str(before), str(after)), form_of(as_json))
     return REGRESSION if found.worse else 0

@@ -31,8 +31,8 @@ def evaluate(
 
     Exit status 1 where a metric failed by a fault, 2 where nothing could be scored.
     """
-    from genbench import rendering
-    from genbench.cli.printing import echo_json
+    from genbench.analysis.scores import document
+    from genbench.cli.printing import form_of, show
     from genbench.experiment.scoring import evaluate as score
     from genbench.rendering.progress import waiting
 
@@ -40,10 +40,9 @@ def evaluate(
         given["metrics"] = metrics if metrics == "all" else names(metrics) or [metrics]
     with waiting() as report:
         scores = score(**given, extractor_options=options, report=report, **where)
-    if as_json:
-        echo_json(asdict(scores), indent=None)
-    else:
-        rendering.scores.show(scores)
+    values, outputs = scores.values, scores.outputs
+    shown = document(values, outputs, scores.skipped, scores.protocol, asdict(scores))
+    show(shown, form_of(as_json))
     if scores.faults:
         return 1
     return 0 if scores.values else 2

@@ -19,11 +19,8 @@ def leaderboard(name: str, folders: tuple[Path, ...], form: str) -> None:
     NAME is one that genbench list leaderboards shows, or a TOML file; DIR a run folder, or one
     that holds several.
     """
-    from genbench import rendering
+    from genbench.analysis.standings import document
+    from genbench.cli.printing import show
     from genbench.experiment.results import ranked
 
-    board, groups = ranked(name, folders)
-    if form == "terminal":
-        rendering.leaderboard.show(board, groups)
-    else:
-        click.echo(rendering.leaderboard.render(board, groups, form), nl=False)
+    show(document(*ranked(name, folders)), form)

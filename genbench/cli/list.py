@@ -15,6 +15,7 @@ KINDS = (
     "extractors",
     "metrics",
     "augmentations",
+    "samplers",
     "suites",
     "claims",
     "leaderboards",

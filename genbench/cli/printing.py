@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from genbench.analysis.document import Document
     from genbench.suite import Suite
 
 
@@ -32,9 +33,23 @@ def show_plan(suite: Suite, where: dict[str, Any]) -> int:
     from genbench.experiment.plan import plan
 
     given = {key: value for key, value in where.items() if key not in ("loggers", "plugins")}
-    for line in plan(suite, **given).lines():
-        click.echo(line)
+    show(plan(suite, **given).document(), "terminal")
     return 0
+
+
+def show(document: Document, form: str) -> None:
+    """A document on standard output, in one of ``rendering.FORMATS``."""
+    from genbench import rendering
+
+    if form == "terminal":
+        rendering.show(document)
+    else:
+        click.echo(rendering.render(document, form), nl=False)
+
+
+def form_of(as_json: bool) -> str:
+    """Of a command that has ``--json``."""
+    return "json" if as_json else "terminal"
 
 
 def echo_json(value: Any, indent: int | None = 1) -> None:

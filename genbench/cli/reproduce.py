@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +27,9 @@ def reproduce(
 
     Exit status 3 where a score is not where the measured runs make one expect it.
     """
-    from genbench import rendering
-    from genbench.cli.printing import echo_json, say
+    from genbench.cli.printing import form_of, show
     from genbench.experiment.reproduce import reproduce as run_again
 
     found = run_again(what, out, scores=names(scores), **where)
-    if as_json:
-        rows = [asdict(each) for each in found.scores]
-        echo_json({"row": found.row, "conditions": list(found.conditions), "scores": rows})
-    else:
-        rendering.reproduction.show(found.scores)
-        for line in found.conditions:
-            say(line)
+    show(found.document(), form_of(as_json))
     return OUTSIDE if found.differs else 0

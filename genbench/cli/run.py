@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 @of_suite
 def run(suite: Suite, out: Path | None, executor: str, dry_run: bool, where: dict[str, Any]) -> int:
     """Train, sample, score and compare every entry of SUITE (a name or a TOML file)."""
-    from genbench import rendering
-    from genbench.cli.printing import say, say_where, show_plan
+    from genbench.analysis import comparison, verdict
+    from genbench.cli.printing import say, say_where, show, show_plan
     from genbench.experiment.results import offered_verdicts
     from genbench.experiment.run import REPORT, TABLE
     from genbench.experiment.run import run as run_suite
@@ -31,10 +31,10 @@ def run(suite: Suite, out: Path | None, executor: str, dry_run: bool, where: dic
         return show_plan(suite, where)
     started = time.perf_counter()
     results = run_suite(suite, out, executor=executor, **where)
-    rendering.show(results.records)
+    show(comparison.document(results.records), "terminal")
     verdicts, faults = offered_verdicts(results.records)
     for fault in faults:
         say(fault)
-    rendering.verdict.show(verdicts)
+    show(verdict.document(verdicts), "terminal")
     say_where(results.folder, (REPORT, TABLE, RECORDS), time.perf_counter() - started)
     return int(results.has_faults)

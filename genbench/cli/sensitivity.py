@@ -50,11 +50,10 @@ def sensitivity(
     A setting is an option of the entry's model, or examples, or a key of [train]. Prints the share
     of the grid nearly as good as its best, and the expected best score of so many trials.
     """
-    from genbench.cli.printing import say, say_where, show_plan
+    from genbench.cli.printing import form_of, say, say_where, show, show_plan
     from genbench.experiment.run import REPORT, TABLE
     from genbench.experiment.sensitivity import SENSITIVITY, grid_of
     from genbench.experiment.sensitivity import sensitivity as run_grid
-    from genbench.rendering import sensitivity as rendering
     from genbench.store.records import RECORDS
 
     if dry_run and as_json:
@@ -66,10 +65,7 @@ def sensitivity(
         return show_plan(grid.suite, where)
     started = time.perf_counter()
     found = run_grid(suite, over, out, score=score, factor=factor, **where)
-    if as_json:
-        click.echo(rendering.json(found.entries, found.left_out), nl=False)
-    else:
-        rendering.show(found.entries)
+    show(found.document(), form_of(as_json))
     files = (SENSITIVITY, REPORT, TABLE, RECORDS)
     say_where(found.results.folder, files, time.perf_counter() - started)
     return int(found.results.has_faults)

@@ -23,15 +23,9 @@ def stability(
     Names the runs whose last value, and those whose worst value after their best, is over the best
     by more than a factor.
     """
-    from genbench import rendering
+    from genbench.analysis.curves import document
     from genbench.analysis.curves import stability as judge
-    from genbench.cli.printing import echo_json, say
+    from genbench.cli.printing import form_of, show
 
     found = judge(curves, metric, higher_is_better=higher_is_better, limit=limit)
-    if as_json:
-        echo_json(found.as_dict())
-        return
-    rendering.curves.show(found)
-    if found.repeated_rows:
-        rows = "1 row was" if found.repeated_rows == 1 else f"{found.repeated_rows} rows were"
-        say(f"{rows} left out: a later row has the same step")
+    show(document(found), form_of(as_json))

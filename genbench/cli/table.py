@@ -16,10 +16,11 @@ from genbench.cli.options import FOLDER, format_option, names
 @click.option("--entries", metavar="A,B", help="Which to show, in this order.")
 def table(folders: tuple[Path, ...], form: str, scores: str | None, entries: str | None) -> None:
     """Print the comparison tables of finished runs."""
-    from genbench import rendering
+    from genbench.analysis.comparison import document
+    from genbench.cli.printing import show
     from genbench.experiment.results import select
     from genbench.store.records import read_records
 
     records = [record for folder in folders for record in read_records(folder)]
     chosen = select(records, names(scores) or None, names(entries) or None)
-    click.echo(rendering.render(chosen, form), nl=False)
+    show(document(chosen), form)

@@ -15,8 +15,8 @@ from genbench.cli.options import FOLDER, format_option
 @format_option("terminal", "markdown", "json")
 def verdict(folders: tuple[Path, ...], claims: str | None, form: str) -> None:
     """Decide claims on finished runs: supported, contradicted or undecided, and why."""
-    from genbench import rendering
-    from genbench.cli.printing import say
+    from genbench.analysis.verdict import document
+    from genbench.cli.printing import say, show
     from genbench.experiment.results import decided
     from genbench.store.records import read_records
 
@@ -24,7 +24,4 @@ def verdict(folders: tuple[Path, ...], claims: str | None, form: str) -> None:
     verdicts, faults = decided(records, claims)
     for fault in faults:
         say(fault)
-    if form == "terminal":
-        rendering.verdict.show(verdicts)
-    else:
-        click.echo(rendering.verdict.render(verdicts, form), nl=False)
+    show(document(verdicts), form)

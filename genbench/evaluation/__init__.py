@@ -15,7 +15,7 @@ from genbench.devices.ranks import ALONE, Ranks
 from genbench.evaluation.choice import every_output, resolve
 from genbench.evaluation.embedding import embed
 from genbench.evaluation.scorer import Scorer, check_fit, scorer
-from genbench.evaluation.scores import Scores, interval
+from genbench.evaluation.scores import Scores
 from genbench.io.moments import Moments
 
 __all__ = [
@@ -27,7 +27,6 @@ __all__ = [
     "embed",
     "evaluate",
     "every_output",
-    "interval",
     "resolve",
     "scorer",
 ]
@@ -35,7 +34,7 @@ __all__ = [
 Source: TypeAlias = "str | Path | Tensor | np.ndarray[Any, Any] | Samples"
 """``dataset:split``, a file, a folder of pictures, a tensor or an array ``(N, …)``, ``Samples``."""
 
-VERSION = 3
+VERSION = 4
 """Raised whenever the same samples and protocol would give other scores."""
 
 DEFAULT_METRICS = (

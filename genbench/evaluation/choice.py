@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from genbench import registry
 from genbench.api import Metric
-from genbench.api.errors import GenbenchError, UnknownName, UsageError
-from genbench.registry import PluginError, schema, wrap_plugin_errors
+from genbench.api.errors import UnknownName, UsageError
+from genbench.registry import PluginError, schema
+from genbench.registry.outputs import declared
 
 
 def resolve(outputs: Sequence[str], seed: int) -> dict[str, Metric]:
@@ -16,7 +17,7 @@ def resolve(outputs: Sequence[str], seed: int) -> dict[str, Metric]:
     Names are those of outputs, as in ``precision``. Raises ``UnknownName``; ``UsageError`` when two
     metrics compute one output; and, where an output is missing, what kept a plugin from loading.
     """
-    makers, broken = _makers()
+    makers, broken = declared()
     chosen: dict[str, Metric] = {}
     for output in outputs:
         if output not in makers:
@@ -35,7 +36,7 @@ def resolve(outputs: Sequence[str], seed: int) -> dict[str, Metric]:
 def every_output() -> list[str]:
     """The names of all scores that can be asked for, sorted; those that two metrics claim, and
     those of a plugin at fault, are left out."""
-    makers, _ = _makers()
+    makers, _ = declared()
     return sorted(output for output, names in makers.items() if len(names) == 1)
 
 
@@ -44,19 +45,3 @@ def version_of(metric: Metric) -> str:
     options = {name: getattr(metric, name, None) for name in schema(type(metric)) if name != "seed"}
     said = ", ".join(f"{name} {value}" for name, value in options.items())
     return f"{getattr(metric, 'version', 1)}{f' ({said})' if said else ''}"
-
-
-def _makers() -> tuple[dict[str, list[str]], list[GenbenchError]]:
-    """Output → the metrics that compute it; and why some plugins could not be asked."""
-    makers: dict[str, list[str]] = {}
-    broken: list[GenbenchError] = []
-    for name in registry.metrics.names():
-        try:
-            with wrap_plugin_errors(f"metric {name!r} failed"):
-                offered = list(registry.metrics.get(name).outputs)
-        except GenbenchError as error:
-            broken.append(error)  # it costs its own outputs alone, which nobody may want
-            continue
-        for output in offered:
-            makers.setdefault(output, []).append(name)
-    return makers, broken

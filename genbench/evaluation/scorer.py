@@ -139,11 +139,11 @@ class Scorer:
             return values, refused, faults
 
         values, refused, faults = ranks.on_rank_zero(compute)
-        better = {name: up for metric in running.values() for name, up in metric.outputs.items()}
+        declared = {name: of for metric in running.values() for name, of in metric.outputs.items()}
         return Scores(
             values={name: values[name] for name in outputs if name in values},
             skipped=skipped | refused,
-            better={name: up for name, up in better.items() if name in values},
+            outputs={name: declared[name] for name in outputs if name in values},
             protocol=self.protocol(len(samples), outputs),
             faults=faults,
         )

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from genbench.api import Estimate
+from genbench.api import Estimate, Output
 from genbench.store.protocol import lines, protocol_differences
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ class Scores:
     """By output name."""
     skipped: Mapping[str, str]
     """Outputs without a score → the reason."""
-    better: Mapping[str, bool]
-    """By output name: whether higher is better."""
+    outputs: Mapping[str, Output]
+    """By output name: what its metric declares of it."""
     protocol: Mapping[str, Any]
     faults: Sequence[str] = ()
     """Those of ``skipped`` that a fault of their metric has cost: another try may give them."""
@@ -50,13 +50,6 @@ class Scores:
         rows = []
         for name, estimate in self.values.items():
             line = f"{name:<{width}}  {estimate.value:.6g}"
-            rows.append(f"{line}  {interval(estimate)}".rstrip())
+            rows.append(f"{line}  {estimate.interval}".rstrip())
         rows += [f"{name:<{width}}  -  ({reason})" for name, reason in self.skipped.items()]
         return "\n".join([*rows, "", *self.notes, *lines(self.protocol)])
-
-
-def interval(estimate: Estimate) -> str:
-    """``[low, high]``, or nothing."""
-    if estimate.low is None or estimate.high is None:
-        return ""
-    return f"[{estimate.low:.6g}, {estimate.high:.6g}]"

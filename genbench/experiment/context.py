@@ -44,7 +44,7 @@ class RunContext:
             said["likelihood_samples"] = self.score.likelihood.samples
         if self.prompts is not None:
             said["prompts"] = store.fingerprint(self.prompts.model_dump(mode="json"))
-        return said
+        return said | self.score.criteria.said()
 
     def inputs(self, dataset: str) -> dict[str, Any]:
         """All that decides a score but the samples, known without loading a metric: a finished run
@@ -52,7 +52,7 @@ class RunContext:
         behind it are then read from where each is stored under its exact protocol."""
         plugins = {
             f"{group.kind} {name}": group.code(name)
-            for group in (registry.metrics, registry.extractors)
+            for group in (registry.metrics, registry.extractors, registry.samplers)
             for name in group.names()
             if not group.is_ours(name)
         }

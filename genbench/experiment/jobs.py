@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from genbench import store
+from genbench import evaluation, store, suite
 from genbench.api import Estimate, ProgressCallback, ProgressEvent, TensorSamples
 from genbench.api.errors import (
     PLUGIN_EXCEPTIONS,
@@ -22,6 +22,7 @@ from genbench.api.errors import (
     UsageError,
     one_line,
 )
+from genbench.api.metrics import LIKELIHOOD_OUTPUT
 from genbench.devices.ranks import Ranks
 from genbench.experiment.context import RunContext, open_cached
 from genbench.experiment.logs import log_scores, log_snapshots, open_log, rows_of
@@ -198,7 +199,7 @@ def _record(
         status=outcome.status if broken is None else "diverged",
         reason=_divergence(outcome, broken, examples),
         scores={name: _score(estimate) for name, estimate in {**scores.values, **bits}.items()},
-        better={**scores.better, **dict.fromkeys(bits, False)},
+        outputs={**scores.outputs, **dict.fromkeys(bits, LIKELIHOOD_OUTPUT)},
         skipped_metrics={**scores.skipped, **no_bits},
         faults=scores.faults,
         conditions=_conditions(context, entry)
@@ -215,7 +216,13 @@ def _record(
             "sampling_flops": metadata["flops"],
             "seconds_per_sample": None,
         },
-        stability=stability.summary(_history(trained), curve, context.score.snapshots.threshold),
+        stability=stability.summary(
+            _history(trained),
+            curve,
+            context.score.headline,
+            higher_is_better=_higher_is_better(context.score),
+            threshold=context.score.snapshots.threshold,
+        ),
         snapshots=curve,
         identities={
             "training": trained.identity,
@@ -228,6 +235,12 @@ def _record(
         }
         | ({} if beside is None else {"neighbours": str(beside.relative_to(context.out))}),
     )
+
+
+def _higher_is_better(score: suite.Score) -> bool:
+    """Of the headline score."""
+    (metric,) = evaluation.resolve([score.headline], score.seed).values()
+    return metric.outputs[score.headline].higher_is_better
 
 
 def _score(estimate: Estimate) -> Score:

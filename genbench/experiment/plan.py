@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from genbench.analysis.cells import amount
+from genbench.analysis.document import Document
+from genbench.analysis.plan import EntryRow, TrainingRow, document
 from genbench.api.errors import PLUGIN_EXCEPTIONS, one_line
 from genbench.devices.hardware import DeviceOptions, Hardware
 from genbench.devices.launch import default_workers
 from genbench.experiment.estimate import SamplingCost, TrainingCost, sampling_cost, training_cost
 from genbench.experiment.run import resolved
+from genbench.rendering import render
 from genbench.store import fingerprint
 from genbench.suite import SeededEntry, Suite, trainings
 from genbench.training.checkpoint import WEIGHTS
@@ -56,48 +58,42 @@ class Plan:
         drawn = sum(self.suite.samples * each.seconds for each in planned.samplings)
         return planned.training.seconds + points * planned.snapshots.seconds + drawn
 
-    def lines(self) -> Iterator[str]:
+    def document(self) -> Document:
         """The plan to read."""
         suite = self.suite
-        yield f"{suite.title or suite.name}: {suite.dataset}, {suite.samples:,} samples an entry"
-        for planned in self.trainings:
-            yield from self._training_lines(planned)
-        entries = sum(len(planned.entries) for planned in self.trainings)
-        runs = f"{len(self.trainings)} trainings, {entries} entries to score"
-        if self.seconds is None:
-            yield f"{runs}; the time could not be estimated for all of them"
-            return
-        yield (
-            f"{runs}; about {_duration(self.seconds)} on this {self.device}, {self.workers} at a "
-            "time, without the scoring"
-        )
+        title = f"{suite.title or suite.name}: {suite.dataset}, {suite.samples:,} samples an entry"
+        return document(title, list(map(self._row, self.trainings)), self.device, self.workers)
 
-    def _training_lines(self, planned: PlannedTraining) -> Iterator[str]:
-        first = planned.entries[0]
-        what = f"train {first.training.label}"
-        budget = f"{what}: {first.training.steps * first.training.batch:,} examples"
-        cost = planned.training
-        if cost is None:
-            if first.fault is not None:
-                yield f"{what}: {first.fault}"
-            else:
-                yield f"{budget}; cost unknown: {planned.unknown}"
-            for entry in planned.entries:
-                yield f"  {entry.name}: sample {_options(entry)}"
-            return
-        yield (
-            f"{budget}, {amount(cost.parameters, 'count')} parameters, "
-            f"{amount(cost.flops, 'count')} FLOPs, about {_duration(cost.seconds)}"
+    def _row(self, planned: PlannedTraining) -> TrainingRow:
+        training = planned.entries[0].training
+        row = TrainingRow(
+            training.label,
+            training.steps * training.batch,
+            tuple(EntryRow(entry.name, _options(entry)) for entry in planned.entries),
+            unknown=planned.unknown,
         )
-        for entry, each in zip(planned.entries, planned.samplings, strict=True):
-            yield (
-                f"  {entry.name}: sample {_options(entry)}, {each.nfe:g} network evaluations and "
-                f"{amount(each.flops, 'count')} FLOPs a sample, about "
-                f"{_duration(self.suite.samples * each.seconds)}"
-            )
+        if planned.training is None:
+            return row
+        return replace(
+            row,
+            parameters=planned.training.parameters,
+            flops=planned.training.flops,
+            seconds=planned.training.seconds,
+            total=self._seconds(planned),
+            entries=tuple(
+                EntryRow(
+                    entry.name,
+                    entry.options,
+                    each.nfe,
+                    each.flops,
+                    self.suite.samples * each.seconds,
+                )
+                for entry, each in zip(row.entries, planned.samplings, strict=True)
+            ),
+        )
 
     def __repr__(self) -> str:
-        return "\n".join(self.lines())
+        return render(self.document(), "terminal")
 
 
 def plan(
@@ -146,12 +142,4 @@ def _planned(hardware: Hardware, group: Sequence[SeededEntry]) -> PlannedTrainin
 
 
 def _options(entry: SeededEntry) -> str:
-    options = ", ".join(f"{name} {value}" for name, value in entry.sample.items())
-    return options or "as the model does"
-
-
-def _duration(seconds: float) -> str:
-    for size, word in ((86_400, "days"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.2g} {word}" if size > 60 else f"{seconds / size:.0f} {word}"
-    return f"{seconds:.0f} s"
+    return ", ".join(f"{name} {value}" for name, value in entry.sample.items())

@@ -73,10 +73,10 @@ def _measured(
     report: ProgressCallback,
 ) -> Record:
     outputs = context.score.metrics
-    looks = {
-        output: "train" in metric.sides
+    declared = {
+        name: output
         for metric in evaluation.resolve(outputs, scorer.seed).values()
-        for output in metric.outputs
+        for name, output in metric.outputs.items()
     }
     reference = open_cached(context.score.reference, context.hardware.data_dir)
     smallest = min(len(train), len(reference))
@@ -91,11 +91,10 @@ def _measured(
         draws: dict[str, list[float]] = {}
         skipped: dict[str, str] = {}
         faults: list[str] = []
-        better: dict[str, bool] = {}
         for number in range(REAL_DRAWS):
             report(ProgressEvent("score", number, REAL_DRAWS))
-            for source, wanted in ((train, False), (reference, True)):
-                chosen = [output for output in outputs if looks[output] is wanted]
+            for side, source in (("train", train), ("reference", reference)):
+                chosen = [name for name in outputs if declared[name].floor == side]
                 if not chosen:
                     continue
                 subset = _subset(source, context.samples, number)
@@ -104,13 +103,12 @@ def _measured(
                     draws.setdefault(name, []).append(estimate.value)
                 skipped |= scores.skipped
                 faults += [name for name in scores.faults if name not in faults]
-                better |= scores.better
         pictures = _shown(ranks, folder, reference)
         beside = neighbours(ranks, scorer, folder, identity, reference)
         return replace(
             base,
             scores={name: _spread(draws[name]) for name in outputs if name in draws},
-            better=better,
+            outputs={name: declared[name] for name in outputs if name in draws},
             skipped_metrics=skipped,
             faults=faults,
             files={"samples": str(pictures.relative_to(context.out))}

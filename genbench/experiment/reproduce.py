@@ -8,18 +8,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Unpack
 
-from genbench.analysis.reproduction import Reproduction, recipe, reproduced, row
+from genbench.analysis import reproduction
+from genbench.analysis.document import Document
+from genbench.analysis.reproduction import (
+    Reproduction,
+    changed_conditions,
+    recipe,
+    reproduced,
+    row,
+)
 from genbench.api.errors import DataError, UnknownName, UsageError
 from genbench.devices.hardware import DeviceOptions
 from genbench.experiment.context import RunContext
 from genbench.experiment.results import Results
 from genbench.experiment.run import RunOptions, run
 from genbench.store.protocol import protocol_differences
-from genbench.store.records import Record, read_records
+from genbench.store.records import read_records
 from genbench.suite import parse
-
-CONDITIONS = ("torch", "genbench", "device", "devices", "platform", "precision")
-"""What may have changed since a row was measured."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,10 @@ class ReproductionResults:
     def differs(self) -> bool:
         """Whether a score is outside of what its record makes one expect."""
         return any(each.outcome == "outside" for each in self.scores)
+
+    def document(self) -> Document:
+        """What the row came to again."""
+        return reproduction.document(self.row, self.scores, self.conditions)
 
 
 def reproduce(
@@ -55,10 +64,10 @@ def reproduce(
     if not separator or not label or not folder:
         raise UsageError(f"reproduce {what}: write DIR:ROW, as in results/digits-full:EDM")
     before = row(read_records(Path(folder)), label)
-    names = list(scores) or list(before[0].better)[:1]
+    names = list(scores) or list(before[0].outputs)[:1]
     for name in names:
-        if name not in before[0].better:
-            raise UnknownName(f"score of {label}", name, before[0].better)
+        if name not in before[0].outputs:
+            raise UnknownName(f"score of {label}", name, before[0].outputs)
     suite = parse(f"the record of {label}", {**recipe(before), "name": f"reproduce {what}"})
     out = Path(out or "genbench-reproduce-" + re.sub(r"[^\w.-]+", "-", label))
     data_dir = Path(options.get("data_dir", "data"))
@@ -77,12 +86,4 @@ def reproduce(
     results = run(suite, out, **options)
     after = [record for record in results.records if record.seed is not None]
     found = [reproduced(before, after, name) for name in names]
-    return ReproductionResults(label, results, found, _changed(before[0], after[0]))
-
-
-def _changed(before: Record, after: Record) -> list[str]:
-    return [
-        f"{name}: {before.conditions.get(name)} when it was measured, {value} now"
-        for name, value in after.conditions.items()
-        if name in CONDITIONS and before.conditions.get(name) != value
-    ]
+    return ReproductionResults(label, results, found, changed_conditions(before[0], after[0]))

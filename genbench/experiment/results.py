@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from genbench.api import REAL, Samples
 from genbench.api.errors import DataError, UnknownName, UsageError
 from genbench.experiment.run import REPORT, SUITE
+from genbench.rendering import Shown
 from genbench.store.records import RECORDS, Record, read_records, to_frame
 from genbench.suite import Suite
 
@@ -21,29 +22,6 @@ if TYPE_CHECKING:
     from genbench.analysis.published import Board
     from genbench.analysis.standings import Standings
     from genbench.analysis.verdict import Verdict
-
-
-@dataclass(frozen=True, repr=False)
-class Shown:
-    """A table, a verdict or a ranking. It shows itself in a notebook and at a prompt."""
-
-    render: Callable[[str], str]
-    """``format`` → text: ``terminal``, ``markdown``, ``json``, and for tables ``csv``, ``latex``
-    and ``html``. Raises ``UnknownName``."""
-
-    def __repr__(self) -> str:
-        return self.render("terminal")
-
-    def _repr_markdown_(self) -> str:
-        return self.render("markdown")
-
-
-@dataclass(frozen=True, repr=False)
-class ShownTable(Shown):
-    """A comparison."""
-
-    def _repr_html_(self) -> str:
-        return self.render("html")
 
 
 @dataclass(frozen=True, repr=False)
@@ -77,18 +55,16 @@ class Results:
 
         Raises ``UnknownName``.
         """
-        from genbench import rendering
+        from genbench.analysis.comparison import document
 
-        records = select(self.records, scores, entries)
-        return ShownTable(lambda form: rendering.render(records, form))
+        return Shown(document(select(self.records, scores, entries)))
 
     def verdict(self, claims: str | None = None) -> Shown:
         """What the records decide of the claims in a file, or of those of that name; by default of
         all that packages offer and these records have the contestants for."""
-        from genbench import rendering
+        from genbench.analysis.verdict import document
 
-        verdicts, _ = decided(self.records, claims)
-        return Shown(lambda form: rendering.verdict.render(verdicts, form))
+        return Shown(document(decided(self.records, claims)[0]))
 
     def compare(self, other: Results | str | Path, scores: Sequence[str] = ()) -> Changes:
         """What got better or worse from this run to ``other``, beyond the noise of seeds."""
@@ -99,10 +75,9 @@ class Results:
 
     def leaderboard(self, name: str) -> Shown:
         """The published rows of a leaderboard, and this run's beside those of equal protocol."""
-        from genbench import rendering
+        from genbench.analysis.standings import document
 
-        board, groups = ranked(name, [self.folder])
-        return Shown(lambda form: rendering.leaderboard.render(board, groups, form))
+        return Shown(document(*ranked(name, [self.folder])))
 
     def report(self, path: str | Path | None = None) -> Path:
         """Write the page to ``path``; without one, the page that the run left in its folder."""

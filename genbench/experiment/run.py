@@ -300,12 +300,13 @@ class _Run:
     def _write(self, records: Sequence[Record]) -> None:
         """What the folder is for. None of the three counts before all do."""
         from genbench import rendering
+        from genbench.analysis.comparison import document
         from genbench.report import write_report
 
         out, name = self.context.out, self.context.name
         seal(out, name)
         write_records(out, records)
-        store.write_text(out / TABLE, rendering.render(records, "markdown"))
+        store.write_text(out / TABLE, rendering.render(document(records), "markdown"))
         write_report([out], out / REPORT)
         seal(out, name, (RECORDS, TABLE, REPORT))
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack
 
-from genbench import store
-from genbench.analysis.sensitivity import Sensitivity, sensitivities
+from genbench import rendering, store
+from genbench.analysis.document import Document
+from genbench.analysis.sensitivity import Sensitivity, document, sensitivities
 from genbench.api.errors import DataError, UnknownName
+from genbench.api.metrics import LIKELIHOOD
 from genbench.experiment.results import Results
 from genbench.experiment.run import RunOptions, resolved, run
-from genbench.rendering import sensitivity as rendering
 from genbench.rendering.progress import observer_of
 from genbench.store.records import Record
 from genbench.suite import Grid, Suite, expand_grid, parse_over
@@ -29,11 +30,15 @@ class SensitivityResults:
     left_out: Mapping[str, str]
     """Entries that have no such setting, and why."""
 
+    def document(self) -> Document:
+        """A row an entry, then every setting."""
+        return document(self.entries, self.left_out)
+
     def __repr__(self) -> str:
-        return rendering.markdown(self.entries)
+        return rendering.render(self.document(), "terminal")
 
     def _repr_markdown_(self) -> str:
-        return rendering.markdown(self.entries)
+        return rendering.render(self.document(), "markdown")
 
 
 def grid_of(
@@ -67,7 +72,7 @@ def sensitivity(
     ``score``.
     """
     content = resolved(suite)
-    likelihood = ["bits_per_dim"] if content.score.likelihood else []
+    likelihood = [LIKELIHOOD] if content.score.likelihood else []
     scores = [*content.score.metrics, *likelihood]
     if score is not None and score not in scores:
         raise UnknownName("score of the suite", score, scores)
@@ -79,8 +84,10 @@ def sensitivity(
     results = run(grid.suite, folder, **options)
     chosen = _scored(results.records, content.score.metrics, score)
     found = sensitivities(results.records, grid, chosen, factor)
-    store.write_text(results.folder / SENSITIVITY, rendering.markdown(found))
-    return SensitivityResults(results, found, grid.left_out)
+    made = SensitivityResults(results, found, grid.left_out)
+    text = rendering.render(made.document(), "markdown")
+    store.write_text(results.folder / SENSITIVITY, text)
+    return made
 
 
 def _scored(records: Sequence[Record], metrics: Sequence[str], wanted: str | None) -> str:

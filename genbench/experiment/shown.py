@@ -55,7 +55,7 @@ def stored_trajectories(
     made: dict[str, str] = {}
     for kind, show in shows.items():
         inputs = {
-            **snapshot_inputs(hardware, trained, trained.last, "ema"),
+            **snapshot_inputs(hardware, trained, trained.last, "ema", options),
             "kind": kind,
             "options": dict(options),
             "count": count,

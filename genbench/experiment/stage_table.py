@@ -10,11 +10,11 @@ from dataclasses import asdict
 from typing import Any
 
 from genbench import evaluation, sampling
-from genbench.api import Estimate
+from genbench.api import Estimate, Output
 from genbench.evaluation import Scores
 from genbench.evaluation.embedding import FEATURES
 from genbench.sampling import likelihood, trajectories
-from genbench.store import Contents, Stage, unchanged
+from genbench.store import Contents, Stage
 from genbench.store.records import SCHEMA, Record
 from genbench.training import loop
 
@@ -31,19 +31,14 @@ def _as_json(value: Any) -> Contents:
 
 def _scores(contents: Contents) -> Scores:
     values = {name: Estimate(**value) for name, value in contents[1]["values"].items()}
-    return Scores(**{**contents[1], "values": values})
-
-
-def _record(contents: Contents) -> Record:
-    return Record(**contents[1])
+    outputs = {name: Output(**value) for name, value in contents[1]["outputs"].items()}
+    return Scores(**{**contents[1], "values": values, "outputs": outputs})
 
 
 TRAINING = Stage[Contents](
     "training",
     version=loop.VERSION,
     inputs=("training", "data", "code", "hardware"),
-    pack=unchanged,
-    unpack=unchanged,
 )
 """The weights along a training, from all fields of ``suite.Training``, the data set's contents, the
 model's code and the hardware."""
@@ -55,8 +50,6 @@ SAMPLES = Stage[Contents](
         *(*SNAPSHOT, "precision", "examples", "weights", "options", "seed", "count"),
         *("prompts", "codec"),
     ),
-    pack=unchanged,
-    unpack=unchanged,
     suffix=TENSORS,
 )
 """Samples, and what they cost. ``prompts`` are those of the suite, ``codec`` names what decodes."""
@@ -87,8 +80,6 @@ TRAJECTORIES = Stage[Contents](
     "trajectories",
     version=trajectories.VERSION,
     inputs=(*SNAPSHOT, "kind", "options", "count", "frames", "prompts"),
-    pack=unchanged,
-    unpack=unchanged,
     suffix=TENSORS,
     alone=True,
 )
@@ -98,8 +89,6 @@ NEIGHBOURS = Stage[Contents](
     "neighbours",
     version=1,
     inputs=("scoring", "count"),
-    pack=unchanged,
-    unpack=unchanged,
     suffix=TENSORS,
 )
 """Samples, each beside the training sample nearest to it. ``scoring`` names the samples, the
@@ -118,8 +107,6 @@ REAL_SAMPLES = Stage[Contents](
     "samples",
     version=1,
     inputs=("reference", "count"),
-    pack=unchanged,
-    unpack=unchanged,
     suffix=TENSORS,
 )
 """Reference samples, to be shown beside the generated ones."""
@@ -129,7 +116,7 @@ RECORD = Stage[Record](
     version=SCHEMA,
     inputs=("training", "model", "sample", "snapshot_sample", "context"),
     pack=_as_json,
-    unpack=_record,
+    unpack=lambda contents: Record(**contents[1]),
     kept=lambda record, seconds: not record.faults,  # what has one is tried again
 )
 """The row of an entry. The entries that share the training decide ``snapshot_sample``, how its
@@ -140,7 +127,7 @@ REAL_RECORD = Stage[Record](
     version=SCHEMA,
     inputs=("context",),
     pack=_as_json,
-    unpack=_record,
+    unpack=lambda contents: Record(**contents[1]),
     kept=lambda record, seconds: not record.faults,
 )
 """The real row."""

@@ -20,6 +20,7 @@ from genbench.api import (
     TensorSamples,
 )
 from genbench.api.errors import PLUGIN_EXCEPTIONS, NonFiniteSamples
+from genbench.api.metrics import LIKELIHOOD as BITS_PER_DIM
 from genbench.devices.hardware import Hardware
 from genbench.devices.ranks import ALONE, Ranks
 from genbench.evaluation import Scorer, Scores
@@ -38,8 +39,6 @@ from genbench.metrics.resampling import mean
 from genbench.sampling import likelihood
 from genbench.suite import Prompts, SeededEntry
 from genbench.training import checkpoint
-
-BITS = "bits_per_dim"
 
 
 def sampling_options(
@@ -81,7 +80,7 @@ def draw(
     model = trained.model(examples, weights)
     resolved = sampling_options(model, f"model {training.model!r}", options)
     inputs = {
-        **snapshot_inputs(hardware, trained, examples, weights),
+        **snapshot_inputs(hardware, trained, examples, weights, resolved),
         "precision": training.precision,
         "examples": examples,
         "weights": weights,
@@ -126,12 +125,22 @@ def draw(
 
 
 def snapshot_inputs(
-    hardware: Hardware, trained: Trained, examples: int, weights: str
+    hardware: Hardware,
+    trained: Trained,
+    examples: int,
+    weights: str,
+    options: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """What decides all that a snapshot gives: see ``stage_table.SNAPSHOT``."""
+    """What decides all that a snapshot gives: see ``stage_table.SNAPSHOT``. ``options`` of sampling
+    may name a registered sampler, whose code then is part of it."""
+    sampler = (options or {}).get("sampler")
+    name = sampler.get("name") if isinstance(sampler, Mapping) else sampler
+    codes = [registry.models.code(trained.training.model)]
+    if name in registry.samplers.names():
+        codes.append(registry.samplers.code(name))
     return {
         "training": trained.identity,
-        "code": registry.models.code(trained.training.model),
+        "code": codes,
         "hardware": hardware.sampling_identity(),
         "snapshot": checkpoint.snapshot_hash(trained.folder, examples, weights),
     }
@@ -155,8 +164,10 @@ def scored(
     }
     made = SCORES.once(ranks, folder, inputs, lambda: scorer(samples, outputs, ranks))
     values = made.value.values  # as they were asked for at first, in whatever order
-    in_order = {name: values[name] for name in outputs if name in values}
-    return made.identity, replace(made.value, values=in_order)
+    names = [name for name in outputs if name in values]
+    in_order = {name: values[name] for name in names}
+    declared = {name: made.value.outputs[name] for name in names}
+    return made.identity, replace(made.value, values=in_order, outputs=declared)
 
 
 def likelihood_score(
@@ -169,7 +180,7 @@ def likelihood_score(
         return {}, {}
     model = trained.model(examples, "ema")
     if not likelihood.offered(model):
-        return {}, {BITS: "the model offers no likelihood"}
+        return {}, {BITS_PER_DIM: "the model offers no likelihood"}
     reference = open_cached(context.score.reference, context.hardware.data_dir)
     count = min(wanted.samples, len(reference))
     seed = trained.training.seed
@@ -187,7 +198,7 @@ def likelihood_score(
             )
         )
 
-    return {BITS: LIKELIHOOD.once(ranks, trained.folder, inputs, compute).value}, {}
+    return {BITS_PER_DIM: LIKELIHOOD.once(ranks, trained.folder, inputs, compute).value}, {}
 
 
 def snapshot_options(entries: Sequence[SeededEntry]) -> Mapping[str, Any]:

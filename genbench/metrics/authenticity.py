@@ -6,7 +6,7 @@ from collections.abc import Mapping, Set
 
 from torch import Tensor
 
-from genbench.api import Estimate
+from genbench.api import Estimate, Output
 from genbench.metrics.distances import require_rows
 from genbench.metrics.feature_metric import FeatureMetric
 from genbench.metrics.manifold import cached_radii
@@ -34,7 +34,9 @@ class Authenticity(FeatureMetric):
     """
 
     sides: Set[str] = frozenset({"train", "generated"})
-    outputs: Mapping[str, bool] = {"authenticity": True}
+    outputs: Mapping[str, Output] = {
+        "authenticity": Output(True, "authenticity", "memorization", decimals=3, floor="reference")
+    }
     version = 1
 
     def compute(self) -> Mapping[str, Estimate]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Set
 import torch
 from torch import Tensor
 
-from genbench.api import Estimate
+from genbench.api import Estimate, Output
 from genbench.api.errors import UsageError
 from genbench.api.seeding import derive
 from genbench.metrics.distances import require_rows
@@ -100,7 +100,11 @@ class DataCopying(FeatureMetric):
     """
 
     sides: Set[str] = frozenset({"train", "reference", "generated"})
-    outputs: Mapping[str, bool] = {"data_copying": True}
+    outputs: Mapping[str, Output] = {
+        "data_copying": Output(
+            True, "data copying, C_T", "memorization", decimals=2, floor="reference"
+        )
+    }
     version = 1
 
     def __init__(self, *, cells: int = 3, seed: int = 0) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from genbench.api import Estimate
+from genbench.api import Estimate, Output
 from genbench.metrics.feature_metric import FeatureMetric
 from genbench.metrics.kernel import squared_mmd
 
@@ -34,7 +34,9 @@ class EnergyDistance(FeatureMetric):
     generated samples, the reference being held fixed.
     """
 
-    outputs: Mapping[str, bool] = {"energy_distance": False}
+    outputs: Mapping[str, Output] = {
+        "energy_distance": Output(False, "energy distance", "fidelity", minimum=0)
+    }
     version = 1
 
     def compute(self) -> Mapping[str, Estimate]:

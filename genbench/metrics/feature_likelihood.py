@@ -8,7 +8,7 @@ from collections.abc import Mapping, Set
 import torch
 from torch import Tensor
 
-from genbench.api import Estimate
+from genbench.api import Estimate, Output
 from genbench.api.seeding import generator
 from genbench.metrics.distances import paired, require_rows, row_slices
 from genbench.metrics.feature_metric import FeatureMetric
@@ -127,7 +127,11 @@ class FeatureLikelihoodDivergence(FeatureMetric):
     """
 
     sides: Set[str] = frozenset({"train", "reference", "generated"})
-    outputs: Mapping[str, bool] = {"feature_likelihood_divergence": False}
+    outputs: Mapping[str, Output] = {
+        "feature_likelihood_divergence": Output(
+            False, "feature likelihood divergence", "memorization", floor="reference"
+        )
+    }
     version = 1
 
     def __init__(self, *, seed: int = 0) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from genbench.api import Estimate, Features
+from genbench.api import Estimate, Features, Output
 from genbench.api.errors import UsageError
 from genbench.metrics import resampling
 from genbench.metrics.distances import row_slices
@@ -169,7 +169,11 @@ class FrechetDistance(Metric):
 
     needs: Set[str] = frozenset({"features"})
     sides: Set[str] = frozenset({"reference", "generated"})
-    outputs: Mapping[str, bool] = {"frechet_distance": False}
+    outputs: Mapping[str, Output] = {
+        "frechet_distance": Output(
+            False, "Fréchet distance", "fidelity", minimum=0, names={"inception": "FID"}
+        )
+    }
     version = 1
     full_state_update = False
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genbench.api import Estimate
+from genbench.api import Estimate, Output
 from genbench.api.seeding import generator
 from genbench.metrics.distances import require_rows
 from genbench.metrics.feature_metric import FeatureMetric
@@ -55,7 +55,11 @@ class FrechetDistanceInfinity(FeatureMetric):
     generated samples.
     """
 
-    outputs: Mapping[str, bool] = {"frechet_distance_infinity": False}
+    outputs: Mapping[str, Output] = {
+        "frechet_distance_infinity": Output(
+            False, "Fréchet distance, N → ∞", "fidelity", names={"inception": "FID∞"}
+        )
+    }
     version = 1
 
     def __init__(self, *, seed: int = 0) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from genbench.api import Estimate
+from genbench.api import Estimate, Output
 from genbench.metrics.feature_metric import FeatureMetric
 from genbench.metrics.kernel import squared_mmd
 from genbench.metrics.resampling import rescaled
@@ -41,7 +41,9 @@ class GaussianKernelDistance(FeatureMetric):
     samples, the reference being held fixed.
     """
 
-    outputs: Mapping[str, bool] = {"gaussian_kernel_distance": False}
+    outputs: Mapping[str, Output] = {
+        "gaussian_kernel_distance": Output(False, "Gaussian kernel distance", "fidelity", minimum=0)
+    }
     version = 1
 
     def compute(self) -> Mapping[str, Estimate]:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from genbench.api import Estimate, Features
+from genbench.api import Estimate, Features, Output
 from genbench.api.seeding import generator
 from genbench.metrics.distances import require_rows
 from genbench.metrics.resampling import mean
@@ -44,7 +44,11 @@ class InceptionScore(Metric):
 
     needs: Set[str] = frozenset({"logits"})
     sides: Set[str] = frozenset({"generated"})
-    outputs: Mapping[str, bool] = {"inception_score": True}
+    outputs: Mapping[str, Output] = {
+        "inception_score": Output(
+            True, "inception score", "fidelity", decimals=2, names={"inception": "IS"}
+        )
+    }
     version = 1
     full_state_update = False
 

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from genbench.api import Estimate
+from genbench.api import Estimate, Output
 from genbench.metrics.distances import require_rows, row_slices
 from genbench.metrics.feature_metric import FeatureMetric
 from genbench.metrics.resampling import jackknife
@@ -91,7 +91,9 @@ class KernelDistance(FeatureMetric):
     the jackknife's over the generated samples, the reference being held fixed.
     """
 
-    outputs: Mapping[str, bool] = {"kernel_distance": False}
+    outputs: Mapping[str, Output] = {
+        "kernel_distance": Output(False, "kernel distance", "fidelity", names={"inception": "KID"})
+    }
     version = 1
 
     def compute(self) -> Mapping[str, Estimate]:

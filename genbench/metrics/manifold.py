@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from genbench.api import Estimate
+from genbench.api import Estimate, Output
 from genbench.metrics.distances import require_rows
 from genbench.metrics.feature_metric import FeatureMetric
 from genbench.metrics.neighbours import memberships, nearest
@@ -88,11 +88,11 @@ class Manifold(FeatureMetric):
     precision and low recall and coverage. Needs more than ``neighbours`` samples a side.
     """
 
-    outputs: Mapping[str, bool] = {
-        "precision": True,
-        "recall": True,
-        "density": True,
-        "coverage": True,
+    outputs: Mapping[str, Output] = {
+        "precision": Output(True, "precision", "fidelity", decimals=3),
+        "recall": Output(True, "recall", "diversity", decimals=3),
+        "density": Output(True, "density", "fidelity", decimals=3),
+        "coverage": Output(True, "coverage", "diversity", decimals=3),
     }
     version = 1
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Set
 import torch
 from torch import Tensor
 
-from genbench.api import Estimate
+from genbench.api import Estimate, Output
 from genbench.metrics.distances import euclidean, paired, require_rows, row_slices
 from genbench.metrics.feature_metric import FeatureMetric
 from genbench.metrics.neighbours import nearest
@@ -51,7 +51,9 @@ class Memorization(FeatureMetric):
     """
 
     sides: Set[str] = frozenset({"train", "generated"})
-    outputs: Mapping[str, bool] = {"memorized": False}
+    outputs: Mapping[str, Output] = {
+        "memorized": Output(False, "memorized", "memorization", decimals=3, floor="reference")
+    }
     version = 1
 
     def compute(self) -> Mapping[str, Estimate]:

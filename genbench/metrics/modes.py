@@ -11,7 +11,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from genbench.api import Estimate, Features
+from genbench.api import Estimate, Features, Output
 from genbench.api.errors import UsageError
 from genbench.metrics.distances import euclidean, row_slices
 from genbench.metrics.resampling import over_groups, share
@@ -109,7 +109,11 @@ class Modes(Metric):
 
     needs: Set[str] = frozenset({"features", "labels"})
     sides: Set[str] = frozenset({"reference", "generated"})
-    outputs: Mapping[str, bool] = {"mode_coverage": True, "high_quality": True, "mode_kl": False}
+    outputs: Mapping[str, Output] = {
+        "mode_coverage": Output(True, "mode coverage", "diversity", decimals=3),
+        "high_quality": Output(True, "high quality", "fidelity", decimals=3),
+        "mode_kl": Output(False, "KL over modes", "diversity", minimum=0),
+    }
     version = 1
     full_state_update = False
 

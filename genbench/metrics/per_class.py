@@ -9,7 +9,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from genbench.api import Estimate, Features
+from genbench.api import Estimate, Features, Output
 from genbench.api.errors import UsageError
 from genbench.metrics.frechet import frechet_distance, gaussian
 from genbench.metrics.resampling import share
@@ -52,7 +52,11 @@ class PerClassFrechetDistance(Metric):
 
     needs: Set[str] = frozenset({"features", "labels"})
     sides: Set[str] = frozenset({"reference", "generated"})
-    outputs: Mapping[str, bool] = {"frechet_distance_per_class": False}
+    outputs: Mapping[str, Output] = {
+        "frechet_distance_per_class": Output(
+            False, "Fréchet distance, per class", "fidelity", minimum=0
+        )
+    }
     version = 1
     full_state_update = False
 
@@ -102,7 +106,9 @@ class ClassAccuracy(Metric):
 
     needs: Set[str] = frozenset({"logits", "labels"})
     sides: Set[str] = frozenset({"reference", "generated"})
-    outputs: Mapping[str, bool] = {"class_accuracy": True}
+    outputs: Mapping[str, Output] = {
+        "class_accuracy": Output(True, "class accuracy", "fidelity", decimals=3)
+    }
     version = 1
     full_state_update = False
 

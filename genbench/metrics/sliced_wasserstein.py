@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from genbench.api import Estimate
+from genbench.api import Estimate, Output
 from genbench.api.seeding import generator
 from genbench.metrics.distances import row_slices
 from genbench.metrics.feature_metric import FeatureMetric
@@ -75,7 +75,9 @@ class SlicedWasserstein(FeatureMetric):
     generated samples, the reference and the directions being held fixed.
     """
 
-    outputs: Mapping[str, bool] = {"sliced_wasserstein": False}
+    outputs: Mapping[str, Output] = {
+        "sliced_wasserstein": Output(False, "sliced Wasserstein", "fidelity", minimum=0)
+    }
     version = 1
 
     def __init__(self, *, projections: int = 256, seed: int = 0) -> None:

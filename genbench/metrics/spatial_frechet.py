@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Set
 
-from genbench.api import Features
+from genbench.api import Features, Output
 from genbench.metrics.frechet import FrechetDistance
 
 
@@ -16,7 +16,11 @@ class SpatialFrechetDistance(FrechetDistance):
     """
 
     needs: Set[str] = frozenset({"spatial"})
-    outputs: Mapping[str, bool] = {"spatial_frechet_distance": False}
+    outputs: Mapping[str, Output] = {
+        "spatial_frechet_distance": Output(
+            False, "spatial Fréchet distance", "fidelity", minimum=0, names={"inception": "sFID"}
+        )
+    }
 
     def update(self, features: Features, side: str) -> None:
         """Add ``features["spatial"]``, ``(B, D)``, of ``"reference"`` or ``"generated"``."""

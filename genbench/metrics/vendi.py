@@ -11,7 +11,7 @@ from torch.nn.functional import normalize
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from genbench.api import Estimate, Features
+from genbench.api import Estimate, Features, Output
 from genbench.metrics.resampling import mean, rescaled
 
 
@@ -46,7 +46,9 @@ class VendiScore(Metric):
 
     needs: Set[str] = frozenset({"features"})
     sides: Set[str] = frozenset({"generated"})
-    outputs: Mapping[str, bool] = {"vendi_score": True}
+    outputs: Mapping[str, Output] = {
+        "vendi_score": Output(True, "Vendi score", "diversity", decimals=2)
+    }
     version = 1
     full_state_update = False
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from genbench.api import samplers as sampler_plugins
 from genbench.api.errors import (
     PluginError,
     UnknownName,
@@ -48,6 +49,7 @@ __all__ = [
     "modalities",
     "models",
     "require_plain",
+    "samplers",
     "schema",
     "source_hash",
     "suites",
@@ -128,6 +130,10 @@ class Registry:
         with wrap_plugin_errors(f"{self.kind} {name!r} of {self.origin(name)} failed"):
             return call(factory, *arguments, **options)
 
+    def options(self, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Every option of the factory of that name. Raises as ``get`` and ``check_options``."""
+        return check_options(f"{self.kind} {name!r}", self.get(name), given)
+
     def point(self, name: str) -> EntryPoint:
         """The entry point behind an installed name. Raises as ``get`` does."""
         first, *others = self._claims(name)
@@ -207,6 +213,7 @@ extractors = Registry("extractor")
 metrics = Registry("metric")
 modalities = Registry("modality", "modalities")
 augmentations = Registry("augmentation")
+samplers = Registry("sampler")
 suites = Registry("suite")
 claims = Registry("claim")
 leaderboards = Registry("leaderboard")
@@ -218,11 +225,15 @@ GROUPS = (
     extractors,
     metrics,
     augmentations,
+    samplers,
     suites,
     claims,
     leaderboards,
     executors,
 )
+
+
+sampler_plugins.registered = samplers
 
 
 def add_plugin_file(path: Path) -> None:

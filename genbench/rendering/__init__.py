@@ -1,53 +1,60 @@
-"""A document → the formats in which it is shown."""
+"""A document → the formats in which it is shown: one renderer a format, whatever it is about."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
+from genbench.analysis.document import Document
 from genbench.api.errors import UnknownName
-from genbench.rendering import (
-    changes,
-    curves,
-    leaderboard,
-    reproduction,
-    scores,
-    sensitivity,
-    verdict,
-)
 from genbench.rendering.terminal import show, terminal
-from genbench.rendering.text import csv, json, latex, markdown
-from genbench.rendering.web import html
-from genbench.store.records import Record
+from genbench.rendering.text import csv, html, html_section, json, latex, markdown
 
-__all__ = [
-    "FORMATS",
-    "changes",
-    "curves",
-    "leaderboard",
-    "render",
-    "reproduction",
-    "scores",
-    "sensitivity",
-    "show",
-    "verdict",
-]
+__all__ = ["FORMATS", "Shown", "html_section", "render", "show"]
 
-FORMATS: dict[str, Callable[[Sequence[Record]], str]] = {
-    "markdown": markdown,
-    "csv": csv,
-    "latex": latex,
-    "json": json,
-    "html": html,
+FORMATS: dict[str, Callable[..., str]] = {
     "terminal": terminal,
+    "markdown": markdown,
+    "latex": latex,
+    "html": html,
+    "csv": csv,
+    "json": json,
 }
 
 
-def render(records: Sequence[Record], format: str) -> str:
-    """The records in one of ``FORMATS``, ending in a newline.
+def render(document: Document, format: str, width: int | None = None) -> str:
+    """The document in one of ``FORMATS``, ending in a newline. Raises ``UnknownName``.
 
-    Markdown, LaTeX, HTML and the terminal show the comparison; CSV (one row a score) and JSON (the
-    records whole) are the data behind it. Raises ``UnknownName``.
+    ``width``: characters of a line, where tables are cut to fit; by default as fits the format.
+    CSV (tidy rows) and JSON are the data behind the tables.
     """
     if format not in FORMATS:
         raise UnknownName("format", format, FORMATS)
-    return FORMATS[format](records)
+    if width is None or format in ("csv", "json"):
+        return FORMATS[format](document)
+    return FORMATS[format](document, width=width)
+
+
+@dataclass(frozen=True, repr=False)
+class Shown:
+    """A document that shows itself: printed, and as the value of a notebook's cell."""
+
+    document: Document
+
+    @property
+    def data(self) -> Any:
+        """What it says, JSON-like."""
+        return self.document.data
+
+    def __str__(self) -> str:
+        return render(self.document, "terminal")
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_markdown_(self) -> str:
+        return render(self.document, "markdown")
+
+    def _repr_html_(self) -> str:
+        return render(self.document, "html")

@@ -38,10 +38,16 @@ _LATEX |= {
     for letter in "ΓΔΘΛΞΠΣΦΨΩ"
 }
 
+_MARKS = r"([\\|*`<>\[\]&~$]|(?<!\w)_|_(?!\w))"
+
 
 def markdown(text: str) -> str:
-    """In Markdown: no markup, no HTML, no cell or line break."""
-    return re.sub(r"([\\|*`<>\[\]&~$]|(?<!\w)_|_(?!\w))", r"\\\1", " ".join(text.split()))
+    """In Markdown: no markup, no HTML, no cell or line break; an address stays one."""
+    parts = re.split(r"(https://[^\s<>|]+)", " ".join(text.split()))
+    return "".join(
+        f"<{part}>" if number % 2 else re.sub(_MARKS, r"\\\1", part)
+        for number, part in enumerate(parts)
+    )
 
 
 def latex(text: str) -> str:

@@ -1,15 +1,12 @@
-"""Tables on a terminal."""
+"""Documents on a terminal."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from genbench.analysis.cells import Cell
-from genbench.analysis.comparison import comparison
-from genbench.rendering.layout import Block, blocks, heading_lines
-from genbench.store.records import Record
+from genbench.analysis.document import Cell, Document, Section
+from genbench.rendering.layout import Block, blocks, heading, heading_lines
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,35 +16,61 @@ if TYPE_CHECKING:
 WIDTH = 100
 """Of what is rendered to a string; a console has its own."""
 
+STYLES = {
+    "": "",
+    "good": "green",
+    "bad": "red",
+    "open": "yellow",
+    "faint": "dim",
+    "strong": "bold",
+}
+"""By tone."""
+WORDS = 9
+"""Characters that a column of words keeps of a narrow terminal's line."""
 
-def terminal(records: Sequence[Record]) -> str:
-    """The comparisons as plain text, ``WIDTH`` characters wide."""
+
+def terminal(document: Document, width: int = WIDTH) -> str:
+    """The document as plain text, ``width`` characters wide."""
     from rich.console import Console
 
     file = io.StringIO()
-    show(records, Console(file=file, width=WIDTH, color_system=None))
+    show(document, Console(file=file, width=width, color_system=None))
     return file.getvalue()
 
 
-def show(records: Sequence[Record], console: Console | None = None) -> None:
-    """Print the comparisons, split by groups of columns to fit a console of 80 columns or more.
+def show(document: Document, console: Console | None = None) -> None:
+    """Print the document, all but its long sections, to fit a console of 80 columns or more.
 
     ``console``: standard output by default.
     """
     from rich.console import Console
+
+    console = console or Console()
+    for section in document.sections:
+        if not section.long:
+            _show(section, console)
+
+
+def _show(section: Section, console: Console) -> None:
     from rich.padding import Padding
     from rich.text import Text
 
-    console = console or Console()
-    for table in comparison(records):
-        console.print(Text(table.title, style="bold"))
+    if section.title:
+        console.print(Text(section.title, style="bold"))
+    if section.lead:
+        console.print(Text(section.lead))
+    for table in section.tables:
         for block in blocks(table, console.width, padding=2):
             console.print(_block(block))
             console.print()
-        for outcome in table.outcomes:
-            console.print(Padding(Text(outcome, style="yellow"), (0, 0, 0, 1)))
-        for note in table.remarks:
-            console.print(Padding(Text(note, style="dim"), (0, 0, 0, 1)))
+    for lines, style in ((section.outcomes, "yellow"), (section.notes, "dim")):
+        for line in lines:
+            console.print(Padding(Text(line, style=style), (0, 0, 0, 1)))
+    for about, lines in section.details.items():
+        console.print(Text(f" {about}:", style="dim"), soft_wrap=True)
+        for line in lines:  # which may hold an address: the terminal breaks it
+            console.print(Text(f"   {line}", style="dim"), soft_wrap=True)
+    if section.outcomes or section.notes or section.details:
         console.print()
 
 
@@ -57,17 +80,27 @@ def _block(block: Block) -> RichTable:
     from rich.text import Text
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
-    table.add_column(Text(block.title), style="bold", no_wrap=True, vertical="bottom")
-    for column in block.columns:
-        heading = "\n".join(line for line in heading_lines(column) if line)
-        table.add_column(Text(heading, justify="right"), justify="right", vertical="top")
+    for number, column in enumerate(block.columns):
+        side = "right" if column.numeric else "left"
+        lines = heading_lines(column) if block.title else [heading(column)]
+        head = "\n".join(line for line in lines if line)
+        first = number == 0 and block.title
+        table.add_column(
+            Text(block.title if first else head, justify=side),  # type: ignore[arg-type]
+            style="bold" if first else "",
+            justify=side,  # type: ignore[arg-type]
+            no_wrap=bool(first) or column.numeric,
+            min_width=None if column.numeric else WORDS,
+            overflow="fold",
+            vertical="top",
+        )
     for row in block.rows:
-        style = "dim" if row.real else ""
-        table.add_row(Text(row.label), *map(_cell, row.cells), style=style, end_section=row.real)
+        style = "dim" if row.real else STYLES[row.tone]
+        table.add_row(*map(_cell, row.cells), style=style, end_section=row.real)
     return table
 
 
 def _cell(cell: Cell) -> Text:
     from rich.text import Text
 
-    return Text(cell.text, style="bold green" if cell.bold else "")
+    return Text(cell.text, style="bold green" if cell.bold else STYLES[cell.tone])

@@ -1,97 +1,92 @@
-"""Tables as text: Markdown and LaTeX to read, CSV and JSON to compute with."""
+"""Documents as text: Markdown, LaTeX and HTML to read, CSV and JSON to compute with."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+import csv as csv_format
+import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from genbench.analysis.cells import Cell
-from genbench.analysis.columns import Column
-from genbench.analysis.comparison import Table, comparison
-from genbench.analysis.diagnostics import diagnostics
+from genbench.analysis.document import Cell, Document, Section
 from genbench.rendering import markup
-from genbench.rendering.layout import Block, blocks
-from genbench.store.records import Record, to_frame
+from genbench.rendering.layout import Block, blocks, heading
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 WIDTH = 110
-"""Characters of a line of a Markdown table, so that it reads as plain text too."""
+"""Characters of a line of a table, so that its Markdown reads as plain text too."""
+WEB_WIDTH = 130
+"""Characters of a row of a page, so that a block fits a desktop window."""
 
 
-def markdown(records: Sequence[Record]) -> str:
-    """The comparisons and the diagnostics, one table a group of columns, notes beneath."""
-    return "\n".join(_markdown_table(table) for table in all_tables(records))
+def markdown(document: Document, width: int = WIDTH) -> str:
+    """A table a group of columns, notes beneath."""
+    return "\n".join(_markdown_section(section, width) for section in document.sections)
 
 
-def all_tables(records: Sequence[Record]) -> list[Table]:
-    """The comparisons, then the diagnostics where there are any."""
-    extra = diagnostics(records)
-    return [*comparison(records), *([extra] if extra else [])]
-
-
-def csv(records: Sequence[Record]) -> str:
-    """One row a score: the tidy form."""
-    return to_frame(records).to_csv(index=False)
-
-
-def json(records: Sequence[Record]) -> str:
-    """The records whole, as an array."""
-    from json import dumps
-
-    rows = [asdict(record) for record in records]
-    return dumps(rows, ensure_ascii=False, indent=2) + "\n"
-
-
-def latex(records: Sequence[Record]) -> str:
-    """``tabular`` environments for the booktabs package, one a group of columns."""
-    head = "% \\usepackage{booktabs}\n"
-    return head + "\n".join(_latex_table(table) for table in all_tables(records))
-
-
-def _markdown_table(table: Table) -> str:
-    parts = [f"## {markup.markdown(table.title)}\n"]
-    for block in blocks(table, WIDTH, padding=3):
-        parts.append(f"### {block.title.capitalize()}\n")
-        parts.append(_markdown_block(block))
-    parts.append("".join(f"- {markup.markdown(note)}\n" for note in table.outcomes + table.notes))
-    for about, lines in table.details.items():
-        listed = "".join(f"  - {markup.markdown(line)}\n" for line in lines)
-        parts[-1] += f"- {markup.markdown(about)}:\n{listed}"
-    return "\n".join(parts)
+def _markdown_section(section: Section, width: int) -> str:
+    marks = "#" * section.level
+    parts = [f"{marks} {markup.markdown(section.title)}\n"] if section.title else []
+    parts += [f"{markup.markdown(section.lead)}\n"] if section.lead else []
+    for table in section.tables:
+        for block in blocks(table, width, padding=3):
+            if block.title:
+                parts.append(f"{marks}# {block.title.capitalize()}\n")
+            parts.append(_markdown_block(block))
+    lines = [f"- {markup.markdown(note)}\n" for note in section.outcomes + section.notes]
+    for about, details in section.details.items():
+        lines.append(f"- {markup.markdown(about)}:\n")
+        lines += [f"  - {markup.markdown(line)}\n" for line in details]
+    return "\n".join([*parts, *(["".join(lines)] if lines else [])])
 
 
 def _markdown_block(block: Block) -> str:
-    headings = ["", *(markup.markdown(_heading(column)) for column in block.columns)]
-    rows = [[markup.markdown(row.label), *map(_markdown_cell, row.cells)] for row in block.rows]
-    return markup.markdown_table("l" + "r" * len(block.columns), headings, rows)
+    align = "".join("r" if column.numeric else "l" for column in block.columns)
+    headings = [markup.markdown(heading(column)) for column in block.columns]
+    if block.title:
+        headings[0] = ""
+    rows = [list(map(_markdown_cell, row.cells)) for row in block.rows]
+    return markup.markdown_table(align, headings, rows)
 
 
 def _markdown_cell(cell: Cell) -> str:
-    return f"**{cell.text}**" if cell.bold else cell.text
+    if cell.code:
+        return f"`{cell.text}`"
+    text = markup.markdown(cell.text)
+    if cell.link:
+        return f"[{text}]({cell.link})"
+    return f"**{text}**" if cell.bold else text
 
 
-def _heading(column: Column) -> str:
-    return f"{column.heading} {column.arrow}".strip()
+def latex(document: Document, width: int = WIDTH) -> str:
+    """``tabular`` environments for the booktabs package, one a group of columns."""
+    head = "% \\usepackage{booktabs}\n"
+    return head + "\n".join(_latex_section(section, width) for section in document.sections)
 
 
-def _latex_table(table: Table) -> str:
-    parts = [f"% {' '.join(table.title.split())}\n"]
-    for block in blocks(table, WIDTH, padding=3):
-        parts.append(_latex_block(block))
-    notes = " ".join(markup.latex(note) for note in [*table.outcomes, *table.remarks])
-    parts.append(f"\\par\\smallskip{{\\footnotesize\\raggedright {notes}\\par}}\n")
+def _latex_section(section: Section, width: int) -> str:
+    parts = [f"% {' '.join(section.title.split())}\n"]
+    parts += [f"{markup.latex(section.lead)}\n"] if section.lead else []
+    for table in section.tables:
+        parts += [_latex_block(block) for block in blocks(table, width, padding=3)]
+    notes = " ".join(markup.latex(note) for note in [*section.outcomes, *section.remarks])
+    if notes:
+        parts.append(f"\\par\\smallskip{{\\footnotesize\\raggedright {notes}\\par}}\n")
     return "\n".join(parts)
 
 
 def _latex_block(block: Block) -> str:
-    headings = [block.title, *(_heading(column) for column in block.columns)]
+    headings = [heading(column) for column in block.columns]
+    headings[0] = block.title or headings[0]
     lines = [
-        "\\begin{tabular}{l" + "r" * len(block.columns) + "}",
+        f"\\begin{{tabular}}{{{''.join('r' if c.numeric else 'l' for c in block.columns)}}}",
         "\\toprule",
         " & ".join(map(markup.latex, headings)) + r" \\",
         "\\midrule",
     ]
     for row in block.rows:
-        lines.append(" & ".join([markup.latex(row.label), *map(_latex_cell, row.cells)]) + r" \\")
+        lines.append(" & ".join(map(_latex_cell, row.cells)) + r" \\")
         if row.real:
             lines.append("\\midrule")
     return "\n".join([*lines, "\\bottomrule", "\\end{tabular}", ""])
@@ -100,3 +95,49 @@ def _latex_block(block: Block) -> str:
 def _latex_cell(cell: Cell) -> str:
     text = markup.latex(cell.text)
     return f"\\textbf{{{text}}}" if cell.bold else text
+
+
+def html(document: Document, width: int = WEB_WIDTH) -> str:
+    """An HTML fragment, everything escaped."""
+    sections = (html_section(section, width) for section in document.sections)
+    return "".join(f"<section>\n{section}</section>\n" for section in sections)
+
+
+def html_section(section: Section, width: int = WEB_WIDTH) -> Markup:
+    """One section: its tables in blocks, and its notes. A long one is folded."""
+    from jinja2 import Environment, PackageLoader
+    from markupsafe import Markup
+
+    loader = PackageLoader("genbench.rendering", "")
+    environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    made = [block for table in section.tables for block in blocks(table, width, padding=3)]
+    template = environment.get_template("section.html")
+    return Markup(template.render(section=section, blocks=made))
+
+
+def csv(document: Document) -> str:
+    """Tidy rows: those of the document, or else one for each cell of its tables."""
+    rows = _cells(document) if document.rows is None else document.rows
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    file = io.StringIO()
+    writer = csv_format.DictWriter(file, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return file.getvalue()
+
+
+def _cells(document: Document) -> Sequence[Mapping[str, Any]]:
+    return [
+        {"section": section.title, "row": row.label, "column": column.heading, "value": cell.text}
+        for section in document.sections
+        for table in section.tables
+        for row in table.rows
+        for column, cell in zip(table.columns[1:], row.cells[1:], strict=True)
+    ]
+
+
+def json(document: Document) -> str:
+    """The data of the document."""
+    from json import dumps
+
+    return dumps(document.data, ensure_ascii=False, indent=1) + "\n"

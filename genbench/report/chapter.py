@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from genbench.analysis.comparison import Table
+from genbench.analysis.columns import headline
+from genbench.analysis.comparison import Comparison
 from genbench.analysis.diagnostics import trainings
 from genbench.analysis.entrants import real_baseline
-from genbench.rendering.web import html_table
+from genbench.rendering import html_section
 from genbench.report import panels
 from genbench.report.curves import snapshot_curves
 from genbench.report.figures import Key, key
@@ -32,30 +33,32 @@ class Chapter:
     planes: Sequence[Plane]
     training_keys: Sequence[Key]
     curves: Mapping[str, Markup]
-    """By heading: Fréchet distance of the EMA and the raw weights along training."""
+    """By heading: the headline score of the EMA and the raw weights along training."""
     samples: Sequence[Panel]
     neighbours: Sequence[Panel]
     trajectories: Sequence[Panel]
 
 
-def chapter(table: Table, heading: str) -> Chapter:
-    """Everything about one comparison table."""
-    rows = table.entrants
+def chapter(compared: Comparison, heading: str) -> Chapter:
+    """Everything about one comparison."""
+    rows = compared.entrants
     records = [record for row in rows for record in row.records]
     colours = {row.label: i for i, row in enumerate(row for row in rows if not row.real)}
-    columns = {column.key: column for column in table.columns}
+    quantities = compared.quantities
     trained = trainings(records)
-    planes = [*quality_planes(rows, columns), precision_recall_plane(rows, columns)]
-    distance = columns.get("frechet_distance")
-    named = distance.heading if distance else "Fréchet distance"
+    score = headline(records, compared.protocol)
+    planes = [
+        *quality_planes(rows, quantities, score),
+        precision_recall_plane(rows, quantities),
+    ]
     curves = {
-        f"{named}, {words} weights": snapshot_curves(
-            trained, real_baseline(rows), colours, weights, named
+        f"{score.heading}, {words} weights": snapshot_curves(
+            trained, real_baseline(rows), colours, weights, score
         )
         for weights, words in (("ema", "EMA"), ("raw", "raw"))
     }
     return Chapter(
-        table=html_table(table, heading),
+        table=html_section(compared.section(heading)),
         commands=commands(records),
         protocols=_protocols(next((r.protocol for r in records if r.protocol), {})),
         keys=[

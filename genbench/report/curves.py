@@ -11,14 +11,13 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from genbench.analysis.columns import Quantity
 from genbench.analysis.diagnostics import Training
-from genbench.analysis.entrants import is_collapsed
 from genbench.report.figures import (
     CROWD,
     log_axis,
     look,
-    mark_collapsed,
-    mark_diverged,
+    mark_outcome,
     named,
     svg,
     thousands,
@@ -47,7 +46,8 @@ class Curve:
 
     series: int
     name: str
-    collapsed: bool
+    status: str
+    """Of its run, as ``Record.outcome`` has it."""
     examples: Array
     """``(n,)``."""
     values: Array
@@ -59,30 +59,30 @@ def snapshot_curves(
     real: Record | None,
     colours: Mapping[str, int],
     weights: str,
-    distance: str,
+    score: Quantity,
 ) -> Markup | None:
-    """The Fréchet distance of ``ema`` or ``raw`` snapshots, a line a seed; ``None`` without any.
+    """The headline ``score`` of ``ema`` or ``raw`` snapshots, a line a seed; ``None`` without any.
 
     Both charts have the same y axis. ``real``: the floor, which tells what collapsed; ``colours``:
-    by training label, the index of its series; ``distance``: how the Fréchet distance is called
-    here.
+    by training label, the index of its series.
     """
     records = [(training.label, record) for training in trainings for record in training.records]
-    lines = [(name, r, points) for name, r in records if (points := _distances(r, weights))]
-    every = [d for _, r in records for which in ("ema", "raw") for _, d in _distances(r, which)]
+    key = score.key
+    lines = [(name, r, points) for name, r in records if (points := _scores(r, weights, key))]
+    every = [d for _, r in records for which in ("ema", "raw") for _, d in _scores(r, which, key)]
     if not lines:
         return None
     crowded = len(lines) > CROWD
 
     def plot(axes: Axes) -> None:
         for label, record, points in lines:
-            examples, distances = zip(*points, strict=True)
+            examples, scores = zip(*points, strict=True)
             colour, marker = look(colours[label])
             name = f"{label}, seed {record.seed}"
             width, places = (0.7, [len(points) - 1]) if crowded else (1.3, range(len(points)))
             line = axes.plot(
                 examples,
-                distances,
+                scores,
                 color=colour,
                 linewidth=width,
                 marker=marker,
@@ -90,18 +90,17 @@ def snapshot_curves(
                 markevery=list(places),
             )
             named(line, name)
-            if is_collapsed(record, real):
-                mark_collapsed(axes, points[-1], name)
-            if record.status == "diverged":
-                mark_diverged(axes, points[-1], name)
+            mark_outcome(axes, points[-1], name, record.outcome(real=real).status)
         _scale(axes, every)
         axes.update_datalim([(0, min(every)), (0, max(every))], updatex=False)
         axes.autoscale_view()
         thousands(axes)
         axes.set_xlabel("examples seen")
-        axes.set_ylabel(distance)
+        axes.set_ylabel(score.heading)
 
-    return svg(plot, f"{distance} of the {weights} weights along training, a line for each seed")
+    return svg(
+        plot, f"{score.heading} of the {weights} weights along training, a line for each seed"
+    )
 
 
 def history_curves(curves: Sequence[Curve], quantity: str, label: str) -> Markup | None:
@@ -132,10 +131,8 @@ def history_curves(curves: Sequence[Curve], quantity: str, label: str) -> Markup
             )
             named(line, curve.name)
             end = float(bins.examples[-1]), float(bins.median[-1])
-            if curve.collapsed:
-                mark_collapsed(axes, end, curve.name)
-            if not np.isfinite(curve.values).all():
-                mark_diverged(axes, end, curve.name)
+            finite = np.isfinite(curve.values).all()
+            mark_outcome(axes, end, curve.name, curve.status if finite else "diverged")
         _scale(axes, [value for _, bins in drawn for value in bins.median])
         thousands(axes)
         axes.set_xlabel("examples seen")
@@ -189,9 +186,9 @@ def windows(examples: Array, values: Array, most: int = WINDOWS) -> Windows:
     )
 
 
-def _distances(record: Record, weights: str) -> list[tuple[int, float]]:
+def _scores(record: Record, weights: str, key: str) -> list[tuple[int, float]]:
     points = [
-        (snapshot["examples"], snapshot["scores"].get("frechet_distance"))
+        (snapshot["examples"], snapshot["scores"].get(key))
         for snapshot in record.snapshots
         if snapshot["weights"] == weights
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +13,7 @@ from markupsafe import Markup
 
 from genbench import store
 from genbench.analysis.diagnostics import Training, trainings
-from genbench.analysis.entrants import is_collapsed
-from genbench.analysis.protocols import by_protocol
+from genbench.analysis.entrants import by_protocol
 from genbench.api import REAL
 from genbench.api.errors import DataError
 from genbench.report.curves import Curve, history_curves
@@ -40,23 +39,23 @@ def families(records: Sequence[Record]) -> tuple[list[Family], list[str]]:
     by_model: dict[str, list[Training]] = {}
     for training in trainings(records):
         by_model.setdefault(training.model, []).append(training)
-    collapsed = _collapsed(records)
+    statuses = _statuses(records)
     missing: list[str] = []
-    made = [_family(model, trained, collapsed, missing) for model, trained in by_model.items()]
+    made = [_family(model, trained, statuses, missing) for model, trained in by_model.items()]
     return [family for family in made if family.charts], missing
 
 
-def _collapsed(records: Sequence[Record]) -> set[int]:
-    """The ``id`` of each record whose run collapsed."""
-    found = set()
+def _statuses(records: Sequence[Record]) -> dict[int, str]:
+    """What became of each run, by the ``id`` of its record."""
+    found: dict[int, str] = {}
     for _, members in by_protocol(records):
         real = next((record for record in members if record.entry == REAL), None)
-        found |= {id(record) for record in members if is_collapsed(record, real)}
+        found |= {id(record): record.outcome(real=real).status for record in members}
     return found
 
 
 def _family(
-    model: str, trained: Sequence[Training], collapsed: Collection[int], missing: list[str]
+    model: str, trained: Sequence[Training], statuses: Mapping[int, str], missing: list[str]
 ) -> Family:
     players: dict[str, int] = {}
     curves: dict[str, list[Curve]] = {quantity: [] for quantity in QUANTITIES}
@@ -73,8 +72,8 @@ def _family(
                 examples = rows["examples"].to_numpy(dtype=np.float64)
                 for quantity, drawn in curves.items():
                     values = rows[quantity].to_numpy(dtype=np.float64)
-                    name, lost = f"{label}, seed {record.seed}", id(record) in collapsed
-                    drawn.append(Curve(index, name, lost, examples, values))
+                    name = f"{label}, seed {record.seed}"
+                    drawn.append(Curve(index, name, statuses[id(record)], examples, values))
     charts = [
         history_curves(curves[quantity], words, f"{words} of {model} along training")
         for quantity, words in QUANTITIES.items()

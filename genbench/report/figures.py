@@ -107,15 +107,21 @@ def named(lines: Iterable[Line2D], name: str) -> None:
         line.set_gid(_NAMED + quote(name, safe=""))
 
 
-def mark_collapsed(axes: Axes, at: tuple[float, float], name: str) -> None:
-    """The mark of a run that collapsed, around that of its entry."""
-    ring = axes.plot(*at, "o", color=INK, markersize=9, markerfacecolor="none", markeredgewidth=0.9)
-    named(ring, f"{name}, collapsed")
-
-
-def mark_diverged(axes: Axes, at: tuple[float, float], name: str, colour: str = INK) -> None:
-    """The mark of a run that diverged."""
-    named(axes.plot(*at, "x", color=colour, markersize=7), f"{name}, diverged")
+def mark_outcome(
+    axes: Axes, at: tuple[float, float], name: str, status: str, colour: str = INK
+) -> None:
+    """The mark of a run that came to grief: a cross where it diverged, a ring around that of its
+    entry where it collapsed or was not trained."""
+    if status == "diverged":
+        named(axes.plot(*at, "x", color=colour, markersize=7), f"{name}, {status}")
+    elif status in ("collapsed", "not trained"):
+        ring: dict[str, Any] = {
+            "color": INK,
+            "markersize": 9,
+            "markerfacecolor": "none",
+            "markeredgewidth": 0.9,
+        }
+        named(axes.plot(*at, "o", **ring), f"{name}, {status}")
 
 
 def svg(plot: Callable[[Axes], None], label: str, size: tuple[float, float] = SIZE) -> Markup:

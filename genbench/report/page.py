@@ -16,8 +16,8 @@ from genbench.analysis.claims import offered
 from genbench.analysis.comparison import comparison
 from genbench.analysis.diagnostics import diagnostics
 from genbench.analysis.verdict import applicable
-from genbench.rendering import verdict
-from genbench.rendering.web import html_table
+from genbench.analysis.verdict import document as verdict_document
+from genbench.rendering import html_section
 from genbench.report.chapter import chapter, commands
 from genbench.report.diagnostics import families
 from genbench.store import write_text
@@ -52,27 +52,24 @@ def page(records: Sequence[Record]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    tables = comparison(records)
+    compared = comparison(records)
     training_table = diagnostics(records)
-    environment.globals |= {
-        "as_claimed": verdict.as_claimed,
-        "heading": verdict.heading,
-        "method": verdict.METHOD,
-        "statement": verdict.statement,
-    }
     charts, missing = families(records)
     script = _asset("table.js")
     text: str = environment.get_template("page.html").render(
-        title=" and ".join(dict.fromkeys(table.title for table in tables)) or "no records",
+        title=" and ".join(dict.fromkeys(table.title for table in compared)) or "no records",
         facts=facts(records),
         commands=commands(records),
-        verdicts=applicable(records, offered()[0]),
+        verdicts=[
+            Markup("").join(map(html_section, verdict_document([verdict]).sections))
+            for verdict in applicable(records, offered()[0])
+        ],
         chapters=[
-            chapter(table, table.title if len(tables) > 1 else "Comparison") for table in tables
+            chapter(each, each.title if len(compared) > 1 else "Comparison") for each in compared
         ],
         families=charts,
         missing=missing,
-        diagnostics=html_table(training_table) if training_table else None,
+        diagnostics=html_section(training_table) if training_table else None,
         style=_asset("style.css"),
         script=script,
         policy=_policy(script),

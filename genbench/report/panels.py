@@ -107,4 +107,4 @@ def _first_with(kind: str, row: Entrant) -> Record:
 
 def _caption(record: Record) -> str:
     seed = "real samples" if record.seed is None else f"seed {record.seed}"
-    return seed if record.status == "done" else f"{seed}, {record.status}"
+    return seed if record.completed else f"{seed}, {record.status}"

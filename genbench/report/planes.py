@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from genbench.analysis.columns import Column
-from genbench.analysis.entrants import Entrant, is_collapsed, real_baseline
-from genbench.report.figures import INK, log_axis, look, mark_collapsed, mark_diverged, named, svg
+from genbench.analysis.columns import Quantity
+from genbench.analysis.entrants import Entrant, real_baseline
+from genbench.report.figures import INK, log_axis, look, mark_outcome, named, svg
 from genbench.store.records import Record
 
 if TYPE_CHECKING:
@@ -42,9 +42,9 @@ class _Cloud:
     index: int
     row: Entrant
     done: list[Point] = field(default_factory=list)
-    collapsed: list[Point] = field(default_factory=list)
-    """Of ``done``."""
     diverged: list[Point] = field(default_factory=list)
+    marked: list[tuple[Point, str]] = field(default_factory=list)
+    """All of them, with what became of their runs."""
 
     @property
     def whole(self) -> bool:
@@ -57,30 +57,31 @@ class _Cloud:
         return sum(x for x, _ in self.done) / n, sum(y for _, y in self.done) / n
 
 
-def quality_planes(rows: Sequence[Entrant], columns: Mapping[str, Column]) -> list[Plane]:
-    """The Fréchet distance against each of ``COSTS``, as far as both are known.
+def quality_planes(
+    rows: Sequence[Entrant], quantities: Mapping[str, Quantity], score: Quantity
+) -> list[Plane]:
+    """The headline ``score`` against each of ``COSTS``, as far as both are known.
 
     A stepped line is the front; a dotted one joins the samplers of one model on the same weights;
     the dashed one is the real row.
     """
-    distance = columns.get("frechet_distance")
-    if distance is None:
-        return []
-    costs = {name: columns[name] for name in COSTS if name in columns}
-    planes = (_quality_plane(rows, cost, COSTS[name], distance) for name, cost in costs.items())
+    costs = {name: quantities[name] for name in COSTS if name in quantities}
+    planes = (_quality_plane(rows, cost, COSTS[name], score) for name, cost in costs.items())
     return [plane for plane in planes if plane]
 
 
 def _quality_plane(
-    rows: Sequence[Entrant], cost: Column, axis: str, distance: Column
+    rows: Sequence[Entrant], cost: Quantity, axis: str, score: Quantity
 ) -> Plane | None:
-    clouds = _clouds(rows, cost, distance)
+    clouds = _clouds(rows, cost, score)
     if not clouds:
         return None
     real = real_baseline(rows)
-    floor = None if real is None else distance.read(real)
+    floor = None if real is None else score.read(real)
     whole = [cloud for cloud in clouds if cloud.whole]
-    front = [whole[i] for i in pareto_front([cloud.mean for cloud in whole])]
+    sign = -1 if score.better else 1
+    signed = [(cloud.mean[0], sign * cloud.mean[1]) for cloud in whole]
+    front = [whole[i] for i in pareto_front(signed)]
 
     def plot(axes: Axes) -> None:
         for line in _same_weights(clouds):
@@ -94,20 +95,22 @@ def _quality_plane(
         if min(ys) > 0:
             log_axis(axes, "y")
         axes.set_xlabel(axis)
-        axes.set_ylabel(distance.heading)
+        axes.set_ylabel(score.heading)
         if front:
-            _draw_front(axes, [cloud.mean for cloud in front])
+            _draw_front(axes, [cloud.mean for cloud in front], score.better is True)
 
     labels = tuple(cloud.row.label for cloud in front)
-    said = f"{distance.heading} against {cost.heading}, a point a seed"
+    said = f"{score.heading} against {cost.heading}, a point a seed"
     return Plane(svg(plot, f"{said}; the front: {', '.join(labels)}" if labels else said), labels)
 
 
-def precision_recall_plane(rows: Sequence[Entrant], columns: Mapping[str, Column]) -> Plane | None:
+def precision_recall_plane(
+    rows: Sequence[Entrant], quantities: Mapping[str, Quantity]
+) -> Plane | None:
     """Precision against recall; ``None`` without points. The plus is the real row."""
-    if "recall" not in columns or "precision" not in columns:
+    if "recall" not in quantities or "precision" not in quantities:
         return None
-    recall, precision = columns["recall"], columns["precision"]
+    recall, precision = quantities["recall"], quantities["precision"]
     clouds = _clouds(rows, recall, precision)
     if not clouds:
         return None
@@ -135,24 +138,24 @@ def pareto_front(points: Sequence[Point]) -> list[int]:
     return sorted(kept, key=lambda i: points[i])
 
 
-def _clouds(rows: Sequence[Entrant], x: Column, y: Column) -> list[_Cloud]:
+def _clouds(rows: Sequence[Entrant], x: Quantity, y: Quantity) -> list[_Cloud]:
     real = real_baseline(rows)
     clouds = []
     for index, row in enumerate(row for row in rows if not row.real):
         cloud = _Cloud(index, row)
         for record in row.runs:
             point = _point(record, x, y)
-            if point is None or record.status not in ("done", "diverged"):
+            status = record.outcome(real=real).status
+            if point is None or not (record.completed or status == "diverged"):
                 continue
-            (cloud.done if record.status == "done" else cloud.diverged).append(point)
-            if is_collapsed(record, real):
-                cloud.collapsed.append(point)
+            (cloud.done if record.completed else cloud.diverged).append(point)
+            cloud.marked.append((point, status))
         if cloud.done or cloud.diverged:
             clouds.append(cloud)
     return clouds
 
 
-def _point(record: Record, x: Column, y: Column) -> Point | None:
+def _point(record: Record, x: Quantity, y: Quantity) -> Point | None:
     at = x.read(record), y.read(record)
     return None if at[0] is None or at[1] is None else (at[0], at[1])
 
@@ -167,17 +170,16 @@ def _draw(axes: Axes, clouds: Sequence[_Cloud]) -> None:
         if cloud.whole:
             marks += axes.plot(*cloud.mean, marker, color=colour, markersize=8, markeredgewidth=0)
         named(marks, cloud.row.label)
-        for at in cloud.collapsed:
-            mark_collapsed(axes, at, cloud.row.label)
-        for at in cloud.diverged:
-            mark_diverged(axes, at, cloud.row.label, colour)
+        for at, status in cloud.marked:
+            ink = colour if status == "diverged" else INK
+            mark_outcome(axes, at, cloud.row.label, status, ink)
 
 
-def _draw_front(axes: Axes, front: Sequence[Point]) -> None:
-    """From the upper edge down to the cheapest, and from the best on to the right edge."""
-    right, top = axes.get_xlim()[1], axes.get_ylim()[1]
+def _draw_front(axes: Axes, front: Sequence[Point], higher_is_better: bool) -> None:
+    """From the worse edge to the cheapest, and from the best on to the right edge."""
+    right, worse = axes.get_xlim()[1], axes.get_ylim()[0 if higher_is_better else 1]
     x = [front[0][0], *(x for x, _ in front), right]
-    y = [top, *(y for _, y in front), front[-1][1]]
+    y = [worse, *(y for _, y in front), front[-1][1]]
     axes.autoscale(False)
     axes.step(x, y, where="post", color=INK, linewidth=0.8, alpha=0.8, zorder=1)
 

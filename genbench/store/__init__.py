@@ -24,7 +24,7 @@ from genbench.store.files import (
     write_text,
 )
 from genbench.store.locks import lock, require_own
-from genbench.store.stage import Artefact, Contents, Stage, unchanged
+from genbench.store.stage import Artefact, Contents, Stage
 from genbench.store.tensors import (
     hash_tensor,
     pack_state,
@@ -55,7 +55,6 @@ __all__ = [
     "remove",
     "require_artefact",
     "require_own",
-    "unchanged",
     "unpack_state",
     "unpack_tensors",
     "write_artefact",

@@ -3,12 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from genbench.store import canonical
 
 Protocol: TypeAlias = Mapping[str, Any]
 """Part → what it was, as ``Scores.protocol`` and ``Record.protocol`` have it."""
+
+
+HEADLINE = "frechet_distance"
+COLLAPSE_SCORE, COLLAPSE_BELOW = "coverage", 0.25
+"""What a suite judges runs by where it does not say otherwise."""
+
+
+@dataclass(frozen=True)
+class Criteria:
+    """What runs are judged by, as ``[score]`` of their suite says."""
+
+    headline: str = HEADLINE
+    """The score that stability, curves, planes and rankings are about."""
+    collapse_score: str = COLLAPSE_SCORE
+    """Of which higher is better."""
+    collapse_below: float = COLLAPSE_BELOW
+    """A run has collapsed below this share of the real row's."""
+
+    def said(self) -> dict[str, Any]:
+        """Those that are not the usual ones, as a protocol has them: runs that are judged by others
+        never share a table."""
+        return {name: value for name, value in vars(self).items() if value != getattr(USUAL, name)}
+
+
+USUAL = Criteria()
+
+
+def criteria(protocol: Protocol) -> Criteria:
+    """What the runs of that protocol are judged by."""
+    return Criteria(**{name: protocol[name] for name in vars(USUAL) if name in protocol})
 
 
 def protocol_differences(a: Protocol, b: Protocol) -> list[str]:

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, NotRequired
 
 from typing_extensions import TypedDict  # typing's has no docstrings for pydantic before 3.12
 
+from genbench.api import Output
 from genbench.api.errors import DataError
 from genbench.store import Damaged, fingerprint, read_metadata, write_metadata, write_text
+from genbench.store.protocol import criteria
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA = 1
+SCHEMA = 2
 DESCRIBED = {"use_attribute_docstrings": True}
 """For pydantic: what a schema says of a field is what stands beneath it here."""
 
@@ -44,6 +46,24 @@ class Score(TypedDict):
 
 
 Score.__pydantic_config__ = DESCRIBED  # type: ignore[attr-defined]
+Output.__pydantic_config__ = DESCRIBED  # type: ignore[attr-defined]
+
+
+PRECISION = 0.1
+DISTANCE = 10.0
+"""A run was not trained under this share of the real row's precision, and over this multiple of
+its distance."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run came to."""
+
+    status: str
+    """``done``, ``collapsed``, ``not trained``, ``missing`` (no such score), ``diverged``,
+    ``failed``, ``skipped``."""
+    value: float | None = None
+    """The score that was asked for, with the first three."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +89,8 @@ class Record:
     """Why, where the status is not ``done``."""
     scores: Mapping[str, Score] = field(default_factory=dict)
     """By output name."""
-    better: Mapping[str, bool] = field(default_factory=dict)
-    """By output name: whether higher is better."""
+    outputs: Mapping[str, Output] = field(default_factory=dict)
+    """By output name, in the order of the suite: what its metric declares of it."""
     skipped_metrics: Mapping[str, str] = field(default_factory=dict)
     """By output name: why there is no score."""
     faults: Sequence[str] = ()
@@ -99,6 +119,14 @@ class Record:
     their nearest training samples), ``forward`` and ``reverse`` (trajectories; safetensors)."""
     schema: int = SCHEMA
 
+    def __post_init__(self) -> None:
+        """Outputs that were read from a file are mappings there."""
+        outputs = {
+            name: output if isinstance(output, Output) else Output(**output)
+            for name, output in self.outputs.items()
+        }
+        object.__setattr__(self, "outputs", outputs)
+
     @property
     def command(self) -> str:
         """What ran it, without its options."""
@@ -107,9 +135,54 @@ class Record:
         )
 
     def value(self, output: str) -> float | None:
-        """The score of that name, where there is one."""
+        """The score of that name, where there is one; of a run that diverged, at its last good
+        snapshot."""
         score = self.scores.get(output)
         return None if score is None else score["value"]
+
+    @property
+    def completed(self) -> bool:
+        """Whether what it came to counts: it neither diverged nor failed."""
+        return self.status == "done"
+
+    def outcome(self, score: str | None = None, real: Record | None = None) -> Outcome:
+        """What the run came to for ``score``, or, without one, as a whole.
+
+        ``real``: the real row, without which no run is known to have collapsed or not to have
+        been trained. Both are told of completed runs, by their final scores:
+
+        - ``not trained``: its precision is under ``PRECISION`` (a tenth) of the real row's, and its
+          headline score, if lower is better, over ``DISTANCE`` (ten) times the real row's: neither
+          quality nor distribution was learned.
+        - ``collapsed``: trained, and its score of collapse is under the share of the real row's
+          that its suite says (coverage, under a quarter): most of the data is lost.
+        """
+        if not self.completed:
+            return Outcome(self.status)
+        value = None if score is None else self.value(score)
+        if score is not None and value is None:
+            return Outcome("missing")
+        if real is not None and self._not_trained(real):
+            return Outcome("not trained", value)
+        return Outcome("collapsed" if real is not None and self._low(real) else "done", value)
+
+    def _not_trained(self, real: Record) -> bool:
+        if not _under(self.value("precision"), PRECISION, real.value("precision")):
+            return False
+        headline = criteria(self.protocol).headline
+        distance, floor = self.value(headline), real.value(headline)
+        if headline not in self.outputs or distance is None or floor is None:
+            return False
+        return self.outputs[headline].higher_is_better or distance > DISTANCE * max(floor, 0.0)
+
+    def _low(self, real: Record) -> bool:
+        by = criteria(self.protocol)
+        name = by.collapse_score
+        return _under(self.value(name), by.collapse_below, real.value(name))
+
+
+def _under(value: float | None, share: float, floor: float | None) -> bool:
+    return value is not None and floor is not None and value < share * floor
 
 
 def json_schema() -> dict[str, Any]:
@@ -205,14 +278,22 @@ def _sha256(path: Path) -> str | None:
         return None
 
 
-def to_frame(records: Iterable[Record]) -> pd.DataFrame:
-    """One row a measurement: the record's provenance, ``metric``, ``value``, ``low``, ``high``."""
-    import pandas as pd
+PROVENANCE = ("suite", "entry", "model", "trains", "dataset", "seed", "status")
 
-    provenance = ("suite", "entry", "model", "trains", "dataset", "seed", "status")
-    rows = [
-        {name: getattr(record, name) for name in provenance} | {"metric": metric, **score}
+
+def tidy_rows(records: Iterable[Record]) -> list[dict[str, Any]]:
+    """One row a measurement: the record's provenance, ``metric``, ``value``, ``low``, ``high``."""
+    return [
+        {name: getattr(record, name) for name in PROVENANCE}
+        | {"metric": metric}
+        | {name: score.get(name) for name in ("value", "low", "high")}
         for record in records
         for metric, score in record.scores.items()
     ]
-    return pd.DataFrame(rows, columns=[*provenance, "metric", "value", "low", "high"])
+
+
+def to_frame(records: Iterable[Record]) -> pd.DataFrame:
+    """``tidy_rows`` as a table of pandas."""
+    import pandas as pd
+
+    return pd.DataFrame(tidy_rows(records), columns=[*PROVENANCE, "metric", "value", "low", "high"])

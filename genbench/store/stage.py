@@ -26,8 +26,7 @@ Contents: TypeAlias = tuple[bytes, Mapping[str, Any]]
 """The bytes of a file and its metadata; no bytes if the metadata are all there is."""
 
 
-def unchanged(contents: Contents) -> Contents:
-    """The packing of a stage whose values are ``Contents`` already."""
+def _unchanged(contents: Any) -> Any:
     return contents
 
 
@@ -51,8 +50,9 @@ class Stage(Generic[T]):
     """Raised whenever the same inputs would give another value."""
     inputs: tuple[str, ...]
     """The names of everything else that decides the value."""
-    pack: Callable[[T], Contents]
-    unpack: Callable[[Contents], T]
+    pack: Callable[[T], Contents] = _unchanged
+    unpack: Callable[[Contents], T] = _unchanged
+    """By default, the values are ``Contents`` themselves."""
     suffix: str = ".json"
     """Of the stored file; ``.json`` if the metadata are all there is."""
     kept: Callable[[T, float], bool] = lambda value, seconds: True

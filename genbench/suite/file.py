@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
@@ -24,6 +24,7 @@ from genbench import registry
 from genbench.api.errors import UsageError
 from genbench.registry.texts import read_toml
 from genbench.registry.validation import explain, message, validated
+from genbench.store.protocol import COLLAPSE_BELOW, COLLAPSE_SCORE, HEADLINE, Criteria
 from genbench.suite.train import (
     STRICT,
     PositiveInt,
@@ -75,18 +76,25 @@ class Snapshots(_Section):
 
     count: PositiveInt = 4
     samples: Annotated[int, Field(ge=2)] = 448
-    metrics: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = (
-        "frechet_distance",
-        "coverage",
-    )
+    metrics: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = (HEADLINE, COLLAPSE_SCORE)
+    """By default the headline score and that of collapse."""
     threshold: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    """A Fréchet distance: how many examples it takes to come so near is told of every run."""
+    """Of the headline score: how many examples it takes to reach it is told of every run."""
 
 
 class Likelihood(_Section):
     """Bits per dimension, of the models that offer them: of the reference's first ``samples``."""
 
     samples: PositiveInt = 256
+
+
+class Collapse(_Section):
+    """When a run has lost most of the data."""
+
+    score: str = COLLAPSE_SCORE
+    """One of which higher is better."""
+    below: Annotated[float, Field(gt=0, le=1)] = COLLAPSE_BELOW
+    """Of the real row's score: the share below which a run has collapsed."""
 
 
 class Score(_Section):
@@ -100,6 +108,26 @@ class Score(_Section):
     likelihood: Likelihood | None = None
     """``None``: not asked for."""
     seed: Annotated[int, Field(ge=0)] = 0
+    headline: str = HEADLINE
+    """The score that runs are judged by: in curves, planes, rankings and stability."""
+    collapse: Collapse = Collapse()
+
+    @property
+    def criteria(self) -> Criteria:
+        """What runs are judged by."""
+        return Criteria(self.headline, self.collapse.score, self.collapse.below)
+
+    @model_validator(mode="after")
+    def _judged(self) -> Self:
+        """What is not usual was meant, and must be there; along training, what runs are judged by
+        is scored unless other metrics are given."""
+        for key, name in (("headline", self.headline), ("collapse.score", self.collapse.score)):
+            if name not in (HEADLINE, COLLAPSE_SCORE, *self.metrics):
+                raise ValueError(f"{key} is {name!r}, which is not among metrics")
+        if "metrics" not in self.snapshots.model_fields_set:
+            judged = {"metrics": (self.headline, self.collapse.score)}
+            object.__setattr__(self, "snapshots", self.snapshots.model_copy(update=judged))
+        return self
 
 
 class Entry(_Section):

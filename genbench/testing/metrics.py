@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from genbench import registry
-from genbench.api import Estimate, Features, Metric, Samples, TensorSamples
+from genbench.api import Estimate, Features, Metric, Output, Samples, TensorSamples
 from genbench.api.seeding import generator
 from genbench.data import open_samples
 from genbench.evaluation import embed
@@ -124,9 +124,9 @@ def _declares(factory: Any, build: Callable[[], Metric]) -> str | None:
     outputs = getattr(factory, "outputs", None)
     if not isinstance(outputs, Mapping) or not outputs:
         return f"`outputs` of the factory itself is {outputs!r}, not a mapping"
-    for name, higher in outputs.items():
-        if not isinstance(name, str) or not isinstance(higher, bool):
-            return f"`outputs` has {name!r}: {higher!r}, not a name: whether higher is better"
+    for name, output in outputs.items():
+        if not isinstance(name, str) or not isinstance(output, Output):
+            return f"`outputs` has {name!r}: {output!r}, not a name: an Output"
     metric: Any = build()
     if metric.outputs != outputs:
         return "`outputs` of an instance is not that of the factory"
@@ -137,6 +137,9 @@ def _declares(factory: Any, build: Callable[[], Metric]) -> str | None:
     unknown = sorted(metric.sides - set(SIDES))
     if unknown or "generated" not in metric.sides:
         return f"`sides` is {sorted(metric.sides)}; there are {', '.join(SIDES)}"
+    copies = [name for name, output in outputs.items() if output.floor == "train"]
+    if "train" in metric.sides and copies:
+        return f"the floor of {copies[0]!r} is 'train', whose samples it would find to be copies"
     return None
 
 
@@ -218,11 +221,11 @@ def _direction(build: Callable[[], Metric]) -> str | None:
         bad["one sample over and over"] = known.collapsed
     real = _scores(_fed(metric, known.fresh))
     scores = {what: _scores(_fed(build(), samples)) for what, samples in bad.items()}
-    for name, higher in metric.outputs.items():
-        sign = 1 if higher else -1
+    for name, output in metric.outputs.items():
+        sign = 1 if output.higher_is_better else -1
         if all(sign * real[name] < sign * of_bad[name] for of_bad in scores.values()):
             what, of_bad = next(iter(scores.items()))
-            better = "higher" if higher else "lower"
+            better = "higher" if output.higher_is_better else "lower"
             return (
                 f"{name!r} is {real[name]:.3g} for real samples and {of_bad[name]:.3g} for {what}, "
                 f"though {better} is better"

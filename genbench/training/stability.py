@@ -129,25 +129,33 @@ def examples_to_threshold(
 def summary(
     history: pd.DataFrame,
     snapshots: Sequence[Mapping[str, Any]],
+    headline: str,
+    *,
+    higher_is_better: bool = False,
     threshold: float | None = None,
 ) -> dict[str, Any]:
     """All of these for one run, JSON-like.
 
     ``history``: a row a turn, with the columns ``step``, ``player``, ``loss``, ``gradient_norm``.
-    ``snapshots``: ``{"examples": n, "weights": "ema" | "raw", "scores": {"frechet_distance": d}}``;
-    ``None`` for a distance that is not finite. Left out: one without the score, and the untrained
-    one (0 examples), which is no best to fall from. ``threshold``: a Fréchet distance to reach.
+    ``snapshots``: ``{"examples": n, "weights": "ema" | "raw", "scores": {headline: d}}``; ``None``
+    for a score that is not finite. Left out: one without the score, and the untrained one (0
+    examples), which is no best to fall from. ``headline``: a distance, or a score of which
+    ``higher_is_better``, whose inverse is judged as one. ``threshold``: of it, to reach.
 
     Returns ``first_nonfinite_step`` (``None``: never); by player ``loss_spikes`` and
-    ``gradient_tail``; by weights ``last_over_best``, ``max_drawdown``, ``mean_along_training`` of
-    the Fréchet distance, and ``examples_to_threshold`` with the ``threshold`` if given.
+    ``gradient_tail``; by weights ``last_over_best``, ``max_drawdown``, ``mean_along_training`` (of
+    the score itself), and ``examples_to_threshold`` with the ``threshold`` if given.
     """
     finite = np.isfinite(history[["loss", "gradient_norm"]].to_numpy(np.float64)).all(axis=1)
     nonfinite_steps = history["step"].to_numpy()[~finite]
     turns = {str(player): rows for player, rows in history.groupby("player", sort=False)}
     curves = {
-        weights: _along_training(s for s in snapshots if s["weights"] == weights)
+        weights: _along_training((s for s in snapshots if s["weights"] == weights), headline)
         for weights in dict.fromkeys(s["weights"] for s in snapshots)
+    }
+    distances = {
+        name: inverse(scores) if higher_is_better else scores
+        for name, (_, scores) in curves.items()
     }
     told: dict[str, Any] = {
         "first_nonfinite_step": int(nonfinite_steps[0]) if len(nonfinite_steps) else None,
@@ -155,30 +163,40 @@ def summary(
         "gradient_tail": {
             player: gradient_tail(rows["gradient_norm"]) for player, rows in turns.items()
         },
-        "last_over_best": {name: last_over_best(curve[1]) for name, curve in curves.items()},
-        "max_drawdown": {name: max_drawdown(curve[1]) for name, curve in curves.items()},
+        "last_over_best": {name: last_over_best(curve) for name, curve in distances.items()},
+        "max_drawdown": {name: max_drawdown(curve) for name, curve in distances.items()},
         "mean_along_training": {
             name: mean_along_training(*curve) for name, curve in curves.items()
         },
     }
     if threshold is not None:
         told["threshold"] = threshold
+        sign = -1 if higher_is_better else 1
         told["examples_to_threshold"] = {
-            name: examples_to_threshold(*curve, threshold) for name, curve in curves.items()
+            name: examples_to_threshold(examples, np.multiply(sign, scores), sign * threshold)
+            for name, (examples, scores) in curves.items()
         }
     return told
 
 
-def _along_training(snapshots: Iterable[Mapping[str, Any]]) -> tuple[list[int], list[float]]:
-    """Examples seen and the distance there, in the order of training."""
-    distances = {
-        s["examples"]: s["scores"]["frechet_distance"]
+def inverse(scores: ArrayLike) -> NDArray[np.float64]:
+    """1/x: a score of which higher is better as a distance, ∞ for 0."""
+    with np.errstate(divide="ignore"):
+        return 1 / np.asarray(scores, dtype=np.float64)
+
+
+def _along_training(
+    snapshots: Iterable[Mapping[str, Any]], headline: str
+) -> tuple[list[int], list[float]]:
+    """Examples seen and the score there, in the order of training."""
+    scores = {
+        s["examples"]: s["scores"][headline]
         for s in snapshots
-        if s["examples"] > 0 and "frechet_distance" in s["scores"]
+        if s["examples"] > 0 and headline in s["scores"]
     }
-    examples = sorted(distances)
-    found = [distances[count] for count in examples]
-    return examples, [math.nan if distance is None else distance for distance in found]
+    examples = sorted(scores)
+    found = [scores[count] for count in examples]
+    return examples, [math.nan if score is None else score for score in found]
 
 
 def _finite(values: ArrayLike) -> NDArray[np.float64]:

@@ -141,7 +141,7 @@ def test_the_command(tmp_path: Path) -> None:
     )
     shown = CliRunner().invoke(main, ["stability", str(path)])
     assert shown.exit_code == 0
-    assert "last over best exceeds 1.2 in 1 of 2:\n  [b]r[/b]\n" in shown.output
+    assert "last over best exceeds 1.2 in 1 of 2:\n   [b]r[/b]\n" in shown.output
     assert "1 row was left out" in shown.output
     told = json.loads(CliRunner().invoke(main, ["stability", str(path), "--json"]).stdout)
     assert told["exceeding"]["last_over_best"] == ["[b]r[/b]"]

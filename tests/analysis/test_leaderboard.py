@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from genbench import registry
 from genbench.analysis.published import Board, load
 from genbench.analysis.reproduction import recipe, reproduced, row
-from genbench.analysis.standings import standings
+from genbench.analysis.standings import document, standings
 from genbench.api.errors import UsageError
 from genbench.cli import main
 from genbench.extractors.resize import ANTIALIASED, LEGACY
+from genbench.registry.outputs import known
 from genbench.registry.texts import titles
-from genbench.rendering import leaderboard
+from genbench.rendering import render
 from genbench.store import canonical
 from genbench.store.records import Record, read_records, write_records
 from genbench.suite import parse, trainings
@@ -73,7 +75,7 @@ def run(seed: int | None, distance: float, entry: str = "ours", **changes: objec
         seed=seed,
         status="done",
         scores={"frechet_distance": {"value": distance, "low": None, "high": None}},
-        better={"frechet_distance": False},
+        outputs={"frechet_distance": known()["frechet_distance"]},
         protocol={
             "extractor": "inception@0123456789ab",
             "resize": LEGACY.name,
@@ -99,10 +101,12 @@ def test_rows_of_one_protocol_are_ranked_together(tmp_path: Path) -> None:
         (3, "worse"),
     ]
     ours = group.rows[2].scores["frechet_distance"]
-    # Student's t with four degrees of freedom: 6 ± 2.776 √2.5 / √5.
+    # Student's t with four degrees of freedom, of the logarithms.
+    logs = np.log([4, 5, 6, 7, 8])
+    half = 2.7764451 * logs.std(ddof=1) / 5**0.5
     assert ours.value == 6
-    assert ours.low == pytest.approx(6 - 2.7764451 * 2.5**0.5 / 5**0.5)
-    assert ours.high == pytest.approx(6 + 2.7764451 * 2.5**0.5 / 5**0.5)
+    assert ours.low == pytest.approx(np.exp(logs.mean() - half))
+    assert ours.high == pytest.approx(np.exp(logs.mean() + half))
     assert group.rows[2].origin == "genbench reproduce out:ours"
 
 
@@ -190,7 +194,7 @@ def test_a_row_stands_once(tmp_path: Path) -> None:
 def test_the_boards_that_packages_offer(name: str) -> None:
     found = load(name)
     for form in ("terminal", "markdown", "json"):
-        text = leaderboard.render(found, standings(found), form)
+        text = render(document(found, standings(found)), form)
         assert all(source.address in text for source in found.sources.values())
 
 
@@ -227,17 +231,39 @@ def test_an_unknown_row_has_a_near_one() -> None:
         row(read_records(RESULTS / "digits-full"), "DDIM50")
 
 
+def test_two_seeds_are_too_few_for_an_interval(tmp_path: Path) -> None:
+    groups = standings(board(BOARD, tmp_path), [("out", [run(0, 0.1), run(1, 0.2)])])
+    ours = next(r for r in groups[0].rows if r.label == "ours").scores["frechet_distance"]
+    assert (ours.low, ours.high) == (None, None)
+    text = render(document(board(BOARD, tmp_path), groups), "markdown")
+    assert "0.15 (too few seeds)" in text
+
+
 def test_what_is_reproduced() -> None:
-    before = [run(seed, 4.0 + seed) for seed in range(5)]  # 6 ± 2.776 · 1.581 · √(1/5 + 1/k)
-    near = [run(9, 6 + 2.77 * 2.5**0.5 * 1.2**0.5)]
-    far = [run(9, 6 + 2.78 * 2.5**0.5 * 1.2**0.5)]
+    before = [run(seed, 4.0 + seed) for seed in range(5)]
+    logs = np.log([4, 5, 6, 7, 8])
+    half = logs.std(ddof=1) * 1.2**0.5  # of one further run
+    near = [run(9, np.exp(logs.mean() + 2.77 * half))]
+    far = [run(9, np.exp(logs.mean() + 2.78 * half))]
     assert reproduced(before, near, "frechet_distance").outcome == "inside"
     assert reproduced(before, far, "frechet_distance").outcome == "outside"
     same = reproduced(before, before[:2], "frechet_distance")
     assert (same.identical, same.seeds, same.outcome) == (2, 2, "inside")
     diverged = [replace(run, status="diverged") for run in before[:2]]
     assert reproduced(before, diverged, "frechet_distance").outcome == "outside"
-    assert reproduced(before[:1], near, "frechet_distance").outcome == "undecided"
-    assert asdict(reproduced(before, near, "frechet_distance"))["low"] == pytest.approx(
-        6 - 2.7764451 * 2.5**0.5 * 1.2**0.5
+    assert reproduced(before, near, "frechet_distance").low == pytest.approx(
+        np.exp(logs.mean() - 2.7764451 * half)
     )
+
+
+def test_too_few_seeds_judge_nothing_but_the_same_bits() -> None:
+    far = [run(9, 400.0)]
+    for seeds in (1, 2):
+        before = [run(seed, 4.0 + seed) for seed in range(seeds)]
+        found = reproduced(before, far, "frechet_distance")
+        assert (found.outcome, found.reason) == ("undecided", "too few seeds to judge")
+        assert reproduced(before, before[:1], "frechet_distance").outcome == "inside"
+    wide = [run(seed, value) for seed, value in enumerate((1.0, 10.0, 20.0))]
+    assert reproduced(wide, far, "frechet_distance").reason == "too few seeds to judge"
+    close = [run(seed, value) for seed, value in enumerate((1.0, 1.1, 1.2))]
+    assert reproduced(close, far, "frechet_distance").outcome == "outside"

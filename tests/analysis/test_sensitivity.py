@@ -10,11 +10,13 @@ import pytest
 from rich.console import Console
 
 from genbench import suite
-from genbench.analysis.sensitivity import Sensitivity, sensitivities
-from genbench.rendering import sensitivity
+from genbench.analysis.sensitivity import Sensitivity, document, sensitivities
+from genbench.registry.outputs import known as known_outputs
+from genbench.rendering import render, show
 from genbench.store.records import Record
 from genbench.suite import Grid, expand_grid
 
+OUTPUTS = known_outputs()
 HOSTILE = "<script>alert(1)</script> | [red]"
 PROTOCOL = {"extractor": "identity@1", "reference": "points-ring:test", "samples": 128}
 
@@ -38,7 +40,7 @@ def grid(*entries: str, batches: Sequence[int] = (16, 32, 64, 128)) -> Grid:
 def record(entry: str, seed: int | None, value: float | None, **fields: Any) -> Record:
     scores = {} if value is None else {"frechet_distance": {"value": value}}
     known: dict[str, Any] = {"model": "gan", "trains": "gan", "dataset": "d", "status": "done"}
-    known |= {"better": {"frechet_distance": False}, "protocol": PROTOCOL, "suite": "s"}
+    known |= {"outputs": OUTPUTS, "protocol": PROTOCOL, "suite": "s"}
     return Record(**{**known, "entry": entry, "seed": seed, "scores": scores, **fields})
 
 
@@ -102,7 +104,7 @@ def test_collapsed_runs_are_counted_and_keep_their_score() -> None:
             covering("GAN · batch 128", 128, 0.1),
         ]
     )
-    assert found.trials[3].lost == {"diverged": 0, "collapsed": 1, "failed": 0}
+    assert found.trials[3].lost == {"diverged": 0, "collapsed": 1, "not trained": 0, "failed": 0}
     assert found.trials[3].score == 128
     assert found.seeds == 1
 
@@ -121,7 +123,6 @@ def test_higher_is_better() -> None:
             f"GAN · batch {batch}",
             0,
             None,
-            better={"recall": True},
             scores={"recall": {"value": v}},
         )
         for batch, v in zip((16, 32, 64, 128), (0.9, 0.61, 0.5, 0.0), strict=True)
@@ -135,7 +136,7 @@ def test_higher_is_better() -> None:
 def shown(found: Sequence[Sensitivity], width: int = 160) -> str:
     console = Console(width=width, color_system=None)
     with console.capture() as capture:
-        sensitivity.show(found, console)
+        show(document(found, {}), console)
     return capture.get()
 
 
@@ -157,12 +158,12 @@ def test_what_is_shown() -> None:
     assert "Lost: no setting has a score." in text
     assert HOSTILE in text
     assert "within 1.5× is undefined" in text
-    page = sensitivity.markdown(found)
+    page = render(document(found, {}), "markdown")
     assert "<script>" not in page
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines()]
     assert ["batch 64", "0.3", "1.5", "1 of 1", ""] in rows
     assert ["3", "0.225"] in rows
-    told = json.loads(sensitivity.json(found, {"VAE": "why"}))
+    told = json.loads(render(document(found, {"VAE": "why"}), "json"))
     assert [each["entry"] for each in told["entries"]] == ["GAN", HOSTILE, "Lost"]
     assert told["entries"][0]["best"]["settings"] == {"batch": 32}
     assert told["entries"][0]["protocol"] == PROTOCOL

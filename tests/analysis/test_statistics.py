@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from genbench.analysis.statistics import collapsed, mean_interval, quantile, summarize
+from genbench.analysis.statistics import centre, mean_interval, quantile, summarize
 
 
 @pytest.mark.parametrize("n", [2, 3, 4, 5, 11])
@@ -63,22 +63,6 @@ def test_quantile_interpolates_as_numpy_does() -> None:
 
 
 @pytest.mark.parametrize(
-    ("coverage", "real", "expected"),
-    [
-        (0.2, 0.9, True),
-        (0.225, 0.9, False),
-        (0.8, 0.9, False),
-        (None, 0.9, None),
-        (0.1, None, None),
-    ],
-)
-def test_collapsed_is_under_a_quarter_of_the_floor(
-    coverage: float | None, real: float | None, expected: bool | None
-) -> None:
-    assert collapsed(coverage, real) is expected
-
-
-@pytest.mark.parametrize(
     ("values", "higher_is_better", "cvar"),
     [
         ([1.0, 2.0, 6.0, 4.0], False, 5.0),
@@ -104,15 +88,29 @@ def test_the_worst_half_is_the_integral_of_the_quantile_function(n: int) -> None
     assert summarize(list(values)).cvar == pytest.approx(expected, abs=1e-4)
 
 
-@pytest.mark.parametrize("n", [2, 5, 10])
+@pytest.mark.parametrize("n", [3, 5, 10])
 def test_the_interval_of_a_mean_agrees_with_scipy(n: int) -> None:
     values = list(np.random.default_rng(n).normal(3, 2, n))
     expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
     assert mean_interval(values) == pytest.approx(tuple(expected))
 
 
-def test_one_value_has_no_interval() -> None:
+def test_one_or_two_values_have_no_interval() -> None:
     assert mean_interval([1.0]) is None
+    assert mean_interval([1.0, 1.0]) is None
+    assert mean_interval([1.0, 1.0, 1.0]) == (1.0, 1.0)
+
+
+def test_the_interval_of_a_distance_never_begins_below_zero() -> None:
+    values = [0.01, 0.02, 0.3]
+    low, high = mean_interval(values, minimum=0) or (0.0, 0.0)
+    assert 0 < low < centre(values, 0) < high
+    expected = stats.ttest_1samp(np.log(values), 0).confidence_interval(0.95)
+    assert (low, high) == pytest.approx(tuple(np.exp(expected)))
+    # What may be negative, and what is 0, has no logarithm.
+    assert (mean_interval(values) or (0.0,))[0] < 0
+    assert mean_interval([0.0, 1.0, 2.0], minimum=0) == mean_interval([0.0, 1.0, 2.0])
+    assert centre([0.0, 1.0, 2.0], 0) == 1.0
 
 
 def test_a_prediction_interval_holds_further_means_as_often_as_it_says() -> None:

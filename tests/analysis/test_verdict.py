@@ -16,8 +16,10 @@ from genbench.analysis.claims import Claim, Claims, load, offered
 from genbench.analysis.verdict import Finding, judge
 from genbench.api.errors import DataError, UnknownName, UsageError
 from genbench.cli import main
+from genbench.registry.outputs import known
 from genbench.store.records import Record, write_records
 
+OUTPUTS = known()
 PROTOCOL: dict[str, Any] = {"extractor": "digits@1", "reference": "digits:test", "samples": 500}
 HOSTILE = "<script>alert(1)</script> | $x_"
 
@@ -62,7 +64,7 @@ def run(model: str, seed: int, distance: float | None, **fields: Any) -> Record:
         "trains": model,
         "dataset": "digits",
         "status": "done",
-        "better": {"frechet_distance": False},
+        "outputs": {"frechet_distance": OUTPUTS["frechet_distance"]},
         "protocol": PROTOCOL,
         "identities": {"training": f"{model}-{seed}"},
     }

@@ -53,7 +53,7 @@ def test_data_without_labels_is_told_in_a_line() -> None:
         ("ddpm", DIGITS, {"steps": 31}, "steps must be at most the model's 30 timesteps, got 31"),
         ("ddpm", DIGITS, {"steps": 0}, "'steps': input should be greater than 0"),
         ("ddpm", DIGITS, {"eta": 0.5}, "eta belongs to sampler 'ddim', not to 'ancestral'"),
-        ("ddpm", DIGITS, {"sampler": "ddmp"}, "'sampler': input should be 'ancestral', 'ddim' or"),
+        ("ddpm", DIGITS, {"sampler": "ddmp"}, "unknown sampler 'ddmp'; did you mean 'ddim'"),
         ("ddpm", DIGITS, {"sampler": "ddim", "eta": 1.5}, "'eta': input should be less than or"),
         ("ddpm", DIGITS, {"sampler": "ddim", "variance": "beta"}, "variance belongs to sampler 'a"),
         ("ddpm", DIGITS, {"variance": "learned"}, "variance 'learned' needs a model trained with"),

@@ -208,7 +208,7 @@ def test_train_by_names(tmp_path: Path) -> None:
 def test_dry_run_writes_nothing(toys: Path, tmp_path: Path) -> None:
     done = call("run", toys, "--dry-run", "--out", tmp_path / "out")
     assert done.exit_code == 0
-    assert "train toy seed 1: 640 examples" in done.output
+    assert "train toy seed 1" in done.output
     assert not (tmp_path / "out").exists()
 
 

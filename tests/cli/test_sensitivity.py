@@ -118,7 +118,7 @@ def test_dry_run_writes_nothing(tmp_path: Path) -> None:
     done = call(path, *GRID, "--dry-run", "--out", out)
     assert done.exit_code == 0, done.output
     assert "4 trainings, 4 entries to score" in done.stdout
-    assert "Toy · learning_rate 0.01 · batch 32" in done.stdout
+    assert "Toy · learning_rate 0.01 · batch 32" in " ".join(done.stdout.split())
     assert not out.exists()
 
 

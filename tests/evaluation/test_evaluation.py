@@ -12,12 +12,14 @@ from torch import Tensor
 
 import genbench
 from genbench import evaluation, registry, store
-from genbench.api import Estimate, Features, SampleSpec, TensorSamples
+from genbench.api import Estimate, Features, Output, SampleSpec, TensorSamples
 from genbench.api.errors import UsageError
 from genbench.data import open_samples
 from genbench.evaluation import embedding
 from genbench.metrics.frechet import FrechetDistance, frechet_distance
 from genbench.metrics.vendi import VendiScore
+
+MINE = Output(True, "mine", "other scores")
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +101,7 @@ def test_the_code_of_a_plugin_metric_counts_where_it_is_used(
     """Also where the suite asks for it along training alone."""
 
     class Mine(VendiScore):
-        outputs: Mapping[str, bool] = {"mine": True}
+        outputs: Mapping[str, Output] = {"mine": MINE}
 
     monkeypatch.setitem(registry.metrics._added, "mine", Mine)
     scorer = evaluation.scorer(
@@ -113,7 +115,7 @@ def test_a_metric_that_fails_costs_its_own_outputs(
     halves: tuple[TensorSamples, TensorSamples], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Mine(FrechetDistance):
-        outputs: Mapping[str, bool] = {"mine": False}
+        outputs: Mapping[str, Output] = {"mine": MINE}
 
         def compute(self) -> Mapping[str, Estimate]:
             raise ZeroDivisionError("a bug")
@@ -123,7 +125,7 @@ def test_a_metric_that_fails_costs_its_own_outputs(
     wanted = ["frechet_distance", "mine", "recall"]
     scores = genbench.evaluate(few, halves[1], extractor="digits", metrics=wanted)
     assert scores.values.keys() == {"frechet_distance"}
-    assert scores.better.keys() == {"frechet_distance"}
+    assert scores.outputs.keys() == {"frechet_distance"}
     assert scores.skipped["mine"] == "mine failed: ZeroDivisionError: a bug"
     assert scores.faults == ["mine"]
     assert scores.skipped["recall"] == "manifold needs at least 6 generated samples; there are 4"
@@ -136,7 +138,7 @@ def test_a_score_that_is_no_number_is_none(
     """``--json`` has no word for it."""
 
     class Mine(VendiScore):
-        outputs: Mapping[str, bool] = {"mine": True, "sound": True}
+        outputs: Mapping[str, Output] = {"mine": MINE, "sound": MINE}
 
         def compute(self) -> Mapping[str, Estimate]:
             return {"mine": Estimate(value), "sound": Estimate(1.0)}

@@ -182,7 +182,7 @@ def test_pickled_weights_are_never_read(name: str, save: Callable[[Any], Path]) 
     weights = folder / "model.safetensors"
     weights.unlink()
     torch.save(network.state_dict(), folder / "pytorch_model.bin")
-    assert "model.safetensors is not there" in refusal(name, folder)
+    assert "model.safetensors is missing" in refusal(name, folder)
     (folder / "pytorch_model.bin").rename(weights)
     assert f"{folder}: not the weights of a " in refusal(name, folder)
 
@@ -197,7 +197,7 @@ def registers() -> Any:
     ("name", "other", "told"),
     [
         ("dinov2", lambda: tiny("clip"), "a clip, not a dinov2 as facebook/dinov2-large is"),
-        ("dinov2", registers, "of a dinov2_with_registers, not of a dinov2 "),
+        ("dinov2", registers, "a dinov2_with_registers, not a dinov2 "),
         ("clip", lambda: tiny("dinov2"), f"a dinov2, not a clip as {module.CLIP} is"),
     ],
     ids=["clip for dinov2", "registers for dinov2", "dinov2 for clip"],

@@ -6,6 +6,7 @@ A broken one takes from the sound one everything but its fault.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 from uuid import uuid4
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from genbench import registry
-from genbench.api import Batch, Estimate, Features, Samples, SampleSpec, TensorSamples
+from genbench.api import Batch, Estimate, Features, Output, Samples, SampleSpec, TensorSamples
 from genbench.data import open_samples
 
 
@@ -131,12 +132,15 @@ class Renamed(Pixels):
         self.id = f"pixels@{uuid4().hex}"
 
 
+GAP = Output(False, "gap of the means", "fidelity", minimum=0)
+
+
 class MeanGap:
     """Sound: distance of the means, by accumulated sums."""
 
     needs: ClassVar[set[str]] = {"features"}
     sides: ClassVar[set[str]] = {"reference", "generated"}
-    outputs: ClassVar[Mapping[str, bool]] = {"mean_gap": False}
+    outputs: ClassVar[Mapping[str, Output]] = {"mean_gap": GAP}
 
     def __init__(self) -> None:
         self.seen: dict[str, list[Tensor]] = {side: [] for side in self.sides}
@@ -168,7 +172,7 @@ class MeanOfMeans(MeanGap):
 
 
 class WrongWay(MeanGap):
-    outputs: ClassVar[Mapping[str, bool]] = {"mean_gap": True}
+    outputs: ClassVar[Mapping[str, Output]] = {"mean_gap": replace(GAP, higher_is_better=True)}
 
 
 class Mutates(MeanGap):
@@ -178,11 +182,11 @@ class Mutates(MeanGap):
 
 
 class Missing(MeanGap):
-    outputs: ClassVar[Mapping[str, bool]] = {"mean_gap": False, "mean_angle": False}
+    outputs: ClassVar[Mapping[str, Output]] = {"mean_gap": GAP, "mean_angle": GAP}
 
 
 class Undeclared(MeanGap):
-    outputs: ClassVar[Mapping[str, bool]] = {}
+    outputs: ClassVar[Mapping[str, Output]] = {}
 
 
 class ClassWide(MeanGap):

@@ -31,6 +31,7 @@ from genbench.api import (
     Frames,
     Modality,
     Optimization,
+    Output,
     PlayerStep,
     Progress,
     SampleSpec,
@@ -227,7 +228,7 @@ class CaptionAgreement(torchmetrics.Metric):
 
     needs = frozenset({"agreement"})
     sides = frozenset({"generated"})
-    outputs = {"caption_agreement": True}  # noqa: RUF012
+    outputs = {"caption_agreement": Output(True, "caption agreement", "agreement", decimals=3)}  # noqa: RUF012
     version = 1
     full_state_update = False
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from genbench.analysis.comparison import document
 from genbench.rendering import render
 from genbench.store.records import Record, read_records
 
@@ -47,7 +48,7 @@ def compiled(text: str, folder: Path) -> str:
 @pytest.mark.parametrize("name", ["quickstart", "points", "digits-full"])
 def test_published_tables_compile(name: str, tmp_path: Path) -> None:
     records = read_records(RESULTS / name)
-    words = compiled(render(records, "latex"), tmp_path)
+    words = compiled(render(document(records), "latex"), tmp_path)
     assert all(record.entry in words for record in records)
 
 
@@ -57,6 +58,6 @@ def test_hostile_names_compile(example_records: list[Record], tmp_path: Path) ->
         replace(record, entry=hostile if record.entry == "GAN" else record.entry)
         for record in example_records
     ]
-    words = compiled(render(named, "latex"), tmp_path)
+    words = compiled(render(document(named), "latex"), tmp_path)
     assert r"\end{document}" in words
     assert "[a] * & b_1 %d $x$ #2 {c}" in words

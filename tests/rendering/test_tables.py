@@ -9,13 +9,20 @@ from typing import Any
 
 import pytest
 
-from genbench.analysis.comparison import Table, comparison
+from genbench.analysis.comparison import Comparison, comparison, document
 from genbench.analysis.diagnostics import diagnostics
+from genbench.analysis.document import Table
+from genbench.api import Output
 from genbench.api.errors import UnknownName
-from genbench.rendering import FORMATS, render
+from genbench.registry.outputs import known
+from genbench.rendering import FORMATS
+from genbench.rendering import render as render_document
+from genbench.rendering import show as show_document
 from genbench.store.protocol import protocol_differences
 from genbench.store.records import Record
 
+OUTPUTS = {name: known()[name] for name in ("frechet_distance", "coverage", "precision")}
+MINE = Output(True, "my score", "temporal consistency")
 PROTOCOL: dict[str, Any] = {"extractor": "digits@1", "reference": "digits:test", "samples": 500}
 HOSTILE = "<script>alert(1)</script> & $x_"
 HOSTILE_CELL = "a|b *c* `d` <e> _f_"
@@ -42,20 +49,25 @@ def run(
         "model": entry.lower(),
         "trains": entry.lower(),
         "dataset": "digits",
-        "better": {"frechet_distance": False, "coverage": True},
+        "outputs": OUTPUTS,
         "protocol": PROTOCOL if scores else {},
         "identities": {"training": f"{entry}-{seed}"} if scores and seed is not None else {},
     }
     return Record(entry=entry, seed=seed, status=status, scores=scores, **{**known, **fields})
 
 
-def shown(table: Table, label: str, key: str) -> str:
+def render(records: list[Record], form: str) -> str:
+    return render_document(document(records), form)
+
+
+def shown(compared: Comparison | Table, label: str, key: str) -> str:
+    table = compared.table if isinstance(compared, Comparison) else compared
     column = [column.key for column in table.columns].index(key)
     row = next(row for row in table.rows if row.label == label)
     return row.cells[column].text
 
 
-def only(records: list[Record]) -> Table:
+def only(records: list[Record]) -> Comparison:
     (table,) = comparison(records)
     return table
 
@@ -73,7 +85,7 @@ def test_one_seed_has_no_deviation() -> None:
 def test_the_real_row_is_first_and_has_its_deviation_over_draws() -> None:
     real = run("real", None, 0.037, deviation=0.01)
     table = only([run("B", 0, 0.2), run("A", 0, 0.3), real])
-    assert [row.label for row in table.rows] == ["real", "B", "A"]
+    assert [row.label for row in table.table.rows] == ["real", "B", "A"]
     assert shown(table, "real", "frechet_distance") == "0.037 ± 0.010"
 
 
@@ -157,7 +169,7 @@ def test_a_failed_seed_joins_the_row_of_the_others_whatever_it_knew() -> None:
             run("A", 2, 0.2, conditions=resolved | {"snapshot": 8}),
         ]
     )
-    assert [row.label for row in table.rows] == ["A"]
+    assert [row.label for row in table.table.rows] == ["A"]
     assert shown(table, "A", "frechet_distance") == "median 0.200 (2 of 3)"
 
 
@@ -179,8 +191,8 @@ def five(entry: str, mean: float, seeds: int = 5) -> list[Record]:
 )
 def test_bold_is_the_best_mean_from_five_seeds_on(records: list[Record], bold: list[str]) -> None:
     table = only(records)
-    column = [column.key for column in table.columns].index("frechet_distance")
-    assert [row.label for row in table.rows if row.cells[column].bold] == bold
+    column = [column.key for column in table.table.columns].index("frechet_distance")
+    assert [row.label for row in table.table.rows if row.cells[column].bold] == bold
 
 
 def test_sampling_options_stand_in_lines_of_their_own() -> None:
@@ -192,15 +204,16 @@ def test_sampling_options_stand_in_lines_of_their_own() -> None:
     lines = "- Sampling options:\n  - A: steps 10, eta 0.0\n  - B: sampler pc\n"
     assert render(records, "markdown").endswith(lines)
     assert "<summary>Sampling options</summary>" in render(records, "html")
-    for form in ("latex", "terminal"):
-        assert "Sampling options: A: steps 10, eta 0.0; B: sampler pc." in render(records, form)
+    assert "Sampling options: A: steps 10, eta 0.0; B: sampler pc." in render(records, "latex")
+    lines = " Sampling options:\n   A: steps 10, eta 0.0\n   B: sampler pc\n"
+    assert lines in render(records, "terminal")
 
 
 def test_protocols_never_share_a_table_and_the_second_says_what_differs() -> None:
     other = PROTOCOL | {"samples": 1000, "extractor": "digits@2"}
     first, second = comparison([run("A", 0, 0.1), run("B", 0, 0.2, protocol=other)])
-    assert [row.label for row in first.rows] == ["A"]
-    assert [row.label for row in second.rows] == ["B"]
+    assert [row.label for row in first.table.rows] == ["A"]
+    assert [row.label for row in second.table.rows] == ["B"]
     assert "samples 1000" in second.notes[0]
     assert "extractor: digits@1 against digits@2; samples: 500 against 1000" in second.notes[1]
 
@@ -232,15 +245,15 @@ def test_protocol_differences(a: dict[str, Any], b: dict[str, Any], expected: li
 )
 def test_published_names_belong_to_the_published_network(extractor: str, heading: str) -> None:
     table = only([run("A", 0, 0.1, protocol=PROTOCOL | {"extractor": extractor})])
-    assert table.columns[0].heading == heading
+    assert table.table.columns[1].heading == heading
 
 
-def test_unknown_scores_have_their_own_group_and_direction() -> None:
+def test_a_plugins_score_stands_in_the_group_that_it_declares() -> None:
     record = run("A", 0, 0.1)
     scores = {**record.scores, "my_score": {"value": 3.0, "low": None, "high": None}}
-    table = only([replace(record, scores=scores, better={**record.better, "my_score": True})])
-    column = next(column for column in table.columns if column.key == "my_score")
-    assert (column.group, column.heading, column.arrow) == ("other scores", "my score", "↑")
+    table = only([replace(record, scores=scores, outputs={**record.outputs, "my_score": MINE})])
+    column = next(column for column in table.table.columns if column.key == "my_score")
+    assert (column.group, column.heading, column.arrow) == ("temporal consistency", "my score", "↑")
 
 
 def test_conditions_that_differ_make_rows_that_say_so() -> None:
@@ -251,7 +264,7 @@ def test_conditions_that_differ_make_rows_that_say_so() -> None:
             run("A", 0, 0.2, conditions=large | {"options": {"channels": 16}}),
         ]
     )
-    labels = [row.label for row in table.rows]
+    labels = [row.label for row in table.table.rows]
     assert labels == ["A (options.channels 8)", "A (options.channels 16)"]
 
 
@@ -259,7 +272,7 @@ def test_the_same_run_given_twice_counts_once_and_another_one_is_another_row() -
     same = run("A", 0, 0.1)
     other = run("A", 0, 0.3, identities={"training": "other code"})
     assert shown(only([same, same]), "A", "frechet_distance") == "0.100"
-    assert [row.label for row in only([same, other]).rows] == ["A", "A (repeat 2)"]
+    assert [row.label for row in only([same, other]).table.rows] == ["A", "A (repeat 2)"]
 
 
 def test_numbers_that_no_seed_touches_have_no_deviation_and_costs_have_units() -> None:
@@ -294,16 +307,17 @@ def test_shared_weights_are_named_by_who_trained_them(example_records: list[Reco
 def test_skipped_metrics_are_footnotes(example_records: list[Record]) -> None:
     table = only(example_records)
     assert "memorized was not scored: needs the training set, which was not given." in table.notes
-    assert "memorized" not in [column.key for column in table.columns]
+    assert "memorized" not in [column.key for column in table.table.columns]
 
 
 def test_diagnostics_stand_apart_a_row_a_player(example_records: list[Record]) -> None:
-    assert not {column.key for column in only(example_records).columns} & {
+    assert not {column.key for column in only(example_records).table.columns} & {
         "loss_spikes",
         "gradient_tail",
     }
-    table = diagnostics(example_records)
-    assert table is not None
+    section = diagnostics(example_records)
+    assert section is not None
+    (table,) = section.tables
     assert [row.label for row in table.rows] == [
         "DDPM · denoiser",
         "Score-SDE PC · denoiser",
@@ -315,7 +329,8 @@ def test_diagnostics_stand_apart_a_row_a_player(example_records: list[Record]) -
 
 
 def figures(records: list[Record]) -> list[str]:
-    return [cell.text for table in comparison(records) for row in table.rows for cell in row.cells]
+    rows = [row for compared in comparison(records) for row in compared.table.rows]
+    return [cell.text for row in rows for cell in row.cells[1:]]
 
 
 @pytest.mark.parametrize("form", ["markdown", "latex", "html", "terminal"])
@@ -334,15 +349,13 @@ def test_a_terminal_shows_whole_cells_at_any_width(
 ) -> None:
     from rich.console import Console
 
-    from genbench.rendering import show
-
     file = io.StringIO()
-    show(example_records, Console(file=file, width=width, color_system=None))
+    show_document(document(example_records), Console(file=file, width=width, color_system=None))
     text = file.getvalue()
     assert max(map(len, text.splitlines())) <= width
     assert all(figure in text for figure in figures(example_records))
     assert "\x1b" not in text
-    show(example_records)
+    show_document(document(example_records))
     assert "quickstart on digits" in capsys.readouterr().out
 
 

@@ -117,18 +117,19 @@ def test_names_stay_text(page: Page, source: str) -> None:
 
 def test_the_verdict_comes_first(page: Page, source: str) -> None:
     assert page.texts["h2"][0] == "Diffusion models against GANs, quickstart on digits"
-    assert source.count('<span class="outcome undecided">') == 7
-    assert source.count('<span class="outcome supported">') == 1  # slower to sample
+    assert source.count('<td class="open words"><b>undecided</b>') == 7
+    assert source.count('<td class="good words"><b>supported</b>') == 1  # slower to sample
     assert "2 seeds a side; 5 are the least that can decide" in source
 
 
 def test_every_figure_of_the_tables_is_there(page: Page, example_records: list[Record]) -> None:
     cells = Counter(page.texts["td"] + page.texts.get("b", []))
-    (table,) = comparison(example_records)
-    wanted = Counter(cell.text for row in table.rows for cell in row.cells if cell.text)
+    (compared,) = comparison(example_records)
+    rows = compared.table.rows
+    wanted = Counter(cell.text for row in rows for cell in row.cells[1:] if cell.text)
     assert not wanted - cells
     notes = " ".join(page.texts["li"])
-    for note in table.notes + table.outcomes:
+    for note in compared.notes + compared.outcomes:
         assert note in notes
 
 
@@ -226,7 +227,7 @@ def test_command_and_protocol_stand_beneath_every_group_of_figures(page: Page, s
 
 
 def test_charts_of_planes_training_and_diagnostics(page: Page) -> None:
-    labels = [label for label in page.labels if not label.startswith("more stable")]  # a claim's
+    labels = [label for label in page.labels if not label.startswith(("more stable", "Diffusion"))]
     charts = [label for label in labels if "along training" in label or "against" in label]
     assert len(charts) == 4 + 2 + 2 * 3  # planes, EMA and raw, loss and gradient of three models
 

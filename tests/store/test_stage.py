@@ -14,7 +14,7 @@ import pytest
 from genbench import store
 from genbench.api.errors import GenbenchError
 from genbench.devices.ranks import ALONE
-from genbench.store import Artefact, CannotWrite, Contents, Damaged, Stage, unchanged
+from genbench.store import Artefact, CannotWrite, Contents, Damaged, Stage
 
 T = TypeVar("T")
 
@@ -28,7 +28,7 @@ def unpack_number(contents: Contents) -> float:
 
 
 NUMBER = Stage[float]("numbers", 1, ("a", "b"), pack_number, unpack_number)
-FILE = Stage[Contents]("files", 1, ("a", "b"), unchanged, unchanged, ".bin")
+FILE = Stage[Contents]("files", 1, ("a", "b"), suffix=".bin")
 INPUTS = {"a": [1, "x"], "b": {"c": None}}
 
 

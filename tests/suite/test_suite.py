@@ -14,6 +14,7 @@ from genbench.api import Variant
 from genbench.api.errors import GenbenchError, UsageError
 from genbench.registry import PluginError
 from genbench.registry.texts import titles
+from genbench.store.protocol import USUAL, Criteria, criteria
 
 TEXT = """
 title = "A suite"
@@ -84,6 +85,15 @@ def test_the_budget_is_rounded_up_to_whole_batches(content: dict[str, Any]) -> N
         ),
         ({"score": {"extracter": "x"}}, "unknown key 'score.extracter'; did you mean 'extractor'?"),
         (
+            {"score": {"headline": "recall"}},
+            "score: headline is 'recall', which is not among metrics",
+        ),
+        (
+            {"score": {"collapse": {"score": "recall"}}},
+            "score: collapse.score is 'recall', which is not among metrics",
+        ),
+        ({"score": {"collapse": {"below": 0}}}, "score.collapse.below: input should be greater"),
+        (
             {"train": {"precision": "16-mixed"}},
             "train.precision: 16-mixed is refused: its loss scaler overflows by design, which "
             "would count as divergence; use bf16-mixed",
@@ -113,6 +123,24 @@ def test_mistakes_in_one_line(
     assert str(error.value).startswith("my.toml: ")
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_runs_are_judged_by_what_the_suite_says(content: dict[str, Any]) -> None:
+    usual = suite.parse("it", content).score
+    assert usual.criteria == USUAL
+    assert usual.criteria.said() == {}
+    assert usual.snapshots.metrics == ("frechet_distance", "coverage")
+    content["score"] |= {
+        "metrics": ["kernel_distance", "recall"],
+        "headline": "kernel_distance",
+        "collapse": {"score": "recall", "below": 0.5},
+    }
+    score = suite.parse("it", content).score
+    assert criteria(score.criteria.said()) == Criteria("kernel_distance", "recall", 0.5)
+    assert score.snapshots.metrics == ("kernel_distance", "recall")
+    assert suite.Score.model_validate_json(score.model_dump_json()) == score
+    content["score"]["snapshots"] = {"metrics": ["recall"]}
+    assert suite.parse("it", content).score.snapshots.metrics == ("recall",)
 
 
 @pytest.mark.parametrize(

@@ -165,7 +165,7 @@ def test_summary_of_a_game() -> None:
         snapshot(300, "raw", 5.0),
         {"examples": 400, "weights": "raw", "scores": {}},  # not scored
     ]
-    assert summary(turns(200), snapshots) == {
+    assert summary(turns(200), snapshots, "frechet_distance") == {
         "first_nonfinite_step": None,
         "loss_spikes": {"discriminator": 0, "generator": 1},
         "gradient_tail": {"discriminator": 1.0, "generator": 10.0},
@@ -173,7 +173,7 @@ def test_summary_of_a_game() -> None:
         "max_drawdown": {"ema": 0.5, "raw": 0.25},
         "mean_along_training": {"ema": 2.5, "raw": 5.25},
     }
-    reached = summary(turns(200), snapshots, threshold=2.5)
+    reached = summary(turns(200), snapshots, "frechet_distance", threshold=2.5)
     assert reached["threshold"] == 2.5
     assert reached["examples_to_threshold"] == {"ema": 100, "raw": None}
 
@@ -189,7 +189,7 @@ def test_summary_of_a_divergence(column: str, value: float) -> None:
         *(snapshot(images, "last", d) for images, d in ((0, 6.0), (10, 3.0), (20, INF))),
         *(snapshot(images, "back", d) for images, d in ((10, 3.0), (20, None), (30, 6.0))),
     ]
-    result = summary(history, snapshots)
+    result = summary(history, snapshots, "frechet_distance")
     assert result["first_nonfinite_step"] == 29
     assert result["last_over_best"] == {"ema": None, "raw": None, "last": None, "back": 2.0}
     assert result["max_drawdown"] == {"ema": None, "raw": None, "last": None, "back": None}
@@ -197,7 +197,7 @@ def test_summary_of_a_divergence(column: str, value: float) -> None:
 
 
 def test_summary_of_a_training_that_never_began() -> None:
-    assert summary(turns(1).iloc[:0], []) == {
+    assert summary(turns(1).iloc[:0], [], "frechet_distance") == {
         "first_nonfinite_step": None,
         "loss_spikes": {},
         "gradient_tail": {},
@@ -219,3 +219,17 @@ def test_images_to_a_threshold() -> None:
     assert examples_to_threshold(images, distances, 0.3) == 40
     assert examples_to_threshold(images, distances, 0.05) is None
     assert examples_to_threshold(images, [np.nan, 0.5, 0.6, 0.1], 0.5) == 20
+
+
+def test_a_score_of_which_higher_is_better_is_judged_by_its_inverse() -> None:
+    scores = {100: 2.0, 200: 8.0, 300: 4.0}
+    snapshots = [
+        {"examples": examples, "weights": "ema", "scores": {"inception_score": score}}
+        for examples, score in scores.items()
+    ]
+    found = summary(turns(200), snapshots, "inception_score", higher_is_better=True, threshold=3.0)
+    assert found["last_over_best"] == {"ema": 2.0}
+    assert found["max_drawdown"] == {"ema": 1.0}
+    assert found["mean_along_training"] == {"ema": 5.5}
+    assert found["examples_to_threshold"] == {"ema": 200}
+    assert summary(turns(200), snapshots, "frechet_distance")["last_over_best"] == {"ema": None}

@@ -11,11 +11,11 @@ from genbench.analysis.statistics.comparisons import (
     welch,
 )
 from genbench.analysis.statistics.summaries import (
-    COLLAPSE_FRACTION,
+    LEAST_FOR_INTERVAL,
     LEAST_SEEDS,
     LEVEL,
     Summary,
-    collapsed,
+    centre,
     interquartile_interval,
     interquartile_mean,
     mean_interval,
@@ -32,14 +32,14 @@ from genbench.analysis.statistics.tuning import (
 )
 
 __all__ = [
-    "COLLAPSE_FRACTION",
+    "LEAST_FOR_INTERVAL",
     "LEAST_SEEDS",
     "LEVEL",
     "Comparison",
     "Difference",
     "Intervals",
     "Summary",
-    "collapsed",
+    "centre",
     "compare",
     "expected_best",
     "holm",

@@ -22,8 +22,9 @@ bootstrap intervals are too narrow."""
 
 RESAMPLES = 10_000
 
-COLLAPSE_FRACTION = 0.25
-"""Of the real row's coverage: a run below it has lost most of the data, whatever its fidelity."""
+LEAST_FOR_INTERVAL = 3
+"""Seeds, below which a mean has no interval: of two, Student's t has one degree of freedom, and its
+interval is some nine times as wide as the values lie apart."""
 
 CVAR_LEVEL = 0.5
 """Share of the runs, from the worst, of which the risk is the mean. Chan et al. 2020 take the worst
@@ -126,22 +127,39 @@ def _expected_shortfall(row: Sequence[float | None], higher_is_better: bool) -> 
     return total / mass
 
 
+def centre(values: Sequence[float], minimum: float | None = None) -> float:
+    """What ``mean_interval`` is about: the arithmetic mean, or the geometric one on a log scale."""
+    if not _logarithmic(values, minimum):
+        return math.fsum(values) / len(values)
+    return math.exp(math.fsum(map(math.log, values)) / len(values))
+
+
 def mean_interval(
-    values: Sequence[float], further: int | None = None
+    values: Sequence[float], further: int | None = None, *, minimum: float | None = None
 ) -> tuple[float, float] | None:
-    """The 95 % interval of the mean by Student's t; ``None`` with one value.
+    """The 95 % interval of the mean by Student's t; ``None`` below ``LEAST_FOR_INTERVAL`` values.
 
     ``further``: of the mean of so many further runs of the same kind instead (the prediction
     interval, Hahn & Meeker 1991, "Statistical Intervals"): wider, by √(1/n + 1/k) for √(1/n).
+
+    ``minimum``: of the score, as its ``Output`` declares it. Where it is 0 and all values are above
+    it, the interval is taken of their logarithms: it never begins below zero, and is of the
+    geometric mean.
     """
     n = len(values)
-    deviation = _deviation(values)
-    if deviation is None:
+    if n < LEAST_FOR_INTERVAL:
         return None
-    scale = math.sqrt(1 / n + (0 if further is None else 1 / further))
-    half = float(stats.t.ppf((1 + LEVEL) / 2, n - 1)) * deviation * scale
-    mean = math.fsum(values) / n
-    return mean - half, mean + half
+    logarithmic = _logarithmic(values, minimum)
+    scaled = [math.log(value) for value in values] if logarithmic else values
+    mean = math.fsum(scaled) / n
+    error = (_deviation(scaled) or 0.0) * math.sqrt(1 / n + (0 if further is None else 1 / further))
+    half = error * float(stats.t.ppf((1 + LEVEL) / 2, n - 1))
+    low, high = mean - half, mean + half
+    return (math.exp(low), math.exp(high)) if logarithmic else (low, high)
+
+
+def _logarithmic(values: Sequence[float], minimum: float | None) -> bool:
+    return minimum == 0 and min(values) > 0
 
 
 def interquartile_interval(
@@ -158,18 +176,6 @@ def interquartile_interval(
     means = np.sort(drawn, axis=1)[:, cut : len(known) - cut].mean(axis=1)
     low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
-
-
-def collapsed(coverage: float | None, real: float | None) -> bool | None:
-    """Whether a run's final coverage is under a quarter of the real row's.
-
-    Coverage (Naeem et al. 2020, "Reliable Fidelity and Diversity Metrics for Generative Models",
-    section 3) is the share of reference samples with a generated one in their neighbourhood, in
-    [0, 1]. ``None`` where either is unknown.
-    """
-    if coverage is None or real is None:
-        return None
-    return coverage < COLLAPSE_FRACTION * real
 
 
 def _deviation(values: Sequence[float]) -> float | None:

@@ -7,7 +7,7 @@ import sys
 import torch
 import torchmetrics
 
-from genbench import Optimization, PlayerStep, SampleSpec, TensorSamples
+from genbench import Optimization, Output, PlayerStep, SampleSpec, TensorSamples
 
 
 class Model(torch.nn.Module):
@@ -67,7 +67,7 @@ class Extractor:
 class Metric(torchmetrics.Metric):
     needs = frozenset({"features"})
     sides = frozenset({"generated"})
-    outputs = {"careless": True}  # noqa: RUF012
+    outputs = {"careless": Output(True, "careless", "other scores")}  # noqa: RUF012
     full_state_update = False
 
     def update(self, features, side): ...

@@ -21,6 +21,7 @@ from playwright.sync_api import (
 )
 
 from genbench import registry
+from genbench.api import Output
 from genbench.cli import main
 from genbench.report import write_report
 from genbench.store.records import Record, read_records, write_records
@@ -188,9 +189,9 @@ def hostile(record: Record, files: Path) -> Record:
         else by_player
         for name, by_player in record.stability.items()
     }
-    scores, better = dict(record.scores), dict(record.better)
+    scores, outputs = dict(record.scores), dict(record.outputs)
     if scores:
-        scores[ATTACK], better[ATTACK] = scores["odd_score"], True
+        scores[ATTACK], outputs[ATTACK] = scores["odd_score"], Output(True, ATTACK, ATTACK)
     return replace(
         record,
         **own,
@@ -199,7 +200,7 @@ def hostile(record: Record, files: Path) -> Record:
         entry=record.entry if record.seed is None else f"{record.entry} {ATTACK}",
         reason=record.reason and ATTACK,
         scores=scores,
-        better=better,
+        outputs=outputs,
         skipped_metrics={ATTACK: ATTACK},
         protocol=record.protocol and {**record.protocol, "extractor": ATTACK, ATTACK: ATTACK},
         conditions=record.conditions

@@ -14,9 +14,9 @@ import pytest
 from markdown_it import MarkdownIt
 from playwright.sync_api import Locator, Page
 
-from genbench.analysis.comparison import Table, comparison
+from genbench.analysis.comparison import comparison
 from genbench.rendering.layout import Block, blocks
-from genbench.rendering.web import WIDTH
+from genbench.rendering.text import WEB_WIDTH
 from genbench.report import write_report
 from genbench.store.records import Record, write_records
 
@@ -73,18 +73,17 @@ def hard_page(records: list[Record], tmp_path_factory: pytest.TempPathFactory) -
 
 
 def first_block(records: list[Record]) -> Block:
-    table: Table = comparison(records)[0]
-    return blocks(table, WIDTH, padding=3)[0]
+    return blocks(comparison(records)[0].table, WEB_WIDTH, padding=3)[0]
 
 
 def expected(block: Block) -> Copied:
     """The block as it should be copied before it is sorted or filtered."""
-    head = ["entry", *(f"{column.heading} {column.arrow}".strip() for column in block.columns)]
-    cells = [[row.label, *(cell.text for cell in row.cells)] for row in block.rows]
+    head = [f"{column.heading} {column.arrow}".strip() for column in block.columns]
+    cells = [[cell.text for cell in row.cells] for row in block.rows]
     bold = {
         (i, j)
         for i, row in enumerate(block.rows, start=1)
-        for j, cell in enumerate(row.cells, start=1)
+        for j, cell in enumerate(row.cells)
         if cell.bold
     }
     return Copied([head, *cells], bold)

@@ -7,7 +7,7 @@ import torchmetrics
 from torch import Tensor
 from torchmetrics.utilities import dim_zero_cat
 
-from genbench import Estimate
+from genbench import Estimate, Output
 
 
 class ChamferDistance(torchmetrics.Metric):
@@ -15,7 +15,7 @@ class ChamferDistance(torchmetrics.Metric):
 
     needs = frozenset({"features"})
     sides = frozenset({"reference", "generated"})
-    outputs = {"chamfer_distance": False}  # noqa: RUF012
+    outputs = {"chamfer_distance": Output(False, "Chamfer distance", "fidelity", minimum=0)}  # noqa: RUF012
     version = 1
     full_state_update = False
 

@@ -1,0 +1,123 @@
+"""What analysis has to say, and nothing on how it looks: tables with typed columns, and notes.
+
+``genbench.rendering`` shows a document in any format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Tone = Literal["", "good", "bad", "open", "faint", "strong"]
+"""What a reader should make of it, which a terminal shows in colour."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell, ready to be shown."""
+
+    text: str
+    """A line break may be shown as a space."""
+    value: float | None = None
+    """What the column sorts by."""
+    bold: bool = False
+    tone: Tone = ""
+    link: str = ""
+    """The address behind the text."""
+    code: bool = False
+    """Whether it is to be typed."""
+
+
+EMPTY = Cell("")
+
+
+@dataclass(frozen=True)
+class Column:
+    """The head of a column."""
+
+    key: str
+    heading: str
+    group: str = ""
+    """Columns of one group stand together, where a table is too wide; without groups it is never
+    cut."""
+    better: bool | None = None
+    """Whether higher is better; ``None`` where the column is no contest."""
+    numeric: bool = True
+    """Whether it holds numbers, which are aligned to the right and never broken."""
+
+    @property
+    def arrow(self) -> str:
+        """``↑`` where higher is better, ``↓`` where lower is."""
+        return {True: "↑", False: "↓", None: ""}[self.better]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A cell for each column; the first one names the row."""
+
+    cells: tuple[Cell, ...]
+    real: bool = False
+    """Whether it is of real data: the floor, and no contestant."""
+    tone: Tone = ""
+
+    @property
+    def label(self) -> str:
+        """The text of the first cell."""
+        return self.cells[0].text
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows under columns."""
+
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class Section:
+    """Tables under a title, and what stands beneath them."""
+
+    title: str
+    tables: tuple[Table, ...] = ()
+    outcomes: tuple[str, ...] = ()
+    """What came to grief, with the reason."""
+    notes: tuple[str, ...] = ()
+    """A sentence or two each."""
+    details: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """What would be a wall of a note, in lines, by what they are about."""
+    level: Literal[1, 2, 3] = 2
+    """Of the title: 1 is the highest."""
+    lead: str = ""
+    """A sentence above the tables."""
+    long: bool = False
+    """Whether a terminal leaves it out, and a page folds it."""
+
+    @property
+    def remarks(self) -> list[str]:
+        """The notes and the details, each in one line."""
+        details = [f"{about}: {'; '.join(lines)}." for about, lines in self.details.items()]
+        return [*self.notes, *details]
+
+
+@dataclass(frozen=True)
+class Document:
+    """What there is to say."""
+
+    sections: tuple[Section, ...]
+    data: Any
+    """All of it, JSON-like, to compute with."""
+    rows: Sequence[Mapping[str, Any]] | None = None
+    """The same as tidy rows; ``None``: the cells of its tables."""
+
+
+def text_table(headings: Sequence[str], rows: Sequence[Sequence[str | Cell]], align: str) -> Table:
+    """A table of what is text already. ``align``: a letter a column, ``l`` or ``r``."""
+    return Table(
+        tuple(
+            Column(heading or f"column {number}", heading, numeric=side == "r")
+            for number, (heading, side) in enumerate(zip(headings, align, strict=True))
+        ),
+        tuple(Row(tuple(Cell(c) if isinstance(c, str) else c for c in row)) for row in rows),
+    )
