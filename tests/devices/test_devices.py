@@ -130,7 +130,7 @@ def replay(model_name: str, precision: Precision) -> pd.DataFrame:
     data = open_samples("digits:train", Path("data"))
     fabric = Fabric(accelerator="cpu", devices=1, precision=precision)
     seed_all(what.seed, "init")
-    model = registry.models.get(model_name)(data.spec, **what.options)
+    model = registry.call(registry.models.get(model_name), data.spec, **what.options)
     model.train()
     optimizers: dict[str, Any] = {}
     for name in list(model.players):

@@ -71,7 +71,7 @@ def train(model: str, folder: Path, at: int | None, keep: bool) -> int:
     plan = loop.Plan(
         steps=STEPS, batch=8, ema_halflife=50, augment=("horizontal_flip",), snapshots=3, seed=7
     )
-    build = partial(factory, samples.spec, **OPTIONS[model])
+    build = partial(registry.call, factory, samples.spec, **OPTIONS[model])
     with watched(folder, moment):
         fabric = Fabric(accelerator="cpu", devices=1)
         loop.train(fabric, build, samples, plan, folder, lambda event: None)

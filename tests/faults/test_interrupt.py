@@ -33,7 +33,7 @@ class Stop(BaseException):
 def train(model: str, folder: Path, after_step: Callable[[int], None]) -> None:
     """Train with a checkpoint after every step, and ``after_step`` after that."""
     samples = open_samples("points-ring", folder)
-    build = partial(registry.models.get(model), samples.spec, **OPTIONS[model])
+    build = partial(registry.call, registry.models.get(model), samples.spec, **OPTIONS[model])
     plan = loop.Plan(steps=STEPS, batch=8, ema_halflife=50, snapshots=4, seed=3)
     save = loop._Training._maybe_save
 
