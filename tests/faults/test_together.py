@@ -124,3 +124,19 @@ def test_one_that_waits_takes_over_from_one_that_is_killed(tmp_path: Path) -> No
     assert [step for _, step in steps] == [*range(HELD_AT + 1), *range(STEPS)]
     assert len({pid for pid, _ in steps[HELD_AT + 1 :]}) == 1
     assert [r["status"] for r in comparable(runs.out)] == ["done", "done"]
+
+
+def test_an_interrupt_ends_its_processes(tmp_path: Path) -> None:
+    runs = Runs(tmp_path, "[0]")
+    first = runs.start()
+    wait_for(lambda: len(runs.steps()) > HELD_AT)
+    first.send_signal(signal.SIGINT)
+    _, said = first.communicate(timeout=60)
+    assert first.returncode == 130, said
+    assert said.endswith("genbench: interrupted; the same command continues\n")
+    assert "Traceback" not in said
+    (pid,) = {pid for pid, _ in runs.steps()}
+    assert not Path(f"/proc/{pid}").exists()
+    runs.let()
+    ended(runs.start())
+    assert [step for _, step in runs.steps()] == [*range(HELD_AT + 1), *range(STEPS)]
