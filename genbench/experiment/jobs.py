@@ -104,11 +104,13 @@ def _run(
     except PLUGIN_EXCEPTIONS as error:
         return rows("failed", error, *entries)
     records = []
+    logged: set[str] = set()
     for entry in entries:
 
         def compute(entry: SeededEntry = entry) -> Record:
             record = _record(ranks, context, trained, entry, curve, report)
             log_scores(log, record)
+            logged.add(entry.name)
             others = [fault for fault in record.faults if fault not in faults]
             return replace(record, files={**record.files, **shown}, faults=[*faults, *others])
 
@@ -122,7 +124,7 @@ def _run(
             records += rows(status, error, entry)
         else:
             record = _named(context, entry, stored)
-            if record.entry != stored.entry:
+            if entry.name not in logged:
                 log_scores(log, record)
             records.append(record)
     return records
