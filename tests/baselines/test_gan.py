@@ -231,8 +231,11 @@ def test_a_sample_depends_on_its_own_noise_alone() -> None:
 
 
 def test_learning_rate_falls_along_half_a_cosine() -> None:
-    rate = gan(POINTS, learning_rate=0.5).optimization("generator").learning_rate
-    values = [rate(Progress(0, examples, 100)) for examples in (0, 25, 50, 100)]
+    model = gan(POINTS, learning_rate=0.5)
+    how = model.optimization("generator")
+    (optimizer,) = how.optimizers(model.players["generator"])
+    factors = [how.schedule(Progress(0, examples, 100)) for examples in (0, 25, 50, 100)]
+    values = [optimizer.param_groups[0]["lr"] * factor for factor in factors]
     assert values == pytest.approx([0.5, 0.25 + 0.25 * math.sqrt(0.5), 0.25, 0.0])
 
 

@@ -86,11 +86,11 @@ def test_scikit_learn_is_not_imported():
         (None, "No such file"),
         (b"", "not scikit-learn's 1,797 digits"),
         (b"not gzip", "cannot be read"),
-        (gzip.compress(b"1,2,3\n" * 100)[:-12], "cannot be read"),
-        (gzip.compress(b"1,2,3\n"), "not scikit-learn's 1,797 digits"),
-        (gzip.compress(b"zero,one\n"), "cannot be read"),
-        (gzip.compress(b"1,2\n3\n"), "cannot be read"),
-        (gzip.compress((b"nan," * 64 + b"0\n") * 1797), "not scikit-learn's 1,797 digits"),
+        (gzip.compress(b"1,2,3\n" * 100, mtime=0)[:-12], "cannot be read"),
+        (gzip.compress(b"1,2,3\n", mtime=0), "not scikit-learn's 1,797 digits"),
+        (gzip.compress(b"zero,one\n", mtime=0), "cannot be read"),
+        (gzip.compress(b"1,2\n3\n", mtime=0), "cannot be read"),
+        (gzip.compress((b"nan," * 64 + b"0\n") * 1797, mtime=0), "not scikit-learn's 1,797 digits"),
     ],
 )
 def test_a_damaged_installation(tmp_path, monkeypatch, content, cause):

@@ -14,6 +14,7 @@ from genbench import suite
 from genbench.analysis.entrants import entrants
 from genbench.analysis.notes import comparison_notes
 from genbench.analysis.reproduction import recipe
+from genbench.api import Output
 from genbench.api.errors import UsageError
 from genbench.devices.hardware import Hardware
 from genbench.experiment.context import RunContext
@@ -63,7 +64,9 @@ def test_an_option_is_everywhere(name: str, tmp_path: Path) -> None:
 
     (record,) = records(tmp_path, {name: value})
     assert record.conditions[name] == value
-    again = suite.parse("recipe", recipe([replace(record, better={"frechet_distance": False})]))
+    output = Output(False, "Fréchet distance", "fidelity")
+    scored = replace(record, outputs={"frechet_distance": output})
+    again = suite.parse("recipe", recipe([scored]))
     assert again.train.train_options() == chosen.train_options()
     (note,) = (n for n in comparison_notes(record.protocol, entrants([record])) if "Condition" in n)
     assert OPTIONS[name] in note
