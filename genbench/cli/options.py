@@ -166,8 +166,9 @@ def of_suite(command: Command) -> Command:
         from genbench import registry
         from genbench.suite import Suite
 
-        for plugin in where["plugins"]:
-            registry.add_plugin_file(plugin)
+        with registry.kept_surroundings():
+            for plugin in where["plugins"]:
+                registry.add_plugin_file(plugin)
         return command(suite=Suite.from_toml(suite_name, overrides), where=where, **given)
 
     declared = training(jobs_and_seeds(wrapped))

@@ -30,6 +30,15 @@ class RunContext:
     prompts: suite.Prompts | None = None
     """What generated samples are asked for."""
 
+    @classmethod
+    def of(
+        cls, content: suite.Suite, out: Path, hardware: Hardware, loggers: tuple[str, ...] = ()
+    ) -> RunContext:
+        """That of the jobs of a suite."""
+        return cls(
+            content.name, out, hardware, content.samples, content.score, loggers, content.prompts
+        )
+
     def scorer(self, dataset: str, ranks: Ranks | None = None) -> Scorer:
         """The suite's scoring protocol for models trained on ``dataset``, kept a process; on the
         device of ``ranks``, where something is to be embedded."""

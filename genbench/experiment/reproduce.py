@@ -72,14 +72,7 @@ def reproduce(
     out = Path(out or "genbench-reproduce-" + re.sub(r"[^\w.-]+", "-", label))
     data_dir = Path(options.get("data_dir", "data"))
     hardware = DeviceOptions.of(options.get("devices", 1)).hardware(data_dir)
-    context = RunContext(
-        name=suite.name,
-        out=out,
-        hardware=hardware,
-        samples=suite.samples,
-        score=suite.score,
-        prompts=suite.prompts,
-    )
+    context = RunContext.of(suite, out, hardware)
     different = protocol_differences(before[0].protocol, context.protocol(suite.dataset))
     if different:
         raise DataError(f"the scoring protocol cannot be had again: {'; '.join(different)}")

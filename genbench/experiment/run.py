@@ -95,20 +95,13 @@ def run(
     from genbench.experiment.results import Results
     from genbench.loggers import chosen
 
-    for plugin in plugins:
-        registry.add_plugin_file(Path(plugin))
-    content = resolved(suite, seeds=seeds, examples=examples, precision=precision)
+    with registry.kept_surroundings():
+        for plugin in plugins:
+            registry.add_plugin_file(Path(plugin))
+        content = resolved(suite, seeds=seeds, examples=examples, precision=precision)
     folder = Path(out if out is not None else f"genbench-{content.name}").absolute()
     hardware = DeviceOptions.of(devices).hardware(Path(data_dir).absolute())
-    context = RunContext(
-        name=content.name,
-        out=folder,
-        hardware=hardware,
-        samples=content.samples,
-        score=content.score,
-        loggers=chosen(loggers),
-        prompts=content.prompts,
-    )
+    context = RunContext.of(content, folder, hardware, chosen(loggers))
     models = [entry.model for entry in content.entries.values()]
     brought: list[registry.Plugin] = [
         *map(Path, plugins),
@@ -153,11 +146,12 @@ class _Run:
 
         context, out, note = self.context, self.context.out, self.observer.note
         dataset = self.suite.dataset
-        groups = trainings(self.suite)
-        sound = [group for group in groups if group[0].fault is None]
         store.require_own(out, MARKER)
-        if any(experiment.finished(context, group) is None for group in sound):
-            self._check(sound)
+        with registry.kept_surroundings():
+            groups = trainings(self.suite)
+            sound = [group for group in groups if group[0].fault is None]
+            if any(experiment.finished(context, group) is None for group in sound):
+                self._check(sound)
         with store.lock(out, busy=lambda: note(f"waiting: another genbench is at {out}")):
             self._claim()
             experiment.repair_all(context, sound, dataset, lambda event: note(str(event.note)))

@@ -164,15 +164,8 @@ def context_of(job: Job) -> RunContext:
     """Where the job's files and data lie, and on what it computes."""
     content, part = job.content, _suite(job)
     hardware = {**content["hardware"], "data_dir": Path(content["hardware"]["data_dir"])}
-    return RunContext(
-        name=part.name,
-        out=Path(content["out"]),
-        hardware=Hardware(**hardware),
-        samples=part.samples,
-        score=part.score,
-        loggers=tuple(content["loggers"]),
-        prompts=part.prompts,
-    )
+    out, loggers = Path(content["out"]), tuple(content["loggers"])
+    return RunContext.of(part, out, Hardware(**hardware), loggers)
 
 
 def _load_plugins(job: Job) -> None:

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -43,6 +46,7 @@ __all__ = [
     "datasets",
     "executors",
     "extractors",
+    "kept_surroundings",
     "leaderboards",
     "load_plugin",
     "metrics",
@@ -269,6 +273,21 @@ def load_plugin(plugin: Plugin) -> None:
         models.receive(plugin)
     else:
         add_plugin_file(plugin)
+
+
+@contextmanager
+def kept_surroundings() -> Iterator[None]:
+    """Around plugins' code in a process that starts jobs: they take over its working folder and
+    environment, which are put back here, with the filters of warnings."""
+    folder, environment = os.getcwd(), dict(os.environ)
+    try:
+        with warnings.catch_warnings():
+            yield
+    finally:
+        os.chdir(folder)
+        if dict(os.environ) != environment:
+            os.environ.clear()
+            os.environ.update(environment)
 
 
 def _owner(point: EntryPoint) -> str:

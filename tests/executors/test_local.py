@@ -47,9 +47,7 @@ def suite(**entries: genbench.Entry) -> genbench.Suite:
 
 @pytest.fixture
 def context(tmp_path: Path) -> RunContext:
-    content = suite()
-    hardware = Hardware(Path("data"), "cpu")
-    return RunContext("small", tmp_path, hardware, content.samples, content.score)
+    return RunContext.of(suite(), tmp_path, Hardware(Path("data"), "cpu"))
 
 
 @pytest.fixture
@@ -215,7 +213,9 @@ def test_a_reckless_model_changes_no_number_of_its_neighbour(tmp_path: Path) -> 
     genbench.registry.add_plugin_file(*plugins)
     toy = {"Toy": genbench.Entry("toy")}
     options: dict[str, Any] = {"plugins": plugins, "progress": False, "jobs": 1}
+    here = os.getcwd(), dict(os.environ)
     beside = genbench.run(suite(**reckless, **toy), tmp_path / "beside", **options)
+    assert (os.getcwd(), dict(os.environ)) == here
     without = genbench.run(suite(**toy), tmp_path / "without", **options)
     rows = {record.entry: record for record in beside.records}
     for record in without.records:

@@ -18,7 +18,7 @@ import click
 import torch
 from ratio import Ratio
 
-PARTS = ("networks", "loop", "metrics", "reading", "embedding", "harness", "quality")
+PARTS = ("networks", "loop", "metrics", "reading", "embedding", "harness", "quality", "jobs")
 
 
 @click.command(help=__doc__)
