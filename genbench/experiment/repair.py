@@ -27,7 +27,7 @@ def repair(folder: Path, about: Mapping[str, Any] | None, report: ProgressCallba
     for metadata, error in list(store.damaged(folder)):
         if folder / LOGS in metadata.parents:
             continue
-        report(ProgressEvent("damaged", 0, 1, note=f"{error}; what rests on it is made anew"))
+        report(ProgressEvent("damaged", 0, 1, note=f"{error}; what rests on it is computed again"))
         # The records go first: as long as a part of theirs is missing, they are not finished.
         store.remove(*(folder / "records").glob("*.json"))
         if metadata == folder / RUN and about is not None:

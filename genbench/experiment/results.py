@@ -12,7 +12,8 @@ from genbench.api import REAL, Samples
 from genbench.api.errors import DataError, UnknownName, UsageError
 from genbench.experiment.run import REPORT, SUITE
 from genbench.rendering import Shown
-from genbench.store.records import RECORDS, Record, read_records, to_frame
+from genbench.store import Damaged
+from genbench.store.records import MARKER, RECORDS, Record, read_records, sealed, to_frame
 from genbench.suite import Suite
 
 if TYPE_CHECKING:
@@ -122,6 +123,8 @@ def load(folder: str | Path) -> Results:
     """
     folder = Path(folder).absolute()
     path = folder / SUITE
+    if not sealed(folder).get(SUITE, True):
+        raise Damaged(f"{path} is damaged: its checksum is not the one in {MARKER}")
     return Results(read_records(folder), folder, Suite.from_toml(path) if path.is_file() else None)
 
 

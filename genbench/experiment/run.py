@@ -212,6 +212,8 @@ class _Run:
             raise UsageError(f"{out} belongs to the suite {other!r}; name another --out")
         if metadata is None:
             seal(out, name)
+        if not sealed(out).get(SUITE, True):
+            self.observer.note(f"{out / SUITE} is damaged or gone; it is written again")
         store.write_text(out / SUITE, f"# genbench {_revision()}\n{self.suite.to_toml()}")
 
     def _announce(self, groups: Sequence[Sequence[SeededEntry]], finished: int) -> None:
@@ -280,11 +282,12 @@ class _Run:
         return timed
 
     def _stored(self) -> list[Record] | None:
-        """The records that the page and the table show, if all three are as they were written."""
+        """The records that the page and the table show, if all three are as they were written,
+        by this very suite."""
         out = self.context.out
         found = sealed(out)
         for name, whole in found.items():
-            if not whole:
+            if not whole and name != SUITE:  # which was written again already
                 self.observer.note(f"{out / name} is damaged or gone; it is written again")
         try:
             return read_records(out) if found and all(found.values()) else None
@@ -302,7 +305,7 @@ class _Run:
         write_records(out, records)
         store.write_text(out / TABLE, rendering.render(document(records), "markdown"))
         write_report([out], out / REPORT)
-        seal(out, name, (RECORDS, TABLE, REPORT))
+        seal(out, name, (SUITE, RECORDS, TABLE, REPORT))
 
 
 def _executed(

@@ -132,7 +132,7 @@ def _whole(folder: Path, report: ProgressCallback) -> loop.Outcome | None:
     for part in checkpoint.parts(folder, outcome.snapshots) if outcome else ():
         if not store.metadata_path(part).exists():
             report(
-                ProgressEvent("damaged", 0, 1, note=f"{part} is missing; its training starts anew")
+                ProgressEvent("damaged", 0, 1, note=f"{part} is missing; its training starts again")
             )
             checkpoint.invalidate(folder)
             return None

@@ -313,7 +313,7 @@ def test_under_slurm(suite: Path, tmp_path: Path) -> None:
         )
     said = [task.communicate(timeout=120)[1] for task in tasks]
     assert [task.returncode for task in tasks] == [0, 0], said
-    assert "done after 640 images" in said[0]
+    assert "done after 640 examples" in said[0]
     assert said[1] == ""
     assert loop.outcome(tmp_path / "run")
 

@@ -11,13 +11,14 @@ import pytest
 from corridor import call, comparable, in_this_process, write_suite
 
 from genbench import store
-from genbench.experiment.run import REPORT, TABLE
+from genbench.experiment.run import REPORT, SUITE, TABLE
 from genbench.store import Damaged, records
 from genbench.store.records import MARKER, RECORDS
 
 CUTS, FLIPS = 50, 1000
 
 KINDS = {
+    "the suite": "suite.toml",
     "the marker": MARKER,
     "the records": RECORDS,
     "the table": TABLE,
@@ -75,7 +76,7 @@ def reader(folder: Path, path: Path) -> Callable[[], object]:
     """What reads ``path`` first of all: it is to raise ``Damaged``."""
     if path.name == RECORDS:
         return lambda: records.read_records(folder)
-    if path.name in (TABLE, REPORT):
+    if path.name in (SUITE, TABLE, REPORT):
 
         def look() -> None:
             if not records.sealed(folder)[path.name]:
@@ -154,7 +155,7 @@ def test_a_run_names_what_is_damaged_and_mends_it(
         lines = [line for line in done.stderr.splitlines() if f"{path} is damaged" in line]
         if not unjudged(path, paths):
             assert len(lines) == 1, (path, done.stderr)
-            assert "anew" in lines[0]
+            assert "again" in lines[0]
     assert "damaged" not in again.stderr
     assert comparable(out) == comparable(finished)
     assert list(store.damaged(out)) == []
