@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Iterable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -214,7 +214,11 @@ class _Run:
             seal(out, name)
         if not sealed(out).get(SUITE, True):
             self.observer.note(f"{out / SUITE} is damaged or gone; it is written again")
-        store.write_text(out / SUITE, f"# genbench {_revision()}\n{self.suite.to_toml()}")
+        kept = f"# genbench {_revision()}\n{self.suite.to_toml()}"
+        with suppress(OSError, UnicodeDecodeError):
+            if (out / SUITE).read_text(encoding="utf-8") == kept:
+                return
+        store.write_text(out / SUITE, kept)
 
     def _announce(self, groups: Sequence[Sequence[SeededEntry]], finished: int) -> None:
         note = self.observer.note

@@ -56,7 +56,9 @@ def watched(folder: Path, before: Callable[[Call], None]) -> Iterator[None]:
     os_open = os.open
 
     def low_open(path: Any, flags: int, *arguments: Any, **named: Any) -> int:
-        if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+        # A file without a name is a probe, as filelock's of what the file system can do.
+        nameless = flags & os.O_TMPFILE == os.O_TMPFILE
+        if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT) and not nameless:
             tell("open", path)
         return os_open(path, flags, *arguments, **named)
 

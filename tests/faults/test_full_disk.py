@@ -64,7 +64,7 @@ class Places:
 
 def assert_told(done: Result, fault: Fault) -> None:
     """One line that names the file, or the one for whose sake it was touched, and the cause."""
-    assert done.exit_code == 1, done.output
+    assert done.exit_code == 1, (fault.failed, done.output)
     told = [line for line in done.stderr.splitlines() if line.startswith("genbench: ")]
     assert told == done.stderr.splitlines()[-1:], done.stderr
     assert "Traceback" not in done.output
@@ -210,7 +210,7 @@ def test_a_download_that_cannot_be_stored(
     save_npz(tmp_path / "rgb.npz", RGB)
     for samples, named in (("mnist", tmp_path / "data"), (tmp_path / "rgb.npz", "weights")):
         done = call("evaluate", samples, "--against", samples, "--data-dir", tmp_path / "data")
-        assert done.exit_code == 1, done.output
+        assert done.exit_code == 1, (fault.failed, done.output)
         assert done.stderr.startswith("genbench: cannot write ")
         assert str(named) in done.stderr
         assert done.stderr.endswith(f": {os.strerror(cause)}\n")
@@ -219,19 +219,19 @@ def test_a_download_that_cannot_be_stored(
 
 PLUGIN = f"""
 from pathlib import Path
-from genbench import registry, storage
+from genbench import registry, store
 from genbench.training import loop
 
 registry.add_plugin_file(Path({str(TOY)!r}))
 loop.CHECKPOINT_SECONDS = 0.0
-write = store.write_bytes
+write = store.artefacts.write_bytes
 
 def full(path, data):
     if path.name.startswith("checkpoint"):
         raise store.CannotWrite(f"cannot write {{path}}: No space left on device")
     write(path, data)
 
-store.write_bytes = full
+store.artefacts.write_bytes = full
 """
 
 
