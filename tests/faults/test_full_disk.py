@@ -210,7 +210,7 @@ def test_a_download_that_cannot_be_stored(
     save_npz(tmp_path / "rgb.npz", RGB)
     for samples, named in (("mnist", tmp_path / "data"), (tmp_path / "rgb.npz", "weights")):
         done = call("evaluate", samples, "--against", samples, "--data-dir", tmp_path / "data")
-        assert done.exit_code == 1, (fault.failed, done.output)
+        assert done.exit_code == 1, done.output
         assert done.stderr.startswith("genbench: cannot write ")
         assert str(named) in done.stderr
         assert done.stderr.endswith(f": {os.strerror(cause)}\n")
