@@ -35,7 +35,8 @@ class Asked:
 
     names: tuple[str, ...]
     """Of the conditions that the model obeys."""
-    data: Samples
+    data: Samples | None
+    """The training set; ``None`` if the model obeys no condition."""
     seed: int
     prompts: Batch | None
     """One row a prompt; ``None``: the conditions of random training samples, whose classes are as
@@ -54,7 +55,7 @@ class Asked:
         }
 
     def _of(self, block: int) -> tuple[Condition, Texts]:
-        if not self.names:
+        if not self.names or self.data is None:
             return {}, {}
         stream = generator(self.seed, "condition", block)
         given = self.data.take(torch.randint(len(self.data), (sampling.BLOCK,), generator=stream))
@@ -79,8 +80,10 @@ def conditions(
 ) -> Asked:
     """What the samples of ``model`` are asked for: the ``prompts``, in order; whatever these do not
     name is what random training samples are conditioned on."""
-    data = open_cached(trained.training.dataset, hardware.data_dir)
     obeyed = tuple(sorted(getattr(model, "conditions", ())))
+    if not obeyed and prompts is None:  # the data need not be at hand
+        return Asked((), None, trained.training.seed, None)
+    data = open_cached(trained.training.dataset, hardware.data_dir)
     rows = None if prompts is None else prompted(prompts, data)
     return Asked(obeyed, data, trained.training.seed, rows, prompts.each if prompts else 1)
 

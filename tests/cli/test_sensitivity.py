@@ -113,12 +113,13 @@ def test_a_grid_of_a_gan_and_a_diffusion(tmp_path: Path) -> None:
     assert "--score inception_score: needs logits" in unscored.stderr
 
 
-def test_dry_run_writes_nothing(tmp_path: Path) -> None:
+def test_dry_run_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     path, out = written(tmp_path, SUITE), tmp_path / "out"
     done = call(path, *GRID, "--dry-run", "--out", out)
     assert done.exit_code == 0, done.output
     assert "4 trainings, 4 entries to score" in done.stdout
-    assert "Toy · learning_rate 0.01 · batch 32" in " ".join(done.stdout.split())
+    assert "sample Toy · learning_rate 0.01 · batch 32" in done.stdout
     assert not out.exists()
 
 

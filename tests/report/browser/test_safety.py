@@ -80,7 +80,7 @@ def test_hostile_texts_stay_texts(hostile_page: Path, attack: str, visit: Visit)
     for place in (*heads, "dd", "code", "figcaption", ".legend li", ".outcomes li", ".notes li"):
         assert page.locator(place, has_text=attack).count() > 0, place
     assert page.get_by_role("img", name=f"samples: DDPM {attack}").count() == 1
-    assert page.get_by_role("region", name=f"{attack}: fidelity").count() > 0
+    assert page.get_by_role("region", name="Comparison: fidelity").count() > 0
     # Where the texts stand they made no element.
     foreign = "script, img:not(.grid), style, title:not(svg *), iframe, object, link, form"
     assert page.locator("body").locator(foreign).count() == 1  # the page's script
