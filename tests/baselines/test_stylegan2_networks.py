@@ -11,7 +11,7 @@ from scipy.signal import upfirdn
 from torch import Tensor, nn
 from torch.nn.functional import conv1d, conv2d, conv3d, pad
 
-from baselines.networks.pyramid import Filter, sizes, widths
+from baselines.networks.pyramid import Filter, PyramidOptions, sizes
 from baselines.networks.stylegan2 import (
     Conv,
     Generator,
@@ -181,9 +181,8 @@ def test_deviation_is_that_of_its_group() -> None:
 
 
 def generator(**options: Any) -> Generator:
-    module = Generator(
-        2, sizes("it", (8, 8)), widths(2, channels=2, max_channels=4), latent=5, **options
-    )
+    widths = PyramidOptions(channels=2, max_channels=4).widths(2)
+    module = Generator(2, sizes("it", (8, 8)), widths, latent=5, **options)
     return module.double()
 
 
