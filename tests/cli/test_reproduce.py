@@ -17,7 +17,7 @@ SUITE = """
 title   = "tiny"
 dataset = "points-ring"
 seeds   = [3, 4]
-images  = 640
+examples = 640
 samples = 128
 
 [score]

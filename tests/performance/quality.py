@@ -45,7 +45,7 @@ PATIENCE = 3
 class Scale:
     within: float
     """The Fréchet distance to reach; that of real digits is about 0.012."""
-    images: int
+    examples: int
     """Of our training."""
     looks: int
     """At the samples of our training, equally spaced; theirs is looked at after as many images."""
@@ -105,7 +105,7 @@ class Look:
     """What a training had come to when it was last looked at."""
 
     seconds: float
-    images: int
+    examples: int
     distance: float
     arrived: bool
 

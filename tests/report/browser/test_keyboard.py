@@ -95,8 +95,7 @@ def test_wide_tables_scroll_by_keys(example_page: Path, visit: Visit) -> None:
 def test_keys_open_what_was_compared(example_page: Path, key: str, visit: Visit) -> None:
     page = visit(example_page)
     closed = page.get_by_role("region", name="more faithful").count()
-    page.keyboard.press("Tab")
-    page.keyboard.press("Tab")
+    page.locator("summary", has_text="more faithful").focus()
     page.keyboard.press(key)
     region = page.get_by_role("region", name="more faithful")
     assert (closed, region.count()) == (0, 1)
