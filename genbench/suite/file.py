@@ -52,6 +52,15 @@ def _alike(conditions: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]
     return conditions
 
 
+def _without_none(content: dict[str, Any]) -> dict[str, Any]:
+    """What TOML can hold: an option that is ``None`` has no value there."""
+    return {
+        key: _without_none(value) if isinstance(value, dict) else value
+        for key, value in content.items()
+        if value is not None
+    }
+
+
 def _model_name(model: object) -> object:
     return registry.models.name_of(model) if callable(model) else model
 
@@ -228,7 +237,7 @@ class Suite(_Section):
         """
         import tomli_w
 
-        content = self.model_dump(mode="json", exclude_none=True)
+        content = _without_none(self.model_dump(mode="json"))
         names = [entry.model for entry in self.entries.values()]
         lost = [factory.name for factory in registry.models.travelling(names)]
         notes = [
