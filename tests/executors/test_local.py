@@ -12,8 +12,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import probe
 import pytest
-from executors import probe
 
 import genbench
 from genbench import experiment
