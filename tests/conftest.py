@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-sys.path.insert(0, str(Path(__file__).parent / "shared"))
+for folder in ("shared", "tools"):
+    sys.path.insert(0, str(Path(__file__).parent / folder))
 
 from example import example_folder, example_records
 

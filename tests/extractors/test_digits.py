@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 import torch
+import train_classifiers
 from safetensors.torch import load
 from sklearn.datasets import load_digits
-from tools import train_classifiers
 from torch import Tensor
 from torch.nn import functional as F
 

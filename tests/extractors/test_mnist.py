@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 import torch
+import train_classifiers
 from safetensors.torch import load
-from tools import train_classifiers
 from torch import Tensor
 from torch.nn import functional as F
 
