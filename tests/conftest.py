@@ -10,12 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
-for folder in ("shared", "tools"):
-    sys.path.insert(0, str(Path(__file__).parent / folder))
+sys.path[:0] = [str(Path(__file__).parent / folder) for folder in ("shared", "tools")]
 
-from example import example_folder, example_records
-
-from genbench import registry
+from example import example_folder, example_records  # noqa: E402
+from genbench import registry  # noqa: E402
 
 __all__ = ["example_folder", "example_records"]
 
