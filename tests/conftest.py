@@ -13,6 +13,7 @@ import torch
 sys.path[:0] = [str(Path(__file__).parent / folder) for folder in ("shared", "tools")]
 
 from example import example_folder, example_records  # noqa: E402
+
 from genbench import registry  # noqa: E402
 
 __all__ = ["example_folder", "example_records"]
