@@ -128,7 +128,7 @@ def _summary(column: Quantity, row: Entrant) -> Summary:
         known = [column.read(record) for record in row.runs]
         return summarize([value for value in known if value is not None])
     values = [column.counted(record) for record in row.runs]
-    return summarize(values, higher_is_better=column.better is True)
+    return summarize(values, higher_is_better=not column.highest_last)
 
 
 def _shown(column: Quantity, summary: Summary) -> float | None:
