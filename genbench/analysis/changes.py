@@ -195,13 +195,12 @@ def document(found: Changes, before: str, after: str) -> Document:
         for side, entries in ((before, found.only_before), (after, found.only_after))
         if entries
     )
-    section = Section(
-        f"{before} → {after}", (text_table(headings, rows, "llrrrll"),), outcomes=only
-    )
+    table = text_table(headings, rows, "llrrrll", names=2)
+    section = Section(f"{before} → {after}", (table,), outcomes=only)
     return Document((section,), asdict(found))
 
 
 def _difference(found: Difference | None) -> str:
     if found is None:
         return MISSING
-    return f"{found.value:+.2g} [{found.low:+.2g}, {found.high:+.2g}]"
+    return f"{found.value:+.2g}\n[{found.low:+.2g}, {found.high:+.2g}]"
