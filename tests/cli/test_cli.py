@@ -188,7 +188,7 @@ def test_train_sample_evaluate_table_report(toys: Path, tmp_path: Path) -> None:
     assert "needs the generator's training set" in shown.output
     out = tmp_path / "out"
     assert call("run", toys, "--out", out, "--seeds", "0", "--plugin", TOY).exit_code == 0
-    for form in ("markdown", "csv", "latex", "json", "html"):
+    for form in ("terminal", "markdown", "csv", "latex", "json", "html"):
         assert "Toy" in call("table", out, "--format", form).stdout
     assert call("report", out, "--out", tmp_path / "page.html").exit_code == 0
     assert (tmp_path / "page.html").stat().st_size > 1000

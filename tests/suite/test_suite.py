@@ -77,7 +77,7 @@ def test_a_file_says_that_an_option_has_no_value(content: dict[str, Any]) -> Non
 @pytest.mark.parametrize("value", [object(), [{1: 2}], Path("weights.pt")])
 def test_an_option_that_no_file_can_hold_is_refused(content: dict[str, Any], value: Any) -> None:
     content["entries"]["A"]["sample"] = {"steps": value}
-    with pytest.raises(UsageError, match="entries.A.sample: .* is neither a number"):
+    with pytest.raises(UsageError, match=r"entries\.A\.sample: .* is neither a number"):
         suite.Suite(**content)
 
 
