@@ -201,8 +201,8 @@ class Registry:
         value = self._added[name]
         while isinstance(value, partial):
             value = value.func
-        defined = getattr(value, "__module__", None) if callable(value) else None
-        return str(defined or self._added_by.get(name, ""))
+        defined = str(getattr(value, "__module__", ""))
+        return defined if callable(value) else self._added_by.get(name, defined)
 
     def _is_path(self, name: str) -> bool:
         """Whether a name is that of a factory to be imported, ``package.module:factory``."""
