@@ -58,7 +58,7 @@ class Row:
 
     cells: tuple[Cell, ...]
     real: bool = False
-    """Whether it is of real data: the floor, and no contestant."""
+    """Whether it is of real data, as it is or through a codec, and no contestant."""
     tone: Tone = ""
 
     @property

@@ -154,7 +154,9 @@ def _measured(folder: str, records: Sequence[Record]) -> list[Standing]:
     for entrant in entrants(records):
         first = entrant.records[0]
         seeds = len(entrant.runs)
-        settings = "" if entrant.real else f"{first.suite}: {_budget(first)}, {_seeds(seeds)}"
+        settings = (
+            "" if entrant.is_baseline else f"{first.suite}: {_budget(first)}, {_seeds(seeds)}"
+        )
         outputs = known_outputs(entrant.records)
         scores = {name: _over_seeds(entrant, name, output) for name, output in outputs.items()}
         rows.append(
@@ -163,8 +165,8 @@ def _measured(folder: str, records: Sequence[Record]) -> list[Standing]:
                 label=entrant.label,
                 settings=settings,
                 scores={name: number for name, number in scores.items() if number is not None},
-                nfe=None if entrant.real else first.cost.get("nfe"),
-                origin="" if entrant.real else _command(folder, entrant.label),
+                nfe=None if entrant.is_baseline else first.cost.get("nfe"),
+                origin="" if entrant.is_baseline else _command(folder, entrant.label),
             )
         )
     return rows
