@@ -33,6 +33,7 @@ from genbench.registry.code import (
     CodeChanged,
     HeldCode,
     code_of,
+    is_installed,
     own_code,
     require_same,
     undeclared_modules,
@@ -43,6 +44,7 @@ from genbench.store import fingerprint
 
 __all__ = [
     "GROUPS",
+    "Code",
     "CodeChanged",
     "HeldCode",
     "PickledFactory",
@@ -59,6 +61,7 @@ __all__ = [
     "extractors",
     "held_code",
     "hold_code",
+    "is_installed",
     "kept_surroundings",
     "leaderboards",
     "load_plugin",

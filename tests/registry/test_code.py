@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from genbench import registry
+from genbench.cli import main
 from genbench.registry.code import Code, CodeChanged, code_of, require_same, undeclared_modules
 
 PLUGIN = """
@@ -201,3 +203,32 @@ print(json.dumps([[s.get("value") for s in scores],
     assert isinstance(new, float)
     assert isinstance(other, float)
     assert new > 10 * first
+
+
+READER = """
+import json, pathlib, torch
+from genbench import registry
+from genbench.api import SampleSpec, TensorSamples
+
+HERE = pathlib.Path(__file__).parent
+{declared}
+
+def points(argument, data_dir):
+    rows = json.loads((HERE / "rows.json").read_text())
+    spec = SampleSpec("points", (2,), None)
+    return TensorSamples(spec, f"read:{{argument or 'train'}}@1", torch.tensor(rows), {{}})
+
+registry.datasets.add("{name}", points)
+"""
+
+
+@pytest.mark.parametrize("declared", ["", 'GENBENCH_FILES = ["rows.json"]'])
+def test_a_file_that_is_read_and_not_declared(declared: str, tmp_path: Path) -> None:
+    name = f"read-{len(declared)}"
+    plugin = tmp_path / "reader.py"
+    plugin.write_text(READER.format(declared=declared, name=name), encoding="utf-8")
+    rows = tmp_path / "rows.json"
+    rows.write_text(json.dumps([[0.5, 1.0]] * 64), encoding="utf-8")
+    result = CliRunner().invoke(main, ["check", "dataset", name, "--plugin", str(plugin)])
+    warning = f"warning: it reads {rows}, which no identity holds: list it in GENBENCH_FILES"
+    assert (warning in result.stderr) == (not declared)
