@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 
-from genbench import registry, suite
+from genbench import registry, store, suite
 from genbench.api import REAL, Job, ProgressCallback, ProgressEvent, Resources, Rows
 from genbench.api.errors import DataError, one_line
 from genbench.devices.hardware import Hardware
@@ -84,7 +84,8 @@ def run_here(job: Job, report: ProgressCallback) -> Rows:
     Raises ``SystemExit`` in one that only helps."""
     _load_plugins(job)
     torch.set_num_threads(job.resources.threads)
-    with launched_ranks(context_of(job).hardware):
+    context = context_of(job)
+    with store.held(context.out), launched_ranks(context.hardware):
         return run_task(job, report)
 
 
@@ -100,7 +101,8 @@ def run_as_rank(job: Job, report: ProgressCallback) -> str | None:
     which another process can read whatever a plugin has put there."""
     _load_plugins(job)
     torch.set_num_threads(job.resources.threads)
-    result = run_rank(*_task(job), report)
+    with store.held(context_of(job).out):
+        result = run_rank(*_task(job), report)
     for path in registry.undeclared_modules(job.code["files"]):
         note = f"{path} was imported by a name that is nowhere written: it is in no identity"
         report(ProgressEvent("undeclared", 0, 1, note=note))
