@@ -34,8 +34,11 @@ class Job:
     command: Literal["training", "real", "timing"]
     content: Mapping[str, Any]
     """The part of the resolved suite that the job computes, and where: see ``experiment.work``."""
-    plugins: Mapping[str, str] = field(default_factory=dict)
-    """The plugin files to load, each with the hash that it must still have."""
+    plugins: Sequence[str] = ()
+    """The plugin files to load."""
+    code: Mapping[str, Any] = field(default_factory=dict)
+    """What identities and files the code must have that the job loads: see ``registry.HeldCode``.
+    """
     resources: Resources = Resources()
     in_memory: tuple[Any, ...] = ()
     """Models of a notebook, which are pickled and never written into a file: a job that has any

@@ -39,6 +39,7 @@ def check(
     from genbench.api.errors import UsageError
     from genbench.cli.printing import echo_json
     from genbench.testing import check as checks_of
+    from genbench.testing import undeclared
     from genbench.testing.checks import FAILED, SKIPPED
 
     checks = checks_of(kind, name, options=options, data=data, plugins=plugins, data_dir=data_dir)
@@ -51,6 +52,11 @@ def check(
         echo_json(rows, indent=None)
     else:
         _print(checks)
+    for file in undeclared(kind, name, data_dir=data_dir):
+        click.echo(
+            f"warning: it reads {file}, which no identity holds: list it in GENBENCH_FILES",
+            err=True,
+        )
     if all(c.result.status == SKIPPED for c in checks):
         raise UsageError(f"{kind} {name!r} could not be checked: {checks[0].result.reason}")
     return int(any(c.result.status == FAILED for c in checks))

@@ -79,7 +79,7 @@ class Scorer:
         used = [(registry.metrics, name) for name in resolve(outputs or self.outputs, self.seed)]
         used.append((registry.extractors, self.extractor_name))
         hashes = {
-            f"{group.kind} {name}": group.code(name)
+            f"{group.kind} {name}": group.code(name).identity
             for group, name in used
             if not group.is_ours(name)
         }
@@ -205,7 +205,7 @@ class Scorer:
         code = None
         if not registry.extractors.is_ours(self.extractor_name):
             try:
-                code = registry.extractors.code(self.extractor_name)
+                code = registry.extractors.code(self.extractor_name).identity
             except UsageError:
                 return None
         return {"options": dict(self.options), "code": code}

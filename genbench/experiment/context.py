@@ -60,7 +60,7 @@ class RunContext:
         is found at once. After a change of genbench's own source no record is found; the scores
         behind it are then read from where each is stored under its exact protocol."""
         plugins = {
-            f"{group.kind} {name}": group.code(name)
+            f"{group.kind} {name}": group.code(name).identity
             for group in (registry.metrics, registry.extractors, registry.samplers)
             for name in group.names()
             if not group.is_ours(name)
@@ -71,7 +71,7 @@ class RunContext:
             "prompts": None if self.prompts is None else self.prompts.model_dump(mode="json"),
             "train": open_cached(dataset, self.hardware.data_dir).id,
             "reference": open_cached(self.score.reference, self.hardware.data_dir).id,
-            "genbench": registry.source_hash("genbench", "genbench"),
+            "genbench": registry.own_code().identity,
             "plugins": plugins,
         }
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from genbench.api import ProgressCallback
 from genbench.devices.hardware import Hardware
 from genbench.devices.ranks import Ranks
-from genbench.experiment.repair import LOGS
 from genbench.loggers import Log, Run
 from genbench.store.records import Record
 from genbench.suite import Training
@@ -34,7 +33,7 @@ def open_log(
     run = Run(
         project=project,
         name=folder.resolve().name,
-        folder=folder / LOGS,
+        folder=folder / "logs",
         parameters=_parameters(hardware, training),
         steps=training.steps,
         batch=training.batch,

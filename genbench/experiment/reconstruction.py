@@ -126,6 +126,6 @@ def _inputs(context: RunContext, training: Training, codec_id: str) -> dict[str,
     return {
         "context": context.inputs(training.dataset),
         "codec": codec_id,
-        "code": registry.models.code(training.model),
+        "code": registry.models.code(training.model).identity,
         "hardware": context.hardware.sampling_identity(),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -9,13 +10,19 @@ from typing import Any
 
 from genbench import store
 from genbench.api import ProgressCallback, ProgressEvent
+from genbench.experiment.stage_table import RECORD, STAGES
 from genbench.training import checkpoint
 
 RUN = "run.json"
 """What a run folder is for: written before its training starts."""
 
-LOGS = "logs"
-"""What loggers leave in a run folder: nothing rests on it, and what is damaged there is theirs."""
+_STAGES = "|".join(sorted({stage.name for stage in STAGES}))
+_OURS = re.compile(
+    rf"{re.escape(RUN)}|{checkpoint.METADATA.pattern}"
+    rf"|({_STAGES})/[0-9a-f]{{16}}(\.safetensors)?\.json"
+)
+"""The metadata that genbench writes into a run folder. A synchronised copy, a note or a logger's
+file is none of its business."""
 
 
 def repair(folder: Path, about: Mapping[str, Any] | None, report: ProgressCallback) -> None:
@@ -24,12 +31,11 @@ def repair(folder: Path, about: Mapping[str, Any] | None, report: ProgressCallba
 
     ``about`` is what ``run.json`` says; the real row has none. Nobody else may be writing here.
     """
-    for metadata, error in list(store.damaged(folder)):
-        if folder / LOGS in metadata.parents:
-            continue
+    for metadata, error in list(store.damaged(folder, _OURS)):
         report(ProgressEvent("damaged", 0, 1, note=f"{error}; what rests on it is computed again"))
         # The records go first: as long as a part of theirs is missing, they are not finished.
-        store.remove(*(folder / "records").glob("*.json"))
+        records = (folder / RECORD.name).glob("*.json")
+        store.remove(*(file for file in records if _OURS.fullmatch(f"{RECORD.name}/{file.name}")))
         if metadata == folder / RUN and about is not None:
             _describe_again(folder, about)
             continue

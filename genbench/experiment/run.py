@@ -99,6 +99,7 @@ def run(
         for plugin in plugins:
             registry.add_plugin_file(Path(plugin))
         content = resolved(suite, seeds=seeds, examples=examples, precision=precision)
+        registry.require_same(registry.held_code().files)
     folder = Path(out if out is not None else f"genbench-{content.name}").absolute()
     hardware = DeviceOptions.of(devices).hardware(Path(data_dir).absolute())
     context = RunContext.of(content, folder, hardware, chosen(loggers))

@@ -136,9 +136,9 @@ def snapshot_inputs(
     may name a registered sampler, whose code then is part of it."""
     sampler = (options or {}).get("sampler")
     name = sampler.get("name") if isinstance(sampler, Mapping) else sampler
-    codes = [registry.models.code(trained.training.model)]
+    codes = [registry.models.code(trained.training.model).identity]
     if name in registry.samplers.names():
-        codes.append(registry.samplers.code(name))
+        codes.append(registry.samplers.code(name).identity)
     return {
         "training": trained.identity,
         "code": codes,

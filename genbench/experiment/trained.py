@@ -180,7 +180,8 @@ def _code(training: Training) -> list[str]:
     """Of the model, and of the augmentations that others have added: the loop's version speaks for
     our own."""
     added = [name for name in training.augment if not registry.augmentations.is_ours(name)]
-    return [registry.models.code(training.model), *map(registry.augmentations.code, added)]
+    codes = [registry.models.code(training.model), *map(registry.augmentations.code, added)]
+    return [code.identity for code in codes]
 
 
 def builder(training: Training, spec: SampleSpec) -> Callable[[], GenerativeModel]:

@@ -10,9 +10,9 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 
-from genbench import registry, suite
-from genbench.api import REAL, Job, ProgressCallback, Resources, Rows
-from genbench.api.errors import DataError, UsageError, one_line
+from genbench import registry, store, suite
+from genbench.api import REAL, Job, ProgressCallback, ProgressEvent, Resources, Rows
+from genbench.api.errors import DataError, one_line
 from genbench.devices.hardware import Hardware
 from genbench.devices.launch import Work, launched_ranks, on_ranks, run_rank
 from genbench.devices.ranks import Ranks
@@ -21,7 +21,6 @@ from genbench.experiment.jobs import lost, run_job
 from genbench.experiment.real import run_real
 from genbench.experiment.stages import seconds_per_sample
 from genbench.registry import Plugin
-from genbench.registry.sources import hash_source
 from genbench.store.records import Record
 from genbench.suite import Precision, SeededEntry, Suite
 
@@ -66,10 +65,10 @@ def _job(
         "hardware": hardware,
         "loggers": list(context.loggers),
     }
-    files = [plugin for plugin in plugins if isinstance(plugin, Path)]
-    hashes = {str(file.absolute()): hash_source(file) for file in files}
+    files = tuple(str(plugin.absolute()) for plugin in plugins if isinstance(plugin, Path))
     in_memory = tuple(plugin for plugin in plugins if not isinstance(plugin, Path))
-    return Job(label, command, content, hashes, resources, in_memory)
+    code = asdict(registry.held_code())
+    return Job(label, command, content, files, code, resources, in_memory)
 
 
 def read_job(file: Path) -> Job:
@@ -85,7 +84,8 @@ def run_here(job: Job, report: ProgressCallback) -> Rows:
     Raises ``SystemExit`` in one that only helps."""
     _load_plugins(job)
     torch.set_num_threads(job.resources.threads)
-    with launched_ranks(context_of(job).hardware):
+    context = context_of(job)
+    with store.held(context.out), launched_ranks(context.hardware):
         return run_task(job, report)
 
 
@@ -101,7 +101,11 @@ def run_as_rank(job: Job, report: ProgressCallback) -> str | None:
     which another process can read whatever a plugin has put there."""
     _load_plugins(job)
     torch.set_num_threads(job.resources.threads)
-    result = run_rank(*_task(job), report)
+    with store.held(context_of(job).out):
+        result = run_rank(*_task(job), report)
+    for path in registry.undeclared_modules(job.code["files"]):
+        note = f"{path} was imported by a name that is nowhere written: it is in no identity"
+        report(ProgressEvent("undeclared", 0, 1, note=note))
     return None if result is None else json.dumps(_rows(result))
 
 
@@ -169,11 +173,10 @@ def context_of(job: Job) -> RunContext:
 
 
 def _load_plugins(job: Job) -> None:
-    """Raises ``UsageError`` for a file that is not what it was when the job was made."""
-    for plugin, expected in job.plugins.items():
-        path = Path(plugin)
-        if path.is_file() and hash_source(path) != expected:
-            raise UsageError(f"--plugin {plugin} has changed since its job was made")
-        registry.load_plugin(path)
-    for model in job.in_memory:
-        registry.load_plugin(model)
+    """Raises ``CodeChanged`` if a file is not what it was when the job was made: of a plugin, of
+    what it imports, or of genbench."""
+    held = registry.HeldCode(**job.code)
+    registry.hold_code(held)
+    for plugin in (*map(Path, job.plugins), *job.in_memory):
+        registry.load_plugin(plugin)
+    registry.require_same(held.files)

@@ -12,7 +12,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -28,12 +28,25 @@ from genbench.api.errors import (
 )
 from genbench.registry import callables
 from genbench.registry.callables import PickledFactory
+from genbench.registry.code import (
+    Code,
+    CodeChanged,
+    HeldCode,
+    code_of,
+    is_installed,
+    own_code,
+    require_same,
+    undeclared_modules,
+)
 from genbench.registry.options import call, check_options, require_plain, schema
-from genbench.registry.sources import first_line, hash_source, source_file, source_hash
+from genbench.registry.sources import first_line, source_file
 from genbench.store import fingerprint
 
 __all__ = [
     "GROUPS",
+    "Code",
+    "CodeChanged",
+    "HeldCode",
     "PickledFactory",
     "Plugin",
     "PluginError",
@@ -46,17 +59,22 @@ __all__ = [
     "datasets",
     "executors",
     "extractors",
+    "held_code",
+    "hold_code",
+    "is_installed",
     "kept_surroundings",
     "leaderboards",
     "load_plugin",
     "metrics",
     "modalities",
     "models",
+    "own_code",
     "require_plain",
+    "require_same",
     "samplers",
     "schema",
-    "source_hash",
     "suites",
+    "undeclared_modules",
     "wrap_plugin_errors",
 ]
 
@@ -73,6 +91,8 @@ class Registry:
         self._added: dict[str, Any] = {}
         self._added_by: dict[str, str] = {}
         self._pickled: dict[str, PickledFactory] = {}
+        self._code: dict[str, Code] = {}
+        self._loaded: set[str] = set()
         self._points: dict[str, list[EntryPoint]] | None = None
 
     def add(self, name: str, value: Any) -> None:
@@ -112,8 +132,17 @@ class Registry:
         """What is registered under ``name``.
 
         Raises ``UnknownName``; ``UsageError`` when two packages claim the name; ``PluginError``
-        when its module cannot be imported.
+        when its module cannot be imported; ``CodeChanged`` when its source is no longer what its
+        identity names.
         """
+        if name not in self._loaded:
+            value = self._load(name)
+            self._loaded.add(name)
+            self._require_same(name)
+            return value
+        return self._load(name)
+
+    def _load(self, name: str) -> Any:
         if name in self._added:
             return self._added[name]
         if self._is_path(name):
@@ -158,24 +187,49 @@ class Registry:
             return getattr(module, "__file__", None) or "a script"
         return " and ".join(map(_owner, self._claims(name)))
 
-    def code(self, name: str) -> str:
-        """A hash of the plugin's source, which need not be importable; of its package's version,
-        if an installed plugin has no source. Raises ``UsageError`` if an added one has none, as at
-        an interactive prompt."""
+    def code(self, name: str) -> Code:
+        """The code that decides what the plugin computes, as it was when this process, or the one
+        that sent it a job, first asked; it need not be importable. An installed plugin without
+        source is named by its package's version.
+
+        Raises ``UsageError`` if an added one has no source, as at an interactive prompt."""
+        if name not in self._code:
+            self._code[name] = self._read(name)
+        return self._code[name]
+
+    def held(self) -> dict[str, Code]:
+        """The code of every plugin that was asked for."""
+        return dict(self._code)
+
+    def hold(self, name: str, code: Code) -> None:
+        """Take over what another process has read of a plugin's code, before it is loaded here."""
+        self._code[name] = code
+
+    def _require_same(self, name: str) -> None:
+        """What was just loaded is what its identity names, or is read now to give it one."""
+        if name in self._code:
+            require_same(self._code[name].files)
+        elif not self.is_ours(name):
+            with suppress(UsageError):  # it has no source, which matters when it is asked for
+                self.code(name)
+
+    def _read(self, name: str) -> Code:
+        what = f"{self.kind} {name!r}"
         if name in self._pickled:
-            return self._pickled[name].code
+            return Code(self._pickled[name].code, {})
         if self._is_path(name):
-            return source_hash(name.partition(":")[0], f"{self.kind} {name!r}")
+            return code_of(what, name.partition(":")[0])
         if name in self._added:
-            return source_hash(self._home(name), f"{self.kind} {name!r}")
+            return code_of(what, self._home(name), self._added_by.get(name, ""))
         claims = self._claims(name)
-        files = [source_file(_target(point)[0]) for point in claims]
-        return fingerprint(
-            [
-                _owner(point) if file is None else hash_source(file)
-                for point, file in zip(claims, files, strict=True)
-            ]
-        )
+        modules = [_target(point)[0] for point in claims]
+        found = [
+            Code(_owner(point), {}) if source_file(module) is None else code_of(what, module)
+            for point, module in zip(claims, modules, strict=True)
+        ]
+        if len(found) == 1:
+            return found[0]
+        return Code(fingerprint([code.identity for code in found]), {})
 
     def is_ours(self, name: str) -> bool:
         """Whether a name is one of genbench's own, not a plugin's."""
@@ -278,6 +332,24 @@ def add_plugin_file(path: Path) -> None:
         if isinstance(error, KeyboardInterrupt):
             raise
         raise UsageError(f"--plugin {path}: {one_line(error)}") from error
+
+
+def held_code() -> HeldCode:
+    """What this process knows of the code of all plugins that it was asked for, and of genbench's
+    own: to be sent with a job, or to be looked at again."""
+    held = {f"{group.kind} {name}": code for group in GROUPS for name, code in group.held().items()}
+    files = dict(own_code().files)
+    for code in held.values():
+        files |= code.files
+    return HeldCode({what: code.identity for what, code in held.items()}, files)
+
+
+def hold_code(held: HeldCode) -> None:
+    """Take over what the process that has sent a job knows of code. Nothing is loaded yet."""
+    groups = {group.kind: group for group in GROUPS}
+    for what, identity in held.identities.items():
+        kind, _, name = what.partition(" ")
+        groups[kind].hold(name, Code(identity, held.files))
 
 
 def load_plugin(plugin: Plugin) -> None:

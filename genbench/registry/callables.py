@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from genbench.api.errors import PluginError, UsageError, did_you_mean, one_line
-from genbench.registry.sources import source_hash
+from genbench.registry.code import code_of
 from genbench.store import canonical, fingerprint
 
 MAIN = "__main__"
@@ -124,7 +124,7 @@ def _source(value: Any, name: str) -> str:
 
 def _hash_of(module: str) -> str:
     try:
-        return source_hash(module, module)
+        return code_of(module, module).identity
     except UsageError:
         return "no source"  # built in, or compiled
 

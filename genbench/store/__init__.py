@@ -17,6 +17,7 @@ from genbench.store.artefacts import (
 from genbench.store.files import (
     CannotWrite,
     cache_folder,
+    held,
     make_folder,
     refused,
     remove,
@@ -44,6 +45,7 @@ __all__ = [
     "damaged",
     "fingerprint",
     "hash_tensor",
+    "held",
     "lock",
     "make_folder",
     "metadata_path",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -92,12 +93,15 @@ def require_artefact(path: Path) -> tuple[bytes, dict[str, Any]]:
     return artefact
 
 
-def damaged(folder: Path) -> Iterator[tuple[Path, Damaged]]:
+def damaged(folder: Path, ours: re.Pattern[str]) -> Iterator[tuple[Path, Damaged]]:
     """Every metadata under ``folder`` that is damaged or whose file is, and what is wrong with it.
 
-    Without that metadata, the artefact was never finished.
+    Without that metadata, the artefact was never finished. ``ours`` matches the paths, relative to
+    ``folder``, that genbench writes: whatever else lies there is left alone.
     """
     for path in sorted(folder.rglob(f"*{_SUFFIX}")):
+        if not ours.fullmatch(path.relative_to(folder).as_posix()):
+            continue
         try:
             metadata = read_metadata(path)
             if metadata is not None and "sha256" in metadata:

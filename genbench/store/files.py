@@ -6,17 +6,29 @@ Everything that genbench writes goes through here, and raises ``CannotWrite`` wh
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
+import re
+import socket
+import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
+from itertools import count
 from pathlib import Path
 
 from genbench.api.errors import GenbenchError
 
 _REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
-ASIDE = ".tmp"
-"""How the names of files end that are being written."""
+_ASIDE = re.compile(r"\.genbench-(?P<machine>[0-9a-f]{8})-(?P<process>\d+)-\d+\.tmp")
+"""The names of files that are being written."""
+_LONGEST_WRITE = 86_400
+"""Seconds after which a file of another machine is no longer being written."""
+_numbers = count()
+_held: dict[Path, int] = {}
+"""The folders that this process writes into for long, each with its inode."""
 
 
 class CannotWrite(GenbenchError):
@@ -25,14 +37,21 @@ class CannotWrite(GenbenchError):
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Replace ``path`` by ``data``, so that a crash at any moment leaves the old or the new file.
+    Links are followed, and a file that is replaced keeps its mode.
 
-    Raises ``CannotWrite``; the old file is then intact, or the new one whole.
+    Raises ``CannotWrite``, also if ``path`` is a folder, a pipe or a device; the old file is then
+    intact, or the new one whole.
     """
+    with writing(path):
+        path = Path(os.path.realpath(path))
+        mode = _mode(path)
     make_folder(path.parent)
-    aside = path.with_name(f".{path.name}.{os.getpid()}{ASIDE}")
+    aside = path.with_name(f".genbench-{_machine()}-{os.getpid()}-{next(_numbers)}.tmp")
     with writing(path):
         try:
             with aside.open("wb") as file:
+                if mode is not None:
+                    os.fchmod(file.fileno(), mode)
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
@@ -50,11 +69,40 @@ def make_folder(path: Path) -> None:
     A new folder's name is synced as a file's is, or a crash could lose what is written into it.
     """
     with writing(path):
+        _require_in_place(path)
         if path.is_dir():
             return
         make_folder(path.parent)
         path.mkdir(exist_ok=True)
         _sync(path.parent)
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """While this process writes into ``folder``: if somebody moves or removes it, writing raises
+    ``CannotWrite`` instead of making a new one in its place."""
+    folder = Path(os.path.realpath(folder))
+    with writing(folder):
+        inode = folder.stat().st_ino
+    known = _held.get(folder)
+    _held[folder] = inode
+    try:
+        yield
+    finally:
+        if known is None:
+            del _held[folder]
+
+
+def is_aside(path: Path) -> bool:
+    """Whether a name is that of a file that genbench writes, or was writing when it was killed."""
+    return _ASIDE.fullmatch(path.name) is not None
+
+
+def remove_left_behind(folder: Path) -> None:
+    """Remove what killed processes have left half written. Raises ``CannotWrite``."""
+    for path in folder.rglob(".genbench-*"):
+        if is_aside(path) and not _is_being_written(path):
+            remove(path)
 
 
 def refused(error: OSError) -> bool:
@@ -93,6 +141,59 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise CannotWrite(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _mode(path: Path) -> int | None:
+    """The permissions of what is to be replaced, if it is there. Raises ``OSError``."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISREG(mode):
+        raise OSError("it is there, and no regular file")
+    return stat.S_IMODE(mode)
+
+
+def _require_in_place(path: Path) -> None:
+    for folder, inode in _held.items():
+        if folder == path or folder in path.parents:
+            try:
+                same = folder.stat().st_ino == inode
+            except OSError:
+                same = False
+            if not same:
+                raise CannotWrite(
+                    f"{folder} was moved or removed while genbench wrote into it: run the command "
+                    "again and name the folder where it is now"
+                )
+
+
+def _is_being_written(aside: Path) -> bool:
+    """Whether the process that began it, which need not hold a lock, may still run."""
+    match = _ASIDE.fullmatch(aside.name)
+    assert match is not None
+    try:
+        if match["machine"] != _machine():
+            return time.time() - aside.stat().st_mtime < _LONGEST_WRITE
+        os.kill(int(match["process"]), 0)
+    except PermissionError:
+        return True  # it is somebody else's
+    except (OSError, OverflowError):
+        return False
+    return True
+
+
+@cache
+def _machine() -> str:
+    """Names the machine and, in a container, its own processes: where numbers of processes mean
+    the same."""
+    with suppress(OSError):
+        return _digest(f"{socket.gethostname()} {os.stat('/proc/self/ns/pid').st_ino}")
+    return _digest(socket.gethostname())
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def _sync(folder: Path) -> None:

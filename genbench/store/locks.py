@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genbench.api.errors import UsageError
-from genbench.store.files import ASIDE, make_folder, remove, writing
+from genbench.store.files import held, is_aside, make_folder, remove_left_behind, writing
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -24,8 +23,7 @@ def require_own(folder: Path, marker: str) -> None:
     if not folder.is_dir() or (folder / marker).exists():
         return
     # A kill may have left the lock, and the marker half written.
-    ours = (_LOCK, f".{marker}.")
-    if not all(path.name.startswith(ours) for path in folder.iterdir()):
+    if not all(path.name == _LOCK or is_aside(path) for path in folder.iterdir()):
         raise UsageError(f"{folder} belongs to something else: it holds files but no {marker}")
 
 
@@ -33,39 +31,30 @@ def require_own(folder: Path, marker: str) -> None:
 def lock(folder: Path, busy: Callable[[], None] = lambda: None) -> Iterator[None]:
     """Hold ``folder`` for this process; where another one holds it, call ``busy`` and wait.
 
-    What a killed process left half written is removed. Raises ``CannotWrite``.
+    What a killed process left half written is removed. Raises ``CannotWrite``, and lets ``writing``
+    raise it if the folder is moved away.
     """
     from filelock import FileLock
 
     make_folder(folder)
-    held = FileLock(folder / _LOCK)
-    if not _acquired(held, timeout=0):
+    file = FileLock(folder / _LOCK)
+    if not _acquired(file, timeout=0):
         busy()
-        _acquired(held, timeout=-1)
+        _acquired(file, timeout=-1)
     try:
-        remove(*(path for path in folder.rglob(f".*{ASIDE}") if not _is_being_written(path)))
-        yield
+        with held(folder):
+            remove_left_behind(folder)
+            yield
     finally:
-        held.release()
+        file.release()
 
 
-def _acquired(held: BaseFileLock, timeout: float) -> bool:
+def _acquired(file: BaseFileLock, timeout: float) -> bool:
     from filelock import Timeout
 
-    with writing(Path(held.lock_file)):
+    with writing(Path(file.lock_file)):
         try:
-            held.acquire(timeout=timeout)
+            file.acquire(timeout=timeout)
         except Timeout:
             return False
-    return True
-
-
-def _is_being_written(aside: Path) -> bool:
-    """Whether the process that began it, which need not hold the lock, still runs."""
-    try:
-        os.kill(int(aside.name.split(".")[-2]), 0)
-    except PermissionError:
-        return True  # it is somebody else's
-    except (OSError, OverflowError, ValueError):
-        return False
     return True

@@ -32,6 +32,7 @@ from genbench.testing.datasets import dataset_checks
 from genbench.testing.extractors import extractor_checks
 from genbench.testing.metrics import metric_checks
 from genbench.testing.models import model_checks
+from genbench.testing.reads import opened_files, undeclared_reads
 
 __all__ = [
     "Check",
@@ -47,6 +48,7 @@ __all__ = [
     "metric_checks",
     "model_checks",
     "parametrize_with_checks",
+    "undeclared",
 ]
 
 P = ParamSpec("P")
@@ -67,6 +69,7 @@ def check(
     ``data``: data sets to try a model or an extractor on, by default digits and points-ring.
     Raises ``UsageError``.
     """
+    opened_files()
     for plugin in plugins:
         registry.add_plugin_file(Path(plugin))
     chosen, where = dict(options or {}), Path(data_dir)
@@ -84,6 +87,14 @@ def check(
         raise UsageError("--option: a dataset has no options; write NAME:ARGUMENT")
     dataset, _, argument = name.partition(":")
     return dataset_checks(dataset, argument, data_dir=where)
+
+
+def undeclared(kind: str, name: str, *, data_dir: str | Path = "data") -> list[Path]:
+    """The files that were read while a plugin was checked and that its identity does not hold: if
+    one of them changes, results that rest on it are not computed again."""
+    (group,) = (group for group in registry.GROUPS if group.kind == kind)
+    registered = name.partition(":")[0] if kind == "dataset" else name
+    return undeclared_reads(group.code(registered), [Path(data_dir)])
 
 
 def _raising(checks_of: Callable[P, list[Check]]) -> Callable[P, None]:

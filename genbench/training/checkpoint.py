@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,12 @@ SNAPSHOTS = "snapshots"
 HISTORY = "history.csv"
 OUTCOME = "training.json"
 """Written last: the training has ended."""
+
+METADATA = re.compile(
+    r"training\.json|history\.csv\.json|checkpoint-[01]\.pt\.json"
+    r"|snapshots/\d{12,}-(ema|raw)\.safetensors\.json"
+)
+"""The metadata that a training leaves in its folder."""
 
 STATE = {"model", "average", "optimizers", "history", "step", "seconds", "counted", "kept"}
 

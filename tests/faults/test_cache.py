@@ -30,7 +30,7 @@ from genbench.experiment.stage_table import RECORD, STAGES
 from genbench.extractors import digits as digits_module
 from genbench.extractors import inception as inception_module
 from genbench.metrics.frechet import FrechetDistance
-from genbench.registry import source_hash
+from genbench.registry.code import Code
 from genbench.suite import Score, SeededEntry, Training
 from genbench.suite.file import Likelihood, Prompts, Snapshots
 
@@ -256,11 +256,11 @@ def test_a_stored_record(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     for module in (context, trained):
         patch = partial(monkeypatch.setattr, module)
         patch("open_cached", lambda name, folder: SimpleNamespace(id=name))
-    monkeypatch.setattr(registry, "source_hash", lambda module, what: hashes["genbench"])
-    monkeypatch.setattr(registry.models, "code", lambda name: hashes["model"])
+    monkeypatch.setattr(registry, "own_code", lambda: Code(hashes["genbench"], {}))
+    monkeypatch.setattr(registry.models, "code", lambda name: Code(hashes["model"], {}))
     monkeypatch.setattr(registry.metrics, "names", lambda: ["mine"])
     monkeypatch.setattr(registry.metrics, "is_ours", lambda name: False)
-    monkeypatch.setattr(registry.metrics, "code", lambda name: hashes["metric"])
+    monkeypatch.setattr(registry.metrics, "code", lambda name: Code(hashes["metric"], {}))
     base = RunContext("s", tmp_path, Hardware(tmp_path, "cpu"), 64, SCORE)
     entry = SeededEntry("E", "toy", TRAINING, {"scale": 1.0}, {})
 
@@ -473,9 +473,5 @@ def test_a_run_does_again_what_an_alteration_concerns(
         case "the seed of the scores":
             replaced("[train]", "[score]\nseed = 1\n[train]".replace("[score]\n", ""))
     # Where nothing but a constant of genbench's own changed, its source did.
-    monkeypatch.setattr(
-        registry,
-        "source_hash",
-        lambda module, what: altered if module == "genbench" else source_hash(module, what),
-    )
+    monkeypatch.setattr(registry, "own_code", lambda: Code(altered, {}))
     assert run() == ALTERATIONS[altered]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from genbench.experiment.run import REPORT, SUITE, TABLE
 from genbench.store import Damaged, records
 from genbench.store.records import MARKER, RECORDS
 
+ALL = re.compile(".*")
 CUTS, FLIPS = 50, 1000
 
 KINDS = {
@@ -158,7 +160,7 @@ def test_a_run_names_what_is_damaged_and_mends_it(
             assert "again" in lines[0]
     assert "damaged" not in again.stderr
     assert comparable(out) == comparable(finished)
-    assert list(store.damaged(out)) == []
+    assert list(store.damaged(out, ALL)) == []
     # The very files, but for those that hold a time.
     assert [p.relative_to(out) for p in files(out)] == [
         p.relative_to(finished) for p in files(finished)
@@ -184,7 +186,7 @@ def test_training_again_mends_a_training(kind: str, finished: Path, tmp_path: Pa
         assert done.exit_code == 0, done.output
         assert sum(f"{path} is damaged" in line for line in done.stderr.splitlines()) == 1
         assert {p: p.read_bytes() for p in whole} == whole
-        assert list(store.damaged(tmp_path)) == []
+        assert list(store.damaged(tmp_path, ALL)) == []
 
 
 def test_another_training_is_not_mended(tmp_path: Path) -> None:
@@ -239,3 +241,32 @@ def test_looking_at_damage_is_one_line(
     assert "the genbench run or train that wrote it mends it" in done.stderr
     assert not (tmp_path / "s.npz").exists()
     assert not (tmp_path / "page.html").exists()
+
+
+FOREIGN = (
+    "{name} (conflicted copy).json",
+    "._{name}.json",
+    "notes.json",
+    ".draft.tmp",
+    "{name}.json.bak",
+)
+
+
+def test_files_of_others_are_left_alone(suite: Path, finished: Path, tmp_path: Path) -> None:
+    """What a synchronising tool or a user lays beside ours is no damage, and is not removed."""
+    out = tmp_path / "out"
+    shutil.copytree(finished, out)
+    laid = []
+    for path in files(finished):
+        folder = out / path.relative_to(finished).parent
+        laid += [folder / name.format(name=path.name.partition(".")[0]) for name in FOREIGN]
+    for path in laid:
+        path.write_text("{}", encoding="utf-8")
+    with in_this_process():
+        done = call("run", suite, "--out", out)
+        damage(out, KINDS["a snapshot"], random.Random(0))
+        mended = call("run", suite, "--out", out)
+    assert done.exit_code == mended.exit_code == 0
+    assert "damaged" not in done.stderr
+    assert {path.read_text(encoding="utf-8") for path in laid} == {"{}"}
+    assert comparable(out) == comparable(finished)

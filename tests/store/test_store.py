@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import pickle
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +13,8 @@ import torch
 from genbench import store
 from genbench.api.errors import UsageError
 from genbench.store import CannotWrite, Damaged
+
+ALL = re.compile(".*")
 
 
 def test_cards_come_back(tmp_path: Path) -> None:
@@ -65,13 +65,13 @@ def test_what_is_damaged_in_a_folder_is_listed(tmp_path: Path) -> None:
     store.write_artefact(tmp_path / "runs" / "whole.bin", b"0", {})
     store.write_metadata(tmp_path / "runs" / "whole.json", {})
     store.write_bytes(tmp_path / "runs" / "unfinished.bin", b"1")
-    assert list(store.damaged(tmp_path)) == []
+    assert list(store.damaged(tmp_path, ALL)) == []
     for name in ("altered.bin", "gone.bin", "metadata.bin"):
         store.write_artefact(tmp_path / "runs" / name, b"2", {})
     store.write_bytes(tmp_path / "runs" / "altered.bin", b"3")
     store.remove(tmp_path / "runs" / "gone.bin")
     store.write_text(tmp_path / "runs" / "metadata.bin.json", "{}")
-    found = {path.name: str(error) for path, error in store.damaged(tmp_path)}
+    found = {path.name: str(error) for path, error in store.damaged(tmp_path, ALL)}
     assert found.keys() == {"altered.bin.json", "gone.bin.json", "metadata.bin.json"}
     assert f"{tmp_path / 'runs' / 'altered.bin'} is damaged" in found["altered.bin.json"]
     assert "No such file" in found["gone.bin.json"]
@@ -132,23 +132,88 @@ def test_every_new_name_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(os, "fsync", note)
     store.write_text(tmp_path / "a" / "b" / "c.txt", "")
     inner = str(tmp_path / "a" / "b")
-    aside = f"{inner}/.c.txt.{os.getpid()}.tmp"
-    assert synced == [str(tmp_path), str(tmp_path / "a"), aside, inner]
+    first, second, aside, last = synced
+    assert [first, second, last] == [str(tmp_path), str(tmp_path / "a"), inner]
+    assert Path(aside).parent == tmp_path / "a" / "b"
+    assert Path(aside).name != "c.txt"
 
 
-def test_the_lock_clears_what_killed_processes_left(tmp_path: Path) -> None:
-    dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], stdout=-1)
-    names = [f".a.json.{int(dead.stdout)}.tmp", f".a.json.{os.getpid()}.tmp", ".a.json.x.tmp"]
-    for name in names:
-        store.write_text(tmp_path / "runs" / name, "half")
+def half_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What a process leaves that is killed while it writes."""
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", lambda *_: os._exit(1))
+        if os.fork() == 0:
+            store.write_text(folder / "a.json", "half")
+        os.wait()
+    (found,) = folder.glob(".*.tmp")
+    return found
+
+
+def test_the_lock_clears_what_killed_processes_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not what a live process of this machine or a fresh one of another may be writing, and
+    nothing that genbench did not name."""
+    dead = half_written(tmp_path / "runs", monkeypatch)
+    process = dead.name.split("-")[2]
+    kept = [
+        dead.name.replace(process, str(os.getpid())),
+        dead.name.replace(dead.name.split("-")[1], "0123abcd"),
+        *(".draft.tmp", f".a.json.{process}.tmp", ".genbench-draft.tmp"),
+    ]
+    for name in kept:
+        (tmp_path / "runs" / name).touch()
+    old = tmp_path / "runs" / kept[1].replace("0123abcd", "0123abce")
+    old.touch()
+    os.utime(old, (0, 0))
     with store.lock(tmp_path):
-        assert {path.name for path in (tmp_path / "runs").iterdir()} == {names[1]}
+        assert {path.name for path in (tmp_path / "runs").iterdir()} == {*kept}
+
+
+def test_a_file_is_replaced_as_what_it_is(tmp_path: Path) -> None:
+    """A link stays a link, a mode a mode; a pipe or a device is refused."""
+    target, link, pipe = tmp_path / "it.txt", tmp_path / "link", tmp_path / "pipe"
+    target.write_text("old", encoding="utf-8")
+    target.chmod(0o640)
+    link.symlink_to(target)
+    store.write_text(link, "new")
+    assert link.is_symlink()
+    assert target.read_text(encoding="utf-8") == "new"
+    assert target.stat().st_mode & 0o777 == 0o640
+    os.mkfifo(pipe)
+    for special in (pipe, Path("/dev/null"), tmp_path):
+        before = special.stat().st_mode
+        with pytest.raises(CannotWrite, match="it is there, and no regular file"):
+            store.write_text(special, "new")
+        assert special.stat().st_mode == before
+
+
+def test_a_name_as_long_as_names_may_be(tmp_path: Path) -> None:
+    store.write_text(tmp_path / ("n" * 255), "whole")
+    assert (tmp_path / ("n" * 255)).read_text(encoding="utf-8") == "whole"
+    with pytest.raises(CannotWrite, match="File name too long"):
+        store.write_text(tmp_path / ("n" * 256), "")
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_folder_that_is_moved_away_is_not_made_again(replaced: bool, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    with store.lock(folder):
+        store.write_text(folder / "runs" / "a.txt", "here")
+        folder.rename(tmp_path / "moved")
+        if replaced:
+            folder.mkdir()
+        with pytest.raises(CannotWrite, match="was moved or removed"):
+            store.write_text(folder / "runs" / "b.txt", "there")
+    assert not folder.exists() or not any(folder.iterdir())
+    assert (tmp_path / "moved" / "runs" / "a.txt").exists()
+    store.write_text(folder / "runs" / "b.txt", "another time")  # it is nobody's now
 
 
 def test_a_folder_is_ours_with_the_marker_or_what_a_kill_leaves_of_it(tmp_path: Path) -> None:
     store.require_own(tmp_path / "new", "run.json")
     (tmp_path / ".lock").touch()
-    (tmp_path / ".run.json.123.tmp").touch()
+    (tmp_path / ".genbench-0123abcd-123-0.tmp").touch()
     store.require_own(tmp_path, "run.json")
     (tmp_path / "thesis.tex").touch()
     with pytest.raises(UsageError, match="belongs to something else"):
