@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -70,6 +71,39 @@ def test_imports_of_the_harness_run_one_way(file: Path) -> None:
 def test_contestants_use_what_any_plugin_may(file: Path) -> None:
     rooms = {room(module) for module in imports(file)} - {None}
     assert rooms <= {"api"}
+
+
+def private_names(file: Path) -> set[str]:
+    """What a test imports from genbench or baselines, reads of an object, or replaces there, by a
+    name of one leading underscore; its own ``self._name`` is its own."""
+    found: set[object] = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        match node:
+            case ast.ImportFrom(module=str(module)) if module.startswith(("genbench", "baselines")):
+                found |= {alias.name for alias in node.names}
+            case ast.Attribute(value=ast.Name(id="self" | "os")):
+                pass  # os._exit
+            case ast.Attribute(attr=name):
+                found.add(name)
+            case ast.Call(
+                func=ast.Attribute(attr="setattr" | "delattr"), args=[_, ast.Constant(name), *_]
+            ):
+                found.add(name)
+    return {name for name in found if isinstance(name, str) and re.fullmatch(r"_[a-z]\w*", name)}
+
+
+NOT_OURS = {
+    "_dynamo",  # torch's
+    "_get_variance",  # diffusers'
+    "_repr_html_",  # read by notebooks
+    "_repr_markdown_",
+}
+
+
+@pytest.mark.parametrize("file", files("tests"), ids=lambda f: str(f.relative_to(ROOT)))
+def test_tests_use_public_names(file: Path) -> None:
+    """What a private name does is seen in what a public one does."""
+    assert private_names(file) <= NOT_OURS
 
 
 def test_looking_around_imports_no_torch() -> None:

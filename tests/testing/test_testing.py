@@ -169,7 +169,7 @@ def test_one_fault_among_several_is_found(monkeypatch: pytest.MonkeyPatch) -> No
         tried.append([case.data.spec.modality for case in cases])
         return "apart" if "points" in tried[-1] else None
 
-    monkeypatch.setattr(processes, "_train_on_two", train)
+    monkeypatch.setattr(processes, "train_on_two", train)
     together = Together()
     kept = Check("it stands", "", lambda: None)
     fallen = Check("it stands", "", lambda: "it fell")
