@@ -10,7 +10,6 @@ from typing import Literal, TypeAlias
 from genbench.analysis.cells import MISSING, number
 from genbench.analysis.document import Cell, Document, Section, Tone, text_table
 from genbench.analysis.statistics import LEVEL, Difference, holm, welch
-from genbench.api import REAL
 from genbench.api.errors import DataError, UnknownName
 from genbench.store.protocol import protocol_differences
 from genbench.store.records import Record
@@ -144,7 +143,7 @@ def _by_entry(records: Sequence[Record]) -> dict[str, list[Record]]:
     """The runs of each entry that were started."""
     entries: dict[str, list[Record]] = {}
     for record in records:
-        if record.entry != REAL and record.status != "skipped":
+        if not record.is_baseline and record.status != "skipped":
             entries.setdefault(record.entry, []).append(record)
     return entries
 
@@ -195,13 +194,12 @@ def document(found: Changes, before: str, after: str) -> Document:
         for side, entries in ((before, found.only_before), (after, found.only_after))
         if entries
     )
-    section = Section(
-        f"{before} → {after}", (text_table(headings, rows, "llrrrll"),), outcomes=only
-    )
+    table = text_table(headings, rows, "llrrrll", names=2)
+    section = Section(f"{before} → {after}", (table,), outcomes=only)
     return Document((section,), asdict(found))
 
 
 def _difference(found: Difference | None) -> str:
     if found is None:
         return MISSING
-    return f"{found.value:+.2g} [{found.low:+.2g}, {found.high:+.2g}]"
+    return f"{found.value:+.2g}\n[{found.low:+.2g}, {found.high:+.2g}]"

@@ -41,6 +41,8 @@ class Quantity:
     """``None``: as many as give the column's median three significant digits."""
     unit: str | None = None
     """``"count"`` (with k, M, G, …) or ``"s"``; ``None``: a plain number."""
+    highest_last: bool = True
+    """Whether a run without a number ranks as the highest; else as the lowest."""
     unconditional: bool = False
     """Meant whichever way a run ended, and over the runs where it was measured, as the number of
     parameters is."""
@@ -119,6 +121,7 @@ def _score(name: str, outputs: Mapping[str, Output], protocol: Protocol) -> Quan
         ("scores", name, "value"),
         output.higher_is_better if output else None,
         output.decimals if output else None,
+        highest_last=not (output and output.higher_is_better),
     )
 
 
@@ -141,9 +144,12 @@ def _stability(
         for weights, said in (("ema", "EMA"), ("raw", "raw")):
             path = ("stability", key, weights)
             name = f"{key}.{weights}", f"{words}, {said}"
-            found.append(Quantity(*name, STABILITY, path, better, decimals, unit))
+            last = better is False
+            found.append(Quantity(*name, STABILITY, path, better, decimals, unit, last))
     if by.headline in scored:
-        found.append(Quantity(IQR, f"IQR of {score.heading}", STABILITY, score.path, False))
+        over_seeds = replace(score, group=STABILITY, decimals=None)
+        heading = f"IQR of {score.heading}"
+        found.append(replace(over_seeds, key=IQR, heading=heading, better=False))
         worst = f"{score.heading}, worst half"
-        found.append(Quantity(CVAR, worst, STABILITY, score.path, higher))
+        found.append(replace(over_seeds, key=CVAR, heading=worst, better=higher))
     return found

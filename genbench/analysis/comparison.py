@@ -94,7 +94,7 @@ def _compared(protocol: Protocol, records: Sequence[Record]) -> Comparison:
     table = Table(
         (Column("entry", "entry", numeric=False), *(each.column() for each, _ in kept)),
         tuple(
-            Row((Cell(row.label), *(cells[i] for _, cells in kept)), row.real)
+            Row((Cell(row.label), *(cells[i] for _, cells in kept)), row.is_baseline)
             for i, row in enumerate(rows)
         ),
     )
@@ -128,7 +128,7 @@ def _summary(column: Quantity, row: Entrant) -> Summary:
         known = [column.read(record) for record in row.runs]
         return summarize([value for value in known if value is not None])
     values = [column.counted(record) for record in row.runs]
-    return summarize(values, higher_is_better=column.better is True)
+    return summarize(values, higher_is_better=not column.highest_last)
 
 
 def _shown(column: Quantity, summary: Summary) -> float | None:
@@ -139,7 +139,7 @@ def _best(
     column: Quantity, rows: Sequence[Entrant], summaries: Sequence[Summary], decimals: int
 ) -> float | None:
     """The best mean, rounded as it is shown; ``None`` where nothing may be called best."""
-    contest = [s for row, s in zip(rows, summaries, strict=True) if not row.real and s.k > 0]
+    contest = [s for row, s in zip(rows, summaries, strict=True) if not row.is_baseline and s.k > 0]
     means = [s.mean for s in contest if s.mean is not None]
     if column.better is None or column.key in OVER_SEEDS or len(contest) < 2 or not means:
         return None
@@ -151,7 +151,7 @@ def _best(
 def _cell(
     column: Quantity, row: Entrant, summary: Summary, decimals: int, best: float | None
 ) -> Cell:
-    if row.real:
+    if row.is_baseline:
         return _floor(column, row, summary, decimals)
     if summary.k == 0:
         return _nothing(row)
@@ -186,7 +186,7 @@ def _nothing(row: Entrant) -> Cell:
 
 
 def _lost(column: Quantity, row: Entrant, real: Record | None) -> Cell:
-    if row.real:
+    if row.is_baseline:
         return EMPTY
     judged = [record for record in row.runs if record.status != "failed"]
     if not judged:

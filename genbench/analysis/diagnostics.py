@@ -33,7 +33,7 @@ class Training:
 
 def trainings(records: Sequence[Record]) -> list[Training]:
     """What was trained, each once, those of one model together."""
-    rows = [row for row in entrants(records) if not row.real and row.runs]
+    rows = [row for row in entrants(records) if not row.is_baseline and row.runs]
     found: dict[str, Training] = {}
     for row in rows:
         sharing = [other for other in rows if other.trainings & row.trainings] or [row]

@@ -58,7 +58,7 @@ class Row:
 
     cells: tuple[Cell, ...]
     real: bool = False
-    """Whether it is of real data: the floor, and no contestant."""
+    """Whether it is of real data, as it is or through a codec, and no contestant."""
     tone: Tone = ""
 
     @property
@@ -73,6 +73,8 @@ class Table:
 
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
+    names: int = 1
+    """How many columns, from the first, it takes to tell the rows apart."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,9 @@ class Document:
     """The same as tidy rows; ``None``: the cells of its tables."""
 
 
-def text_table(headings: Sequence[str], rows: Sequence[Sequence[str | Cell]], align: str) -> Table:
+def text_table(
+    headings: Sequence[str], rows: Sequence[Sequence[str | Cell]], align: str, names: int = 1
+) -> Table:
     """A table of what is text already. ``align``: a letter a column, ``l`` or ``r``."""
     return Table(
         tuple(
@@ -120,4 +124,5 @@ def text_table(headings: Sequence[str], rows: Sequence[Sequence[str | Cell]], al
             for number, (heading, side) in enumerate(zip(headings, align, strict=True))
         ),
         tuple(Row(tuple(Cell(c) if isinstance(c, str) else c for c in row)) for row in rows),
+        names,
     )

@@ -32,6 +32,11 @@ class Entrant:
         return self.records[0].entry == REAL
 
     @property
+    def is_baseline(self) -> bool:
+        """Whether it belongs to no entry: the real row, or the row of a codec."""
+        return self.records[0].is_baseline
+
+    @property
     def runs(self) -> list[Record]:
         """The runs that were started: all but those that could not fit."""
         return [record for record in self.records if record.status != "skipped"]
@@ -50,7 +55,7 @@ class _Group:
 
 
 def entrants(records: Sequence[Record]) -> list[Entrant]:
-    """The rows of a table in the order of the records, the real row first.
+    """The rows of a table in the order of the records, the real row first, then those of codecs.
 
     The same run given twice counts once. Runs of one entry under different conditions are different
     rows, labelled by what differs.
@@ -63,6 +68,7 @@ def entrants(records: Sequence[Record]) -> list[Entrant]:
     for group in groups:
         group.records.sort(key=lambda record: (record.seed or 0, position[id(record)]))
     groups.sort(key=lambda group: min(position[id(record)] for record in group.records))
+    groups.sort(key=lambda group: not group.records[0].is_baseline)
     groups.sort(key=lambda group: group.records[0].entry != REAL)
     return [Entrant(_label(group, groups), tuple(group.records)) for group in groups]
 
@@ -111,8 +117,8 @@ def _facts(record: Record, ignored: Sequence[str] = _PER_RUN) -> dict[str, Any]:
     """What the seeds of one row have in common."""
     conditions = {k: v for k, v in record.conditions.items() if k not in ignored}
     common = {"entry": record.entry, **flat(conditions)}
-    # The floor is the same for every suite of one protocol.
-    if record.entry != REAL:
+    # Floor and ceiling are the same for every suite of one protocol.
+    if not record.is_baseline:
         common |= {"suite": record.suite, "model": record.model}
     return common
 

@@ -26,7 +26,7 @@ _CONDITIONS = {name: _WORDS[name] for name in _WORDS if name not in _LAST} | {
 
 def comparison_notes(protocol: Protocol, rows: Sequence[Entrant]) -> list[str]:
     """The notes of one table, the scoring protocol first."""
-    entries = [row for row in rows if not row.real]
+    entries = [row for row in rows if not row.is_baseline]
     notes = [describe(protocol), *_legend(protocol, rows)]
     notes += shared_weights(entries)
     notes += _given(entries)
@@ -37,7 +37,7 @@ def comparison_notes(protocol: Protocol, rows: Sequence[Entrant]) -> list[str]:
 
 def comparison_details(rows: Sequence[Entrant]) -> dict[str, tuple[str, ...]]:
     """What stands beneath the notes in lines of its own: how each entry was sampled."""
-    sampling = [_sampling(row) for row in rows if not row.real]
+    sampling = [_sampling(row) for row in rows if not row.is_baseline]
     said = tuple(filter(None, sampling))
     return {"Sampling options": said} if said else {}
 
@@ -65,7 +65,7 @@ def outcomes(rows: Sequence[Entrant]) -> list[str]:
     seeds: dict[tuple[str, str], list[int | None]] = {}
     for row in rows:
         for record in row.records:
-            fate = _fate(record, real)
+            fate = _fate(record, None if record.is_baseline else real)
             if fate is not None:
                 seeds.setdefault((row.label, fate), []).append(record.seed)
     return [f"{label}{_seeds(numbers)} {fate}." for (label, fate), numbers in seeds.items()]
@@ -100,7 +100,7 @@ def _seeds(numbers: Sequence[int | None]) -> str:
 
 
 def _legend(protocol: Protocol, rows: Sequence[Entrant]) -> list[str]:
-    entries = [row for row in rows if not row.real]
+    entries = [row for row in rows if not row.is_baseline]
     runs = [record for row in entries for record in row.runs]
     seeds = sorted({record.seed for record in runs if record.seed is not None})
     lines = []
@@ -111,6 +111,12 @@ def _legend(protocol: Protocol, rows: Sequence[Entrant]) -> list[str]:
         lines.append(
             "real: training samples scored as if generated, mean ± standard deviation over draws; "
             "the floor of every column but memorization, whose floor is the reference half's."
+        )
+    for row in (row for row in rows if row.is_baseline and not row.real and row.runs):
+        licence = row.records[0].conditions["codec"]["licence"]
+        lines.append(
+            f"{row.label}: reference samples that the codec (licence {licence}) encoded and "
+            "decoded; the ceiling of what is sampled in its latent space."
         )
     thresholds = {r.stability["threshold"] for r in runs if "threshold" in r.stability}
     lines += [f"Threshold along training: {threshold:g}." for threshold in sorted(thresholds)]

@@ -16,8 +16,10 @@ class EntryRow:
     name: str
     options: str
     """Of its sampler, in words."""
+    parameters: int | None = None
+    """Of the networks that sampling calls; ``None``, as the others, if the costs are not known."""
     nfe: float | None = None
-    """Network evaluations a sample; ``None`` where the costs are not known."""
+    """Network evaluations a sample."""
     flops: float | None = None
     """A sample."""
     seconds: float | None = None
@@ -63,7 +65,7 @@ def document(title: str, trainings: Sequence[TrainingRow], device: str, workers:
             [
                 f"  sample {entry.name}",
                 entry.options or "as the model does",
-                "",
+                _amount(entry.parameters),
                 MISSING if entry.nfe is None else f"{entry.nfe:g}",
                 _amount(entry.flops),
                 _duration(entry.seconds),

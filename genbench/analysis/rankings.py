@@ -66,6 +66,6 @@ def _medians(rows: Sequence[Entrant], protocol: Protocol) -> dict[str, float]:
     for row in rows:
         values = [run.outcome(score.key).value for run in row.runs]
         middle = summarize(values, score.better is True).median
-        if middle is not None and not row.real:
+        if middle is not None and not row.is_baseline:
             found[row.label] = middle
     return found

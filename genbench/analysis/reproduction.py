@@ -50,7 +50,7 @@ class Reproduction:
 def row(records: Sequence[Record], label: str) -> tuple[Record, ...]:
     """The runs of the row of that label in the comparison table. Raises ``UnknownName``;
     ``DataError`` where none came to an end."""
-    rows = {entrant.label: entrant for entrant in entrants(records) if not entrant.real}
+    rows = {entrant.label: entrant for entrant in entrants(records) if not entrant.is_baseline}
     if label not in rows:
         raise UnknownName("row", label, rows)
     ended = tuple(run for run in rows[label].runs if run.completed or run.status == "diverged")

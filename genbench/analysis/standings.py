@@ -87,8 +87,11 @@ def standings(
                 rows = published[key]
             else:
                 rows = own.setdefault(describe(protocol), (protocol, []))[1]
-            # The floor is the same for all runs of one protocol.
-            rows += [row for row in _measured(folder, of_protocol) if row not in rows]
+            for own_row in _measured(folder, of_protocol):
+                # The floor is the same for all runs of one protocol, but for the last digits.
+                known_floor = not own_row.origin and any(not other.origin for other in rows)
+                if own_row not in rows and not known_floor:
+                    rows.append(own_row)
     over = {"extractor": f"{board.extractor}@"}
     return [
         _ranked(_stated(board, *stated), rows, board.score, outputs, over)
@@ -151,7 +154,9 @@ def _measured(folder: str, records: Sequence[Record]) -> list[Standing]:
     for entrant in entrants(records):
         first = entrant.records[0]
         seeds = len(entrant.runs)
-        settings = "" if entrant.real else f"{first.suite}: {_budget(first)}, {_seeds(seeds)}"
+        settings = (
+            "" if entrant.is_baseline else f"{first.suite}: {_budget(first)}, {_seeds(seeds)}"
+        )
         outputs = known_outputs(entrant.records)
         scores = {name: _over_seeds(entrant, name, output) for name, output in outputs.items()}
         rows.append(
@@ -160,8 +165,8 @@ def _measured(folder: str, records: Sequence[Record]) -> list[Standing]:
                 label=entrant.label,
                 settings=settings,
                 scores={name: number for name, number in scores.items() if number is not None},
-                nfe=None if entrant.real else first.cost.get("nfe"),
-                origin="" if entrant.real else _command(folder, entrant.label),
+                nfe=None if entrant.is_baseline else first.cost.get("nfe"),
+                origin="" if entrant.is_baseline else _command(folder, entrant.label),
             )
         )
     return rows
@@ -244,7 +249,11 @@ def document(board: Board, groups: Sequence[Standings]) -> Document:
         (
             Section(board.title),
             *(
-                Section("", (_table(board, group, sources, notes),), lead=f"{group.heading}:")
+                Section(
+                    "",
+                    (_table(board, group, sources, notes),),
+                    lead=f"{group.heading.rstrip('.')}:",
+                )
                 for group in groups
             ),
             Section(
@@ -283,7 +292,7 @@ def _table(
         )
         for row in group.rows
     ]
-    return Table(columns, tuple(rows))
+    return Table(columns, tuple(rows), names=2)
 
 
 def _score_cell(name: str, row: Standing, group: Standings) -> Cell:

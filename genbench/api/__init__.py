@@ -21,13 +21,22 @@ from genbench.api.metrics import Estimate, Metric, Output
 from genbench.api.modalities import INK, Drawing, Figure, Frames, Modality, Shown
 from genbench.api.models import Codec, GenerativeModel, Optimization, PlayerStep, Progress, Variant
 from genbench.api.progress import ENDINGS, ProgressCallback, ProgressEvent
-from genbench.api.samples import REAL, Augmentation, Batch, Samples, SampleSpec, TensorSamples
+from genbench.api.samples import (
+    REAL,
+    RECONSTRUCTION,
+    Augmentation,
+    Batch,
+    Samples,
+    SampleSpec,
+    TensorSamples,
+)
 
 __all__ = [
     "ENDINGS",
     "INK",
     "LENGTH",
     "REAL",
+    "RECONSTRUCTION",
     "Answers",
     "Augmentation",
     "Batch",

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 REAL = "real"
 """The entry name of the floor: pictures of the training half scored as if generated."""
 
+RECONSTRUCTION = "reconstruction: "
+"""How the entry name of a codec's row begins, before its id: reference samples encoded and decoded,
+the ceiling of what is sampled in its latent space."""
+
 
 @dataclass(frozen=True)
 class SampleSpec:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from genbench.cli.options import FOLDER, json_option, names, score_names
+from genbench.cli.options import FOLDER, format_option, names, score_names
 
 REGRESSION = 3
 """Exit status where something got worse, or is gone."""
@@ -16,17 +16,17 @@ REGRESSION = 3
 @click.argument("before", metavar="A", type=FOLDER)
 @click.argument("after", metavar="B", type=FOLDER)
 @score_names
-@json_option
-def compare(before: Path, after: Path, scores: str | None, as_json: bool) -> int:
+@format_option
+def compare(before: Path, after: Path, scores: str | None, form: str) -> int:
     """Say what got better or worse from run A to run B, beyond the noise of seeds.
 
     Exit status 3 where something got worse, more runs were lost, or an entry is gone: a gate for
     continuous integration.
     """
     from genbench.analysis.changes import changes, document
-    from genbench.cli.printing import form_of, show
+    from genbench.cli.printing import show
     from genbench.store.records import read_records
 
     found = changes(read_records(before), read_records(after), names(scores))
-    show(document(found, str(before), str(after)), form_of(as_json))
+    show(document(found, str(before), str(after)), form)
     return REGRESSION if found.worse else 0

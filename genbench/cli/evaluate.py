@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from genbench.cli.options import computing, json_option, key_values, names
+from genbench.cli.options import computing, format_option, key_values, names
 
 
 @click.command()
@@ -18,12 +18,12 @@ from genbench.cli.options import computing, json_option, key_values, names
 @key_values("Of the extractor.")
 @click.option("--metrics", metavar="A,B", help="Scores to compute, or all [the usual nine].")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-@json_option
+@format_option
 @computing
 def evaluate(
     options: dict[str, Any],
     metrics: str | None,
-    as_json: bool,
+    form: str,
     where: dict[str, Any],
     **given: Any,
 ) -> int:
@@ -32,7 +32,7 @@ def evaluate(
     Exit status 1 where a metric failed by a fault, 2 where nothing could be scored.
     """
     from genbench.analysis.scores import document
-    from genbench.cli.printing import form_of, show
+    from genbench.cli.printing import show
     from genbench.experiment.scoring import evaluate as score
     from genbench.rendering.progress import waiting
 
@@ -42,7 +42,7 @@ def evaluate(
         scores = score(**given, extractor_options=options, report=report, **where)
     values, outputs = scores.values, scores.outputs
     shown = document(values, outputs, scores.skipped, scores.protocol, asdict(scores))
-    show(shown, form_of(as_json))
+    show(shown, form)
     if scores.faults:
         return 1
     return 0 if scores.values else 2

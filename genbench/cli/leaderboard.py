@@ -12,7 +12,7 @@ from genbench.cli.options import FOLDER, format_option
 @click.command()
 @click.argument("name", metavar="NAME")
 @click.argument("folders", metavar="[DIR]...", nargs=-1, type=FOLDER)
-@format_option("terminal", "markdown", "json")
+@format_option
 def leaderboard(name: str, folders: tuple[Path, ...], form: str) -> None:
     """Rank what was published, and what was measured in DIR, protocol by protocol.
 

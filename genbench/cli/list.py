@@ -49,6 +49,12 @@ def list_(kind: str, as_json: bool, plugins: tuple[Path, ...], data_dir: Path) -
     if as_json:
         echo_json(rows, indent=None)
         return
+    if kind == "samplers":
+        click.echo(
+            "Those that a model brings itself are values of its sampling option 'sampler', and are "
+            "not listed.",
+            err=True,
+        )
     width = max((len(row["name"]) for row in rows), default=0)
     for row in rows:
         click.echo(f"{row['name']:<{width}}  {row['summary']}")

@@ -27,11 +27,19 @@ json_option = click.option("--json", "as_json", is_flag=True, help="JSON on stan
 score_names = click.option("--scores", metavar="A,B", help="Which to compare [the suite's first].")
 
 
-def format_option(*formats: str) -> Callable[[Command], Command]:
-    """``--format``, by default the first."""
-    return click.option(
+def format_option(command: Command) -> Command:
+    """``--format``, of every command that shows a document; ``--json`` is short for one of them."""
+    formats = ["terminal", "markdown", "latex", "html", "csv", "json"]
+    chosen = click.option(
         "--format", "form", type=click.Choice(formats), default=formats[0], show_default=True
     )
+
+    @functools.wraps(command)
+    def wrapped(form: str, as_json: bool, **given: Any) -> Any:
+        return command(form="json" if as_json else form, **given)
+
+    short = click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+    return chosen(short(wrapped))
 
 
 def key_values(help: str, flag: str = "--option") -> Callable[[Command], Command]:

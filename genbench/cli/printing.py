@@ -47,11 +47,6 @@ def show(document: Document, form: str) -> None:
         click.echo(rendering.render(document, form), nl=False)
 
 
-def form_of(as_json: bool) -> str:
-    """Of a command that has ``--json``."""
-    return "json" if as_json else "terminal"
-
-
 def echo_json(value: Any, indent: int | None = 1) -> None:
     """JSON on standard output."""
     click.echo(dumps(value, ensure_ascii=False, indent=indent))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from genbench.api.errors import UsageError
-from genbench.cli.options import FOLDER, json_option, of_suite
+from genbench.cli.options import FOLDER, format_option, of_suite
 
 if TYPE_CHECKING:
     from genbench.suite import Suite
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     help="Which settings count as nearly as good as the best.",
 )
 @click.option("--out", type=FOLDER, help="Run folder [genbench-SUITE-sensitivity].")
-@json_option
+@format_option
 @of_suite
 def sensitivity(
     suite: Suite,
@@ -41,7 +41,7 @@ def sensitivity(
     score: str | None,
     factor: float,
     out: Path | None,
-    as_json: bool,
+    form: str,
     dry_run: bool,
     where: dict[str, Any],
 ) -> int:
@@ -50,14 +50,14 @@ def sensitivity(
     A setting is an option of the entry's model, or examples, or a key of [train]. Prints the share
     of the grid nearly as good as its best, and the expected best score of so many trials.
     """
-    from genbench.cli.printing import form_of, say, say_where, show, show_plan
+    from genbench.cli.printing import say, say_where, show, show_plan
     from genbench.experiment.run import REPORT, TABLE
     from genbench.experiment.sensitivity import SENSITIVITY, grid_of
     from genbench.experiment.sensitivity import sensitivity as run_grid
     from genbench.store.records import RECORDS
 
-    if dry_run and as_json:
-        raise UsageError("--dry-run prints a plan, --json results: leave one of them out")
+    if dry_run and form != "terminal":
+        raise UsageError("--dry-run prints a plan, --format shows results: leave one of them out")
     if dry_run:
         grid = grid_of(suite, over)
         for entry, reason in grid.left_out.items():
@@ -65,7 +65,7 @@ def sensitivity(
         return show_plan(grid.suite, where)
     started = time.perf_counter()
     found = run_grid(suite, over, out, score=score, factor=factor, **where)
-    show(found.document(), form_of(as_json))
+    show(found.document(), form)
     files = (SENSITIVITY, REPORT, TABLE, RECORDS)
     say_where(found.results.folder, files, time.perf_counter() - started)
     return int(found.results.has_faults)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from genbench.cli.options import FOLDER, json_option
+from genbench.cli.options import FOLDER, format_option
 
 
 @click.command()
@@ -14,9 +14,9 @@ from genbench.cli.options import FOLDER, json_option
 @click.option("--metric", help="Which of several.")
 @click.option("--higher-is-better", is_flag=True, help="As of an inception score.")
 @click.option("--over", "limit", type=click.FloatRange(min=1), default=1.2, show_default=True)
-@json_option
+@format_option
 def stability(
-    curves: Path, metric: str | None, higher_is_better: bool, limit: float, as_json: bool
+    curves: Path, metric: str | None, higher_is_better: bool, limit: float, form: str
 ) -> None:
     """Judge training curves from anywhere: columns run, step, metric, value.
 
@@ -25,7 +25,7 @@ def stability(
     """
     from genbench.analysis.curves import document
     from genbench.analysis.curves import stability as judge
-    from genbench.cli.printing import form_of, show
+    from genbench.cli.printing import show
 
     found = judge(curves, metric, higher_is_better=higher_is_better, limit=limit)
-    show(document(found), form_of(as_json))
+    show(document(found), form)

@@ -11,7 +11,7 @@ from genbench.cli.options import FOLDER, format_option, names
 
 @click.command()
 @click.argument("folders", metavar="DIR...", nargs=-1, required=True, type=FOLDER)
-@format_option("markdown", "csv", "latex", "json", "html")
+@format_option
 @click.option("--scores", metavar="A,B", help="Which to show, and no others.")
 @click.option("--entries", metavar="A,B", help="Which to show, in this order.")
 def table(folders: tuple[Path, ...], form: str, scores: str | None, entries: str | None) -> None:

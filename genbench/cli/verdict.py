@@ -12,7 +12,7 @@ from genbench.cli.options import FOLDER, format_option
 @click.command()
 @click.argument("folders", metavar="DIR...", nargs=-1, required=True, type=FOLDER)
 @click.option("--claims", metavar="CLAIMS", help="A name or a TOML file [all that apply].")
-@format_option("terminal", "markdown", "json")
+@format_option
 def verdict(folders: tuple[Path, ...], claims: str | None, form: str) -> None:
     """Decide claims on finished runs: supported, contradicted or undecided, and why."""
     from genbench.analysis.verdict import document

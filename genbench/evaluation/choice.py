@@ -40,8 +40,8 @@ def every_output() -> list[str]:
     return sorted(output for output, names in makers.items() if len(names) == 1)
 
 
-def version_of(metric: Metric) -> str:
-    """The metric's version, with the options that decide its numbers."""
-    options = {name: getattr(metric, name, None) for name in schema(type(metric)) if name != "seed"}
-    said = ", ".join(f"{name} {value}" for name, value in options.items())
+def version_of(name: str, metric: Metric) -> str:
+    """The version of the metric of that name, with its options, which are always the defaults."""
+    options = schema(registry.metrics.get(name))
+    said = ", ".join(f"{n} {option.default}" for n, option in options.items() if n != "seed")
     return f"{getattr(metric, 'version', 1)}{f' ({said})' if said else ''}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from math import isfinite
 from typing import Any
 
 import torch
@@ -27,7 +26,7 @@ from genbench.api.errors import PLUGIN_EXCEPTIONS, UsageError, one_line
 from genbench.devices.ranks import ALONE, Ranks
 from genbench.evaluation.choice import resolve, version_of
 from genbench.evaluation.embedding import asks_for, embed, embed_first, embed_once
-from genbench.evaluation.scores import Scores
+from genbench.evaluation.scores import Scores, finite
 from genbench.io.moments import Moments
 from genbench.registry import check_options, wrap_plugin_errors
 
@@ -55,7 +54,7 @@ class Scorer:
     def protocol(self, count: int, outputs: Sequence[str] | None = None) -> dict[str, Any]:
         """What must agree before two numbers may share a column."""
         chosen = resolve(outputs or self.outputs, self.seed)
-        metrics = {name: version_of(metric) for name, metric in chosen.items()}
+        metrics = {name: version_of(name, metric) for name, metric in chosen.items()}
         needs_train = any("train" in metric.sides for metric in chosen.values())
         held = self.reference
         return {
@@ -123,12 +122,9 @@ class Scorer:
                 wanted = [output for output in metric.outputs if output in outputs]
                 try:
                     computed = self._computed(metric, features)
-                    numbers = {output: computed[output].value for output in wanted}
-                    lost = {
-                        name: number for name, number in numbers.items() if not isfinite(number)
-                    }
-                    refused |= {name: f"{name} is {number}" for name, number in lost.items()}
-                    values |= {name: computed[name] for name in wanted if name not in lost}
+                    kept, lost = finite({output: computed[output] for output in wanted})
+                    values |= kept
+                    refused |= lost
                 except (MemoryError, torch.OutOfMemoryError):
                     raise  # of this machine, not of the metric
                 except UsageError as error:  # too few samples, say

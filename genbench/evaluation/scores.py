@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from genbench.api import Estimate, Output
@@ -11,6 +12,12 @@ from genbench.store.protocol import lines, protocol_differences
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+def finite(values: Mapping[str, Estimate]) -> tuple[dict[str, Estimate], dict[str, str]]:
+    """By output name, those of ``values`` that are numbers, and why the others are skipped."""
+    lost = {name: f"{name} is {e.value}" for name, e in values.items() if not isfinite(e.value)}
+    return {name: value for name, value in values.items() if name not in lost}, lost
 
 
 @dataclass(frozen=True, repr=False)

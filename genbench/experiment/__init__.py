@@ -13,7 +13,7 @@ output folder:
     runs/MODEL-seedS-ID/timing/ID.json                           seconds a sample
     runs/MODEL-seedS-ID/records/ID.json                          one file an entry
     runs/MODEL-seedS-ID/logs/                                    where loggers follow the training
-    runs/real/                                                   the same of the real row
+    runs/real/                                                   the same of the real row, and of codecs
 
 Every file but the logs is metadata, or has them beside it, with a checksum: see ``repair``.
 """

@@ -16,7 +16,8 @@ from genbench.devices.hardware import Hardware
 from genbench.experiment.context import open_cached
 from genbench.experiment.stages import sampling_options
 from genbench.experiment.trained import builder, is_pretrained
-from genbench.sampling import BLOCK
+from genbench.registry import call
+from genbench.sampling import BLOCK, codec_of, place, wrapped_decode
 from genbench.suite import SeededEntry, Training
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ class TrainingCost:
 class SamplingCost:
     """Of one sample."""
 
+    parameters: int
+    """Of the networks that sampling calls, a codec included."""
     nfe: float
     flops: float
     seconds: float
@@ -90,19 +93,28 @@ def sampling_cost(hardware: Hardware, entry: SeededEntry) -> SamplingCost:
     fabric = hardware.alone().fabric(training.precision)
     seed_all(training.seed, "estimate")
     model, data = _built(hardware, training)
-    model.to(fabric.device)
-    model.train(False)
+    place(fabric, model)
     options = sampling_options(model, f"model {training.model!r}", entry.sample)
     noise = torch.randn(BLOCK, *model.noise_shape).to(fabric.device)
     obeyed = getattr(model, "conditions", ())
     given = _rows(data, BLOCK, fabric).condition
     condition: Condition = {name: given[name] for name in obeyed}
     seen = _Seen()
-    for name, player in model.players.items():
-        model.players[name] = _Answered(player, seen)
-    with torch.no_grad(), fabric.autocast():
-        model.sample(noise, condition, **options)
-    return SamplingCost(seen.rows / BLOCK, seen.flops / BLOCK, seen.seconds / BLOCK)
+    answered = {name: _Answered(player, seen) for name, player in model.players.items()}
+    model.players.update(answered)
+    decodes = _Seen()
+    wrapped = wrapped_decode(model, lambda decode: _Answered(decode, decodes))
+    with torch.no_grad(), fabric.autocast(), wrapped:
+        call(model.sample, noise, condition, **options)
+    called: list[Any] = [player for player in answered.values() if player.known]
+    if decodes.rows:
+        called.append(codec_of(model))
+    return SamplingCost(
+        sum(p.numel() for network in called for p in network.parameters()),
+        seen.rows / BLOCK,
+        (seen.flops + decodes.flops) / BLOCK,
+        (seen.seconds + decodes.seconds) / BLOCK,
+    )
 
 
 class _Seen:
@@ -117,7 +129,7 @@ class _Seen:
 class _Answered(nn.Module):
     """A network that is called once for each shape, and then remembered."""
 
-    def __init__(self, network: nn.Module, seen: _Seen) -> None:
+    def __init__(self, network: Any, seen: _Seen) -> None:
         super().__init__()
         self.network = network
         self.seen = seen

@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 
 from genbench import evaluation, store, suite
-from genbench.api import Estimate, ProgressCallback, ProgressEvent, TensorSamples
+from genbench.api import ProgressCallback, ProgressEvent, TensorSamples
 from genbench.api.errors import (
     PLUGIN_EXCEPTIONS,
     GenbenchError,
@@ -27,6 +27,7 @@ from genbench.devices.ranks import Ranks
 from genbench.experiment.context import RunContext, open_cached
 from genbench.experiment.logs import log_scores, log_snapshots, open_log, rows_of
 from genbench.experiment.real import real_base, repair_real
+from genbench.experiment.reconstruction import finished_reconstruction, run_reconstruction
 from genbench.experiment.repair import repair
 from genbench.experiment.shown import neighbours, stored_trajectories
 from genbench.experiment.stage_table import RECORD
@@ -46,7 +47,7 @@ from genbench.experiment.trained import (
     training_identity,
 )
 from genbench.loggers import Log
-from genbench.store.records import Record, Score
+from genbench.store.records import Record, score_of
 from genbench.suite import SeededEntry
 from genbench.training import checkpoint, loop, stability
 
@@ -54,7 +55,8 @@ from genbench.training import checkpoint, loop, stability
 def run_job(
     ranks: Ranks, context: RunContext, entries: Sequence[SeededEntry], report: ProgressCallback
 ) -> list[Record]:
-    """Everything that hangs off one training: a record for each of ``entries``, which share it.
+    """Everything that hangs off one training: a record for each of ``entries``, which share it, and
+    one for the codec of its model, if it has one.
 
     A fault costs the rows concerned: they are ``failed`` with the reason. A model that says when it
     is built that it cannot fit the data is ``skipped``. Raises ``store.CannotWrite``, of which no
@@ -85,11 +87,12 @@ def _run(
         return ranks.on_rank_zero(lambda: [_without_scores(context, e, status, error) for e in of])
 
     try:
-        builder(training, open_cached(training.dataset, context.hardware.data_dir).spec)()
+        model = builder(training, open_cached(training.dataset, context.hardware.data_dir).spec)()
     except UsageError as error:
         return rows("skipped", error, *entries)
     except PLUGIN_EXCEPTIONS as error:
         return rows("failed", error, *entries)
+    records = run_reconstruction(ranks, context, training, model, report)
     try:
         trained = train(
             ranks, context.hardware, training, run_folder(context, training), report, log
@@ -102,8 +105,7 @@ def _run(
     except store.CannotWrite:
         raise
     except PLUGIN_EXCEPTIONS as error:
-        return rows("failed", error, *entries)
-    records = []
+        return [*records, *rows("failed", error, *entries)]
     logged: set[str] = set()
     for entry in entries:
 
@@ -160,6 +162,9 @@ def repair_all(
 def finished(context: RunContext, entries: Sequence[SeededEntry]) -> list[Record] | None:
     """The records of a job that needs no work, or ``None``."""
     records = [_stored(context, entry, entries) for entry in entries]
+    codecs = {r.conditions["codec"]["id"] for r in records if r and "codec" in r.conditions}
+    training = entries[0].training
+    records += [finished_reconstruction(context, training, codec) for codec in codecs]
     whole = [record for record in records if record is not None]
     return whole if len(whole) == len(records) else None
 
@@ -200,7 +205,7 @@ def _record(
         _base(context, entry),
         status=outcome.status if broken is None else "diverged",
         reason=_divergence(outcome, broken, examples),
-        scores={name: _score(estimate) for name, estimate in {**scores.values, **bits}.items()},
+        scores={name: score_of(estimate) for name, estimate in {**scores.values, **bits}.items()},
         outputs={**scores.outputs, **dict.fromkeys(bits, LIKELIHOOD_OUTPUT)},
         skipped_metrics={**scores.skipped, **no_bits},
         faults=scores.faults,
@@ -243,10 +248,6 @@ def _higher_is_better(score: suite.Score) -> bool:
     """Of the headline score."""
     (metric,) = evaluation.resolve([score.headline], score.seed).values()
     return metric.outputs[score.headline].higher_is_better
-
-
-def _score(estimate: Estimate) -> Score:
-    return Score(value=estimate.value, low=estimate.low, high=estimate.high, note=estimate.note)
 
 
 def _history(trained: Trained) -> pd.DataFrame:

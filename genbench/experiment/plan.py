@@ -84,6 +84,7 @@ class Plan:
                 EntryRow(
                     entry.name,
                     entry.options,
+                    each.parameters,
                     each.nfe,
                     each.flops,
                     self.suite.samples * each.seconds,

@@ -83,7 +83,7 @@ def _measured(
     if context.samples > smallest:
         reason = f"{context.samples} samples are asked for; the data set has {smallest} a side"
         return replace(base, status="skipped", reason=reason)
-    folder = _folder(context)
+    folder = real_folder(context)
     inputs = {"context": context.inputs(base.dataset)}
     identity = REAL_RECORD.identity(inputs)
 
@@ -97,7 +97,7 @@ def _measured(
                 chosen = [name for name in outputs if declared[name].floor == side]
                 if not chosen:
                     continue
-                subset = _subset(source, context.samples, number)
+                subset = random_subset(source, context.samples, number)
                 _, scores = scored(ranks, scorer, folder, subset, chosen)
                 for name, estimate in scores.values.items():
                     draws.setdefault(name, []).append(estimate.value)
@@ -131,20 +131,22 @@ def _shown(ranks: Ranks, folder: Path, reference: Samples) -> Path:
 
 def finished_real(context: RunContext, dataset: str) -> list[Record] | None:
     """The real row, where it has been computed, or ``None``."""
-    record = REAL_RECORD.find(_folder(context), {"context": context.inputs(dataset)})
+    record = REAL_RECORD.find(real_folder(context), {"context": context.inputs(dataset)})
     return None if record is None else [replace(record, suite=context.name)]
 
 
 def repair_real(context: RunContext, report: ProgressCallback) -> None:
     """``mend`` for the folder of the real row."""
-    repair(_folder(context), None, report)
+    repair(real_folder(context), None, report)
 
 
-def _folder(context: RunContext) -> Path:
+def real_folder(context: RunContext) -> Path:
+    """Where the real row lies, and those of codecs."""
     return context.out / "runs" / REAL
 
 
-def _subset(source: Samples, count: int, number: int) -> TensorSamples:
+def random_subset(source: Samples, count: int, number: int) -> TensorSamples:
+    """``count`` random samples of ``source``: others for each ``number``."""
     chosen = torch.randperm(len(source), generator=generator(0, "real", number))[:count]
     batch = source.take(chosen)
     identity = f"{source.id}[{count} drawn, {number}]"

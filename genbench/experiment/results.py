@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genbench.api import REAL, Samples
+from genbench.api import Samples
 from genbench.api.errors import DataError, UnknownName, UsageError
 from genbench.experiment.run import REPORT, SUITE
 from genbench.rendering import Shown
@@ -110,7 +110,7 @@ class Results:
         return self.table()._repr_markdown_()
 
     def __repr__(self) -> str:
-        entries = dict.fromkeys(r.entry for r in self.records if r.entry != REAL)
+        entries = dict.fromkeys(r.entry for r in self.records if not r.is_baseline)
         counts = ", ".join(f"{count} {status}" for status, count in self.status.items())
         return f"<Results of {len(entries)} entries in {self.folder}: {counts}>"
 
@@ -174,11 +174,13 @@ def ranked(name: str, folders: Sequence[Path]) -> tuple[Board, list[Standings]]:
 def select(
     records: Sequence[Record], scores: Sequence[str] | None, entries: Sequence[str] | None
 ) -> list[Record]:
-    """The real row and the records of ``entries``, with no other scores than ``scores``.
+    """The rows that belong to no entry and the records of ``entries``, with no other scores than
+    ``scores``.
 
     Raises ``UnknownName``.
     """
-    known = {record.entry for record in records} - {REAL}
+    baselines = {record.entry: record for record in records if record.is_baseline}
+    known = {record.entry for record in records} - baselines.keys()
     scored = {name for record in records for name in record.scores}
     for name in entries or ():
         if name not in known:
@@ -188,7 +190,7 @@ def select(
             raise UnknownName("score", name, scored)
     chosen = list(records)
     if entries is not None:
-        order = [REAL, *entries]
+        order = [*baselines, *entries]
         chosen = sorted(
             (r for r in records if r.entry in order), key=lambda r: order.index(r.entry)
         )

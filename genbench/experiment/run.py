@@ -251,8 +251,13 @@ class _Run:
             return _executed(executor, jobs, lambda job, event: watched(numbers[job], event))
 
     def _in_order(self, records: Sequence[Record]) -> list[Record]:
-        order = [REAL, *self.suite.entries]
-        return sorted(records, key=lambda r: (order.index(r.entry), r.seed or 0))
+        """The row of a codec, which each training in its latent space computes, counts once."""
+        rows: dict[tuple[str, int | None], Record] = {}
+        for record in sorted(records, key=lambda r: r.status != "done"):
+            rows.setdefault((record.entry, record.seed), record)
+        codecs = sorted({r.entry for r in records if r.is_baseline} - {REAL})
+        order = [REAL, *codecs, *self.suite.entries]
+        return sorted(rows.values(), key=lambda r: (order.index(r.entry), r.seed or 0))
 
     def _timed(
         self,

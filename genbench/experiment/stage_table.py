@@ -122,6 +122,15 @@ RECORD = Stage[Record](
 """The row of an entry. The entries that share the training decide ``snapshot_sample``, how its
 snapshots were sampled; ``context`` is how the suite scores."""
 
+RECONSTRUCTIONS = Stage[Contents](
+    "samples",
+    version=1,
+    inputs=("samples", "codec", "code", "hardware"),
+    suffix=TENSORS,
+)
+"""Samples of the reference, encoded and decoded. ``codec`` is its id, ``code`` the hash of the code
+of the model that brings it."""
+
 REAL_RECORD = Stage[Record](
     "records",
     version=SCHEMA,
@@ -131,6 +140,16 @@ REAL_RECORD = Stage[Record](
     kept=lambda record, seconds: not record.faults,
 )
 """The real row."""
+
+CODEC_RECORD = Stage[Record](
+    "records",
+    version=SCHEMA,
+    inputs=("context", "codec", "code", "hardware"),
+    pack=_as_json,
+    unpack=lambda contents: Record(**contents[1]),
+    kept=lambda record, seconds: not record.faults,
+)
+"""The row of a codec, which lies beside the real one."""
 
 STAGES: tuple[Stage[Any], ...] = (
     TRAINING,
@@ -142,6 +161,8 @@ STAGES: tuple[Stage[Any], ...] = (
     NEIGHBOURS,
     TIMING,
     REAL_SAMPLES,
+    RECONSTRUCTIONS,
     RECORD,
     REAL_RECORD,
+    CODEC_RECORD,
 )

@@ -24,6 +24,7 @@ from genbench.api.metrics import LIKELIHOOD as BITS_PER_DIM
 from genbench.devices.hardware import Hardware
 from genbench.devices.ranks import ALONE, Ranks
 from genbench.evaluation import Scorer, Scores
+from genbench.evaluation.scores import finite
 from genbench.experiment.conditions import conditions
 from genbench.experiment.context import RunContext, open_cached
 from genbench.experiment.stage_table import LIKELIHOOD, SAMPLES, SCORES, TIMING
@@ -198,7 +199,7 @@ def likelihood_score(
             )
         )
 
-    return {BITS_PER_DIM: LIKELIHOOD.once(ranks, trained.folder, inputs, compute).value}, {}
+    return finite({BITS_PER_DIM: LIKELIHOOD.once(ranks, trained.folder, inputs, compute).value})
 
 
 def snapshot_options(entries: Sequence[SeededEntry]) -> Mapping[str, Any]:

@@ -72,6 +72,7 @@ class Registry:
         self.group = f"genbench.{plural or f'{kind}s'}"
         self.added: dict[str, Any] = {}
         """What this process has registered, by name."""
+        self._added_by: dict[str, str] = {}
         self._pickled: dict[str, PickledFactory] = {}
 
     def add(self, name: str, value: Any) -> None:
@@ -79,6 +80,7 @@ class Registry:
         if name in self.names():
             raise UsageError(f"{self.kind} {name!r} is already registered by {self.origin(name)}")
         self.added[name] = value
+        self._added_by[name] = sys._getframe(1).f_globals.get("__name__", "")
 
     def name_of(self, factory: Callable[..., Any]) -> str:
         """The name by which a factory that nobody registered is found from now on, here and, with
@@ -152,7 +154,7 @@ class Registry:
         if self._is_path(name):
             return name.partition(":")[0]
         if name in self.added:
-            module = sys.modules.get(_home(self.added[name]))
+            module = sys.modules.get(self._home(name))
             return getattr(module, "__file__", None) or "a script"
         return " and ".join(map(_owner, self._claims(name)))
 
@@ -165,7 +167,7 @@ class Registry:
         if self._is_path(name):
             return source_hash(name.partition(":")[0], f"{self.kind} {name!r}")
         if name in self.added:
-            return source_hash(_home(self.added[name]), f"{self.kind} {name!r}")
+            return source_hash(self._home(name), f"{self.kind} {name!r}")
         claims = self._claims(name)
         files = [source_file(_target(point)[0]) for point in claims]
         return fingerprint(
@@ -185,11 +187,22 @@ class Registry:
         """The first line of the docstring, read from the source without importing it; or the reason
         why it cannot be read."""
         if name in self.added:
-            return (inspect.getdoc(self.added[name]) or "").partition("\n")[0]
+            value = self.added[name]
+            described = value if callable(value) else sys.modules.get(self._home(name))
+            return (inspect.getdoc(described) or "").partition("\n")[0]
         point, *others = self._claims(name)
         if others:
             return f"claimed by {self.origin(name)}"
         return first_line(*_target(point))
+
+    def _home(self, name: str) -> str:
+        """The module in which an added factory is defined; the one that added it for any other
+        value, such as a ``Variant``, whose class is all that it could name."""
+        value = self.added[name]
+        while isinstance(value, partial):
+            value = value.func
+        defined = str(getattr(value, "__module__", ""))
+        return defined if callable(value) else self._added_by.get(name, defined)
 
     def _is_path(self, name: str) -> bool:
         """Whether a name is that of a factory to be imported, ``package.module:factory``."""
@@ -300,10 +313,3 @@ def _target(point: EntryPoint) -> tuple[str, str]:
     """Module and attribute. ``EntryPoint``'s own properties fail if the value is malformed."""
     module, _, attr = point.value.partition("[")[0].partition(":")
     return module.strip(), attr.strip()
-
-
-def _home(value: Any) -> str:
-    """The module in which a factory is defined."""
-    while isinstance(value, partial):
-        value = value.func
-    return str(getattr(value, "__module__", ""))

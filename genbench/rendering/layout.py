@@ -24,25 +24,33 @@ class Block:
     rows: tuple[Row, ...]
 
 
-def blocks(table: Table, width: int, padding: int) -> list[Block]:
-    """Blocks of whole groups, cut where they would be wider than ``width`` characters; a table
-    without groups whole. ``padding`` is what a renderer puts between two columns."""
-    if not any(column.group for column in table.columns):
+def blocks(table: Table, width: int, padding: int, words: int | None = None) -> list[Block]:
+    """Blocks of whole groups, cut where they would be wider than ``width`` characters. ``padding``
+    is what a renderer puts between two columns.
+
+    A table without groups is whole, unless ``words`` says to how many characters a column of words
+    can be broken: then it is cut too, where numbers would not fit.
+    """
+    grouped = any(column.group for column in table.columns)
+    if not grouped and words is None:
         return [Block("", table.columns, table.rows)]
-    label = max((len(row.label) for row in table.rows), default=0) + padding
+    named = range(table.names)
+    label = sum(_cells_width(table, i) + padding for i in named)
     bands: dict[str, list[int]] = {}
-    for i, column in enumerate(table.columns[1:], start=1):
+    for i, column in enumerate(table.columns[table.names :], start=table.names):
         bands.setdefault(BAND[0] if column.group in BAND else column.group, []).append(i)
     made = []
     for indices in bands.values():
         title = ", ".join(dict.fromkeys(table.columns[i].group for i in indices))
         part: list[int] = []
         for i in indices:
-            if part and label + sum(_width(table, j) + padding for j in [*part, i]) > width:
-                made.append(_block(table, title, part))
-                title, part = title.removesuffix(_CONTINUED) + _CONTINUED, []
+            taken = sum(_width(table, j, words) + padding for j in [*part, i])
+            if part and label + taken > width:
+                made.append(_block(table, title, [*named, *part]))
+                continued = title.removesuffix(_CONTINUED) + _CONTINUED
+                title, part = continued if grouped else "", []
             part.append(i)
-        made.append(_block(table, title, part))
+        made.append(_block(table, title, [*named, *part]))
     return made
 
 
@@ -60,18 +68,22 @@ def heading_lines(column: Column) -> list[str]:
     return min(pairs, key=lambda pair: max(len(line) for line in pair), default=["", ""])
 
 
-def _width(table: Table, index: int) -> int:
-    head = max(len(line) for line in heading_lines(table.columns[index]))
-    return max([head, *(len(row.cells[index].text) for row in table.rows)])
+def _width(table: Table, index: int, words: int | None) -> int:
+    column = table.columns[index]
+    head = max(len(line) for line in heading_lines(column))
+    whole = max(head, _cells_width(table, index))
+    return whole if words is None or column.numeric else min(whole, words)
+
+
+def _cells_width(table: Table, index: int) -> int:
+    lines = (line for row in table.rows for line in row.cells[index].text.splitlines())
+    return max(map(len, lines), default=0)
 
 
 def _block(table: Table, title: str, indices: Sequence[int]) -> Block:
     rows = [
-        Row((row.cells[0], *(row.cells[i] for i in indices)), row.real, row.tone)
+        Row(tuple(row.cells[i] for i in indices), row.real, row.tone)
         for row in table.rows
+        if any(row.cells[i].text for i in indices[table.names :])
     ]
-    return Block(
-        title,
-        (table.columns[0], *(table.columns[i] for i in indices)),
-        tuple(row for row in rows if any(cell.text for cell in row.cells[1:])),
-    )
+    return Block(title, tuple(table.columns[i] for i in indices), tuple(rows))

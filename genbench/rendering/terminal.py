@@ -25,7 +25,7 @@ STYLES = {
     "strong": "bold",
 }
 """By tone."""
-WORDS = 9
+WORDS = 12
 """Characters that a column of words keeps of a narrow terminal's line."""
 
 
@@ -60,7 +60,7 @@ def _show(section: Section, console: Console) -> None:
     if section.lead:
         console.print(Text(section.lead))
     for table in section.tables:
-        for block in blocks(table, console.width, padding=2):
+        for block in blocks(table, console.width, padding=2, words=WORDS):
             console.print(_block(block))
             console.print()
     for lines, style in ((section.outcomes, "yellow"), (section.notes, "dim")):
@@ -82,7 +82,7 @@ def _block(block: Block) -> RichTable:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
     for number, column in enumerate(block.columns):
         side = "right" if column.numeric else "left"
-        lines = heading_lines(column) if block.title else [heading(column)]
+        lines = heading_lines(column) if column.numeric else [heading(column)]
         head = "\n".join(line for line in lines if line)
         first = number == 0 and block.title
         table.add_column(
@@ -90,7 +90,7 @@ def _block(block: Block) -> RichTable:
             style="bold" if first else "",
             justify=side,  # type: ignore[arg-type]
             no_wrap=bool(first) or column.numeric,
-            min_width=None if column.numeric else WORDS,
+            min_width=None if column.numeric else min(WORDS, _longest(block, number)),
             overflow="fold",
             vertical="top",
         )
@@ -98,6 +98,11 @@ def _block(block: Block) -> RichTable:
         style = "dim" if row.real else STYLES[row.tone]
         table.add_row(*map(_cell, row.cells), style=style, end_section=row.real)
     return table
+
+
+def _longest(block: Block, number: int) -> int:
+    cells = (row.cells[number].text for row in block.rows)
+    return max(map(len, [block.columns[number].heading, *cells]))
 
 
 def _cell(cell: Cell) -> Text:

@@ -43,7 +43,7 @@ def chapter(compared: Comparison, heading: str) -> Chapter:
     """Everything about one comparison."""
     rows = compared.entrants
     records = [record for row in rows for record in row.records]
-    colours = {row.label: i for i, row in enumerate(row for row in rows if not row.real)}
+    colours = {row.label: i for i, row in enumerate(row for row in rows if not row.is_baseline)}
     quantities = compared.quantities
     trained = trainings(records)
     score = headline(records, compared.protocol)
@@ -64,7 +64,7 @@ def chapter(compared: Comparison, heading: str) -> Chapter:
         keys=[
             key(row.label, colours[row.label])
             for row in rows
-            if not row.real and any(record.scores for record in row.records)
+            if not row.is_baseline and any(record.scores for record in row.records)
         ],
         planes=[plane for plane in planes if plane],
         training_keys=[

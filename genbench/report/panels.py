@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from genbench.analysis.diagnostics import Training
 from genbench.analysis.entrants import Entrant
-from genbench.api import Shown
+from genbench.api import REAL, Shown
 from genbench.api.errors import DataError
 from genbench.report.neighbours import pairs_on_page, read_neighbours
 from genbench.report.samples import picture, read_preview
@@ -106,5 +106,7 @@ def _first_with(kind: str, row: Entrant) -> Record:
 
 
 def _caption(record: Record) -> str:
-    seed = "real samples" if record.seed is None else f"seed {record.seed}"
+    seed = f"seed {record.seed}"
+    if record.is_baseline:
+        seed = "real samples" if record.entry == REAL else "real samples, encoded and decoded"
     return seed if record.completed else f"{seed}, {record.status}"

@@ -141,7 +141,7 @@ def pareto_front(points: Sequence[Point]) -> list[int]:
 def _clouds(rows: Sequence[Entrant], x: Quantity, y: Quantity) -> list[_Cloud]:
     real = real_baseline(rows)
     clouds = []
-    for index, row in enumerate(row for row in rows if not row.real):
+    for index, row in enumerate(row for row in rows if not row.is_baseline):
         cloud = _Cloud(index, row)
         for record in row.runs:
             point = _point(record, x, y)

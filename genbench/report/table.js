@@ -53,11 +53,13 @@ function sortable(table) {
 
 // The real row stays first; a cell without a number is last, whichever way.
 function sort(body, column, sign) {
-  const number = (row) => parseFloat(row.cells[column].dataset.value);
+  const text = (row) => row.cells[column].textContent;
+  const number = (row) => parseFloat(row.cells[column].dataset.value ?? text(row));
+  const words = column === 0 || body.rows[0]?.cells[column].matches(".words");
   const compare = (a, b) => {
     const real = isReal(b) - isReal(a);
     if (real) return real;
-    if (column === 0) return sign * names.compare(nameOf(a), nameOf(b));
+    if (words) return sign * names.compare(text(a), text(b));
     const [x, y] = [number(a), number(b)];
     if (isNaN(x) || isNaN(y)) return isNaN(x) - isNaN(y);
     return sign * (x - y);
@@ -121,6 +123,7 @@ function copyable(table) {
 function inSight(table) {
   const cell = (of) => ({
     text: of.textContent.replace(/\s+/g, " ").trim(),
+    words: of.cellIndex === 0 || of.matches(".words"),
     bold: of.querySelector("b") !== null,
   });
   return [table.tHead.rows[0], ...table.tBodies[0].rows]
@@ -133,11 +136,12 @@ function markdown(rows) {
     const escaped = text.replace(/[\\|*_`~$&<>[\]]/g, "\\$&");
     return bold ? `**${escaped}**` : escaped;
   };
+  const [{ cells: columns }] = rows;
   const [head, ...body] = rows.map((row) => row.cells.map(written));
   const widths = head.map((_, i) => Math.max(3, ...[head, ...body].map((cells) => cells[i].length)));
-  // Padded, so that it reads as plain text too: names to the left, numbers to the right.
-  const padded = (cell, i) => (i ? cell.padStart(widths[i]) : cell.padEnd(widths[i]));
-  const rule = widths.map((width, i) => "-".repeat(width - 1) + (i ? ":" : "-"));
+  // Padded, so that it reads as plain text too: words to the left, numbers to the right.
+  const padded = (cell, i) => (columns[i].words ? cell.padEnd(widths[i]) : cell.padStart(widths[i]));
+  const rule = widths.map((width, i) => "-".repeat(width - 1) + (columns[i].words ? "-" : ":"));
   return [head, rule, ...body].map((cells) => `| ${cells.map(padded).join(" | ")} |\n`).join("");
 }
 
@@ -151,7 +155,7 @@ function latex(rows) {
     return cells.map(written).join(" & ") + end;
   };
   const [head, ...body] = rows;
-  const columns = "l" + "r".repeat(head.cells.length - 1);
+  const columns = head.cells.map(({ words }) => (words ? "l" : "r")).join("");
   return [
     "% \\usepackage{booktabs}",
     `\\begin{tabular}{${columns}}`,

@@ -14,8 +14,11 @@ from genbench.sampling.blocks import (
     codec_of,
     draw,
     padded,
+    place,
     seconds_per_block,
+    wrapped_decode,
 )
+from genbench.sampling.reconstruction import reconstruct
 
 __all__ = [
     "BLOCK",
@@ -26,5 +29,8 @@ __all__ = [
     "codec_of",
     "draw",
     "padded",
+    "place",
+    "reconstruct",
     "seconds_per_block",
+    "wrapped_decode",
 ]

@@ -30,6 +30,7 @@ from genbench.api import (
 from genbench.api.errors import NonFiniteSamples
 from genbench.api.seeding import seed_all
 from genbench.devices.ranks import gather
+from genbench.registry import call
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -132,6 +133,23 @@ def codec_of(model: GenerativeModel) -> Codec | None:
     return getattr(model, "codec", None)
 
 
+Decode: TypeAlias = Callable[[Tensor], Tensor]
+
+
+@contextmanager
+def wrapped_decode(model: GenerativeModel, wrap: Callable[[Decode], Decode]) -> Iterator[None]:
+    """The codec of ``model``, if it has one, decodes by ``wrap`` of what it decodes by."""
+    codec: Any = codec_of(model)
+    if codec is None:
+        yield
+        return
+    vars(codec)["decode"] = wrap(codec.decode)
+    try:
+        yield
+    finally:
+        del vars(codec)["decode"]
+
+
 def codec_id(model: GenerativeModel) -> str | None:
     """The id of a model's codec, if it has one."""
     codec = codec_of(model)
@@ -180,7 +198,7 @@ def _block(
     # Drawn on the CPU: the same noise for every device.
     noise = torch.randn(BLOCK, *model.noise_shape).to(fabric.device)
     with fabric.autocast():
-        x = model.sample(noise, placed, **options)
+        x: Tensor = call(model.sample, noise, placed, **options)
     if tuple(x.shape) != (BLOCK, *spec.shape):
         raise ValueError(f"sample() returned {tuple(x.shape)}, not {(BLOCK, *spec.shape)}")
     return x.float()
@@ -202,7 +220,7 @@ class _Counter:
             self._mode = FlopCounterMode(display=False)
             self._mode.__enter__()  # type: ignore[no-untyped-call]
 
-    def decoding(self, decode: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    def decoding(self, decode: Decode) -> Decode:
         """The same function, counted; it evaluates no network of the model's own."""
 
         def counted(z: Tensor) -> Tensor:
@@ -249,13 +267,9 @@ def _counting(model: GenerativeModel) -> Iterator[_Counter]:
             player.register_forward_pre_hook(before, with_kwargs=True),
             player.register_forward_hook(after, with_kwargs=True),
         ]
-    codec: Any = codec_of(model)
-    if codec is not None:
-        vars(codec)["decode"] = counter.decoding(codec.decode)
     try:
-        yield counter
+        with wrapped_decode(model, counter.decoding):
+            yield counter
     finally:
-        if codec is not None:
-            del vars(codec)["decode"]
         for handle in handles:
             handle.remove()

@@ -16,6 +16,7 @@ from torch import Tensor
 from genbench.api import GenerativeModel, Samples, SampleSpec
 from genbench.api.errors import NonFiniteSamples, UsageError
 from genbench.api.seeding import seed_all
+from genbench.registry import call
 from genbench.sampling.blocks import BLOCK, Given, padded, place
 
 if TYPE_CHECKING:
@@ -85,14 +86,15 @@ def reverse(
             asked = given(0)
             passed = [
                 padded(spec, _stored(spec, [x])[0], asked)
-                for x in trajectory(noise, condition, **options)
+                for x in call(trajectory, noise, condition, **options)
             ]
             last = len(passed) - 1
             number = min(frames, len(passed))
             chosen = [round(last * step / max(1, number - 1)) for step in range(number)]
             return Trajectory(REVERSE, torch.stack([passed[index][:count] for index in chosen]))
         condition = {name: value[:count] for name, value in condition.items()}
-        walk = [model.sample(z, condition, **options) for z in _between(noise[:count], frames)]
+        between = _between(noise[:count], frames)
+        walk = [call(model.sample, z, condition, **options) for z in between]
     asked = {name: value.cpu() for name, value in condition.items()}
     states = [padded(spec, state, asked) for state in _stored(spec, walk)]
     return Trajectory(WALK, torch.stack(states))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NotRequired
 
 from typing_extensions import TypedDict  # typing's has no docstrings for pydantic before 3.12
 
-from genbench.api import Output
+from genbench.api import REAL, RECONSTRUCTION, Estimate, Output
 from genbench.api.errors import DataError
 from genbench.store import Damaged, fingerprint, read_metadata, write_metadata, write_text
 from genbench.store.protocol import criteria
@@ -49,6 +49,11 @@ Score.__pydantic_config__ = DESCRIBED  # type: ignore[attr-defined]
 Output.__pydantic_config__ = DESCRIBED  # type: ignore[attr-defined]
 
 
+def score_of(estimate: Estimate) -> Score:
+    """An estimate as records hold it."""
+    return Score(value=estimate.value, low=estimate.low, high=estimate.high, note=estimate.note)
+
+
 PRECISION = 0.1
 DISTANCE = 10.0
 """A run was not trained under this share of the real row's precision, and over this multiple of
@@ -78,10 +83,11 @@ class Record:
     model: str
     """As the suite names it, ``ddim`` say."""
     trains: str | None
-    """The model that was trained for it, ``ddpm`` say; ``None`` for the real row."""
+    """The model that was trained for it, ``ddpm`` say; ``None`` for the real row and the row of a
+    codec."""
     dataset: str
     seed: int | None
-    """``None`` for the real row."""
+    """``None`` for the real row and the row of a codec."""
     status: str
     """``done``, ``diverged`` (a result, scored at its last good snapshot), ``failed`` (a fault),
     ``skipped`` (cannot fit)."""
@@ -126,6 +132,11 @@ class Record:
             for name, output in self.outputs.items()
         }
         object.__setattr__(self, "outputs", outputs)
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether it belongs to no entry: the real row, or the row of a codec."""
+        return self.entry == REAL or self.entry.startswith(RECONSTRUCTION)
 
     @property
     def command(self) -> str:

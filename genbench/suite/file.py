@@ -14,6 +14,8 @@ from pydantic import (
     BeforeValidator,
     Field,
     ModelWrapValidatorHandler,
+    PlainSerializer,
+    SerializationInfo,
     TypeAdapter,
     ValidationError,
     ValidationInfo,
@@ -52,13 +54,34 @@ def _alike(conditions: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]
     return conditions
 
 
-def _without_none(content: dict[str, Any]) -> dict[str, Any]:
-    """What TOML can hold: an option that is ``None`` has no value there."""
-    return {
-        key: _without_none(value) if isinstance(value, dict) else value
-        for key, value in content.items()
-        if value is not None
-    }
+_NONE = {"none": True}
+"""An option without a value, in a file: TOML has no word for it."""
+
+
+def _read_none(value: Any) -> Any:
+    if value == _NONE:
+        return None
+    if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
+        return {key: _read_none(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_read_none(inner) for inner in value]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise ValueError(f"{value!r} is neither a number, nor text, nor a list or a table of them")
+
+
+def _write_none(value: Any, info: SerializationInfo) -> Any:
+    if info.context != "toml":
+        return value
+    if isinstance(value, Mapping):
+        return {key: _write_none(inner, info) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_write_none(inner, info) for inner in value]
+    return _NONE if value is None else value
+
+
+Options = Annotated[dict[str, Any], BeforeValidator(_read_none), PlainSerializer(_write_none)]
+"""What a plugin or a sampler is given. ``None`` is ``{ none = true }`` in a file."""
 
 
 def _model_name(model: object) -> object:
@@ -77,7 +100,13 @@ def _as_train(value: object, info: ValidationInfo) -> object:
 
 class _Section(BaseModel):
     # Defaults too: a suite that was written and read again gives the same identities.
-    model_config = {**STRICT, "frozen": True, "validate_default": True}
+    # An infinite option stays one, in a job's JSON too.
+    model_config = {
+        **STRICT,
+        "frozen": True,
+        "validate_default": True,
+        "ser_json_inf_nan": "constants",
+    }
 
 
 class Snapshots(_Section):
@@ -110,7 +139,7 @@ class Score(_Section):
     """The scoring protocol: one for all entries."""
 
     extractor: str
-    extractor_options: dict[str, Any] = {}
+    extractor_options: Options = {}
     reference: str
     metrics: Annotated[tuple[str, ...], BeforeValidator(as_tuple), Field(min_length=1)]
     snapshots: Snapshots = Snapshots()
@@ -147,9 +176,9 @@ class Entry(_Section):
     """
 
     model: Annotated[str, BeforeValidator(_model_name)]
-    options: dict[str, Any] = {}
-    sample: dict[str, Any] = {}
-    snapshot_sample: dict[str, Any] = {}
+    options: Options = {}
+    sample: Options = {}
+    snapshot_sample: Options = {}
     """Cheap sampling options for the scores along training; the first entry of a training that
     gives some decides."""
     train: TrainOverride = {}
@@ -237,7 +266,7 @@ class Suite(_Section):
         """
         import tomli_w
 
-        content = _without_none(self.model_dump(mode="json"))
+        content = self.model_dump(mode="json", exclude_none=True, context="toml")
         names = [entry.model for entry in self.entries.values()]
         lost = [factory.name for factory in registry.models.travelling(names)]
         notes = [
@@ -278,10 +307,10 @@ def parse_precision(text: str) -> Precision:
 
 
 def parse_value(text: str) -> Any:
-    """A value on the command line: TOML, or else plain text."""
+    """A value on the command line: TOML, with ``{ none = true }`` for ``None``, or plain text."""
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        return _read_none(tomllib.loads(f"value = {text}")["value"])
+    except ValueError:  # no TOML; or a date, which no option is
         return text
 
 

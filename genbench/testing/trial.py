@@ -166,7 +166,8 @@ class Trial:
         seed_all(SEED, "sample", 0)
         with _fabric(precision).autocast():
             condition = self.condition(model, len(noise))
-            return model.sample(noise.clone(), condition, **self.sample)
+            x: Tensor = registry.call(model.sample, noise.clone(), condition, **self.sample)
+            return x
 
 
 EVERY_STEP = {"CHECKPOINT_SECONDS": 0.0, "CHECKPOINT_SHARE": math.inf}

@@ -172,6 +172,8 @@ class _Training:
             self.model.load_state_dict(state["model"])
             self.average.load_state_dict(state["average"])
         self.model.to(self.fabric.device)
+        if (codec := getattr(self.model, "codec", None)) is not None:
+            codec.to(self.fabric.device)  # it need not be a part of the module
         self.average.to(self.fabric.device)
         self.average.train(False)
         self.model.train(True)

@@ -143,6 +143,25 @@ def test_a_diverged_run_gives_a_median_and_no_interval(tmp_path: Path) -> None:
     assert (ours.value, ours.low, ours.high, ours.ended) == (5.0, None, None, "2 of 3")
 
 
+def test_the_floor_of_one_protocol_stands_once_whatever_its_last_digits(tmp_path: Path) -> None:
+    measured = [(name, [run(None, at), run(0, 4.0)]) for name, at in (("a", 1.0), ("b", 1 + 1e-15))]
+    (group,) = standings(board(BOARD, tmp_path), measured)
+    assert [row.label for row in group.rows] == ["real", "DDPM", "ours", "ours"]
+
+
+def test_a_narrow_terminal_shows_every_number_and_whose_it_is(tmp_path: Path) -> None:
+    told = board(BOARD, tmp_path)
+    groups = standings(
+        told, [("out", [run(seed, 4.0 + seed, entry="a long name") for seed in range(5)])]
+    )
+    lines = render(document(told, groups), "terminal", width=60).splitlines()
+    assert max(map(len, lines)) <= 60
+    named = [line for line in lines if line.startswith("2  a long name")]
+    score = groups[0].rows[1].scores["frechet_distance"]
+    assert any(f" 6 [{score.low:.3g}, {score.high:.3g}]" in line for line in named)
+    assert any("genbench reproduce" in line for line in named)
+
+
 def test_only_what_was_seen_is_shown(tmp_path: Path) -> None:
     hearsay = another(model='"hearsay"', seen="false")
     (group,) = standings(board(BOARD + hearsay, tmp_path))

@@ -398,5 +398,7 @@ def test_compare_is_a_gate(tmp_path: Path) -> None:
     assert gone.exit_code == 3
     assert f"only in {bad}: B" in gone.output
     assert invoke("compare", good, good).exit_code == 0
-    told = json.loads(invoke("compare", good, bad, "--json").output)
+    written = invoke("compare", good, bad, "--format", "json").output
+    assert invoke("compare", good, bad, "--json").output == written
+    told = json.loads(written)
     assert told["changes"][0]["outcome"] == "worse"

@@ -87,8 +87,10 @@ def test_mistakes_in_one_line(sampler: Any, message: str) -> None:
 
 
 def test_it_is_listed() -> None:
-    listed = CliRunner().invoke(main, ["list", "samplers"]).stdout
-    assert listed.startswith("ratio-euler  Euler's method in sigma/alpha, with a share of noise.")
+    listed = CliRunner().invoke(main, ["list", "samplers"])
+    line = "ratio-euler  Euler's method in sigma/alpha, with a share of noise."
+    assert listed.stdout.startswith(line)
+    assert "Those that a model brings itself" in listed.stderr  # `ddim` of `ddpm`, say
 
 
 def suite(sampler: Any) -> genbench.Suite:

@@ -177,7 +177,7 @@ options = { where = "die" }
 
 
 def test_table_and_report_of_a_run(out: Path, tmp_path: Path) -> None:
-    for form in ("markdown", "csv", "latex", "json", "html"):
+    for form in ("terminal", "markdown", "csv", "latex", "json", "html"):
         assert "Toy" in call("table", out, "--format", form).stdout
     assert call("report", out, "--out", tmp_path / "page.html").exit_code == 0
     assert (tmp_path / "page.html").stat().st_size > 1000

@@ -136,7 +136,10 @@ def test_dry_run_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         (["--over", "learning_rate=a"], "option 'learning_rate': input should be a valid number"),
         (["--over", "batch=8", "--score", "recal"], "unknown score of the suite 'recal'; known: "),
         (["--over", "batch=8", "--within", "0.5"], "--within"),
-        (["--over", "batch=8", "--dry-run", "--json"], "--dry-run prints a plan, --json results"),
+        (
+            ["--over", "batch=8", "--dry-run", "--json"],
+            "--dry-run prints a plan, --format shows results",
+        ),
         (["--over", "batch=8", "--seeds", "a"], "--seeds a: write whole numbers"),
     ],
 )

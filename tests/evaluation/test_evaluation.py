@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +110,33 @@ def test_the_code_of_a_plugin_metric_counts_where_it_is_used(
     )
     assert scorer.code() == {}
     assert scorer.code(["mine"]).keys() == {"metric mine"}
+
+
+@dataclass(frozen=True)
+class KernelOptions:
+    width: float = 2.0
+    order: int = 1
+
+
+def test_the_protocol_names_the_options_of_a_metric(
+    halves: tuple[TensorSamples, TensorSamples], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of a group by its fields; and those that the metric itself does not keep."""
+
+    class Mine(FrechetDistance):
+        outputs: Mapping[str, Output] = {"mine": MINE}
+        version = 3
+
+        def __init__(
+            self, *, kernel: KernelOptions = KernelOptions(order=4), few: bool = False
+        ) -> None:
+            super().__init__()
+
+    monkeypatch.setitem(registry.metrics.added, "mine", Mine)
+    scorer = evaluation.scorer(
+        reference=halves[1], train=None, extractor="digits", outputs=["mine"]
+    )
+    assert scorer.protocol(10)["metrics"] == {"mine": "3 (width 2.0, order 4, few False)"}
 
 
 def test_a_metric_that_fails_costs_its_own_outputs(

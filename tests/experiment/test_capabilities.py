@@ -412,7 +412,7 @@ def test_a_dry_run_says_what_it_will_cost(tmp_path: Path) -> None:
     assert done.exit_code == 0
     rows = [re.split("  +", line.strip()) for line in done.stdout.splitlines()]
     assert ["train capable seed 0", "640 examples", "64"] in [row[:3] for row in rows]
-    assert ["sample Capable", "as the model does", "1"] in [row[:3] for row in rows]
+    assert ["sample Capable", "as the model does", "64", "1"] in [row[:4] for row in rows]
     assert ["train capable seed 0", "1,280 examples"] in [row[:2] for row in rows]
     assert "4 trainings, 4 entries to score; about" in done.stdout
     assert not (tmp_path / "out").exists()

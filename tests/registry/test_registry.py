@@ -190,6 +190,26 @@ def test_code_hash_of_a_partial_is_that_of_its_function(models: Registry) -> Non
     assert models.code("part") == models.code("whole")
 
 
+def test_a_value_that_is_no_factory_comes_from_the_script_that_added_it(tmp_path: Path) -> None:
+    """A ``Variant`` is an instance of genbench's class, and so names genbench's module."""
+    codes = []
+    for number, scale in enumerate((1, 2)):
+        script = tmp_path / str(number) / "quick.py"
+        script.parent.mkdir()
+        script.write_text(
+            '"""Samples in few steps."""\n'
+            "from genbench import registry\n"
+            "from genbench.api import Variant\n"
+            f"registry.models.add('quick-{number}', Variant('ddpm', {{'steps': {scale}}}))\n",
+            encoding="utf-8",
+        )
+        registry.add_plugin_file(script)
+        assert registry.models.origin(f"quick-{number}") == str(script)
+        assert registry.models.summary(f"quick-{number}") == "Samples in few steps."
+        codes.append(registry.models.code(f"quick-{number}"))
+    assert len({*codes, registry.source_hash("genbench", "genbench")}) == 3
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [(None, "no such Python file"), ("1 / 0", "ZeroDivisionError"), ("def", "SyntaxError")],

@@ -114,6 +114,17 @@ def test_the_worst_half_is_a_mean_of_the_worst_and_has_none_where_one_diverged()
     assert shown(only([*runs, diverged]), "A", "cvar") == "— (4 of 5)"
 
 
+def test_where_higher_is_better_a_run_without_a_score_ranks_lowest() -> None:
+    protocol = PROTOCOL | {"headline": "coverage"}
+    values = [0.1, 0.2, 0.4, 0.8]
+    runs = [run("A", i, coverage=v, protocol=protocol) for i, v in enumerate(values)]
+    lost = run("A", 4, status="diverged", protocol=protocol)
+    table = only([*runs, lost])
+    # In order: none, 0.1, 0.2, 0.4, 0.8; the quartiles are the second and the fourth.
+    assert shown(table, "A", "iqr") == "0.300"
+    assert shown(table, "A", "coverage") == "median 0.200 (4 of 5)"
+
+
 def ranking(extractor: str, **distances: float) -> list[Record]:
     protocol = {**PROTOCOL, "extractor": extractor}
     return [run(name, 0, distance, protocol=protocol) for name, distance in distances.items()]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from genbench import registry, suite
 from genbench.api import Variant
@@ -45,6 +48,37 @@ model = "ddpm"
 options = { timesteps = 50 }
 train = { batch = 32 }
 """
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(options=st.dictionaries(st.text(), VALUES, max_size=3))
+def test_a_suite_that_was_written_is_read_again(options: dict[str, Any]) -> None:
+    """Whatever its options are, also those without a value, which TOML has no word for."""
+    content = tomllib.loads(TEXT)
+    content["score"]["extractor_options"] = options
+    content["entries"]["A"] |= {"options": options, "sample": options, "snapshot_sample": options}
+    written = suite.Suite(**content)
+    assert suite.parse("it", tomllib.loads(written.to_toml())) == written
+    # As a job travels to another process.
+    assert suite.parse("it", json.loads(json.dumps(written.model_dump(mode="json")))) == written
+
+
+def test_a_file_says_that_an_option_has_no_value(content: dict[str, Any]) -> None:
+    content["entries"]["A"]["options"]["timesteps"] = {"none": True}
+    assert suite.parse("it", content).entries["A"].options == {"timesteps": None}
+
+
+@pytest.mark.parametrize("value", [object(), [{1: 2}], Path("weights.pt")])
+def test_an_option_that_no_file_can_hold_is_refused(content: dict[str, Any], value: Any) -> None:
+    content["entries"]["A"]["sample"] = {"steps": value}
+    with pytest.raises(UsageError, match=r"entries\.A\.sample: .* is neither a number"):
+        suite.Suite(**content)
 
 
 @pytest.fixture

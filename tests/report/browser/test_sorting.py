@@ -17,12 +17,16 @@ from genbench.store.records import Record, write_records
 Visit = Callable[..., Page]
 
 Row = list[Any]
-"""Label, whether it is the real one, and of each column the number it sorts by."""
+"""Label, whether it is the real one, and of each column what it sorts by: a text or a number."""
 
 ROWS = """table => [...table.tBodies[0].rows].map(row => [
     row.cells[0].textContent,
     row.classList.contains("real"),
-    [...row.cells].map(cell => cell.dataset.value ?? null),
+    [...row.cells].map(cell => {
+        if (cell.matches("th, .words")) return cell.textContent;
+        const number = parseFloat(cell.dataset.value ?? cell.textContent);
+        return isNaN(number) ? null : number;
+    }),
 ])"""
 
 # The rows at first, then the rows and what is said of each head after each of two clicks a head.
@@ -49,8 +53,8 @@ def expected(before: Sequence[Row], column: int, up: bool) -> list[Row]:
     """The real row, then the numbers in order, then what has none; equals stay as they were."""
     real = [row for row in before if row[1]]
     others = [row for row in before if not row[1]]
-    if column == 0:
-        return real + sorted(others, key=lambda row: natural(row[0]), reverse=not up)
+    if any(isinstance(row[2][column], str) for row in others):
+        return real + sorted(others, key=lambda row: natural(row[2][column]), reverse=not up)
     numbers = [row for row in others if row[2][column] is not None]
     without = [row for row in others if row[2][column] is None]
     sign = 1 if up else -1
