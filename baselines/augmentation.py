@@ -44,7 +44,7 @@ def augment(x: Tensor, p: Tensor | float, *, colour: float = 1.0, cutout: bool =
         if x.dim() == 4:
             x = _recolour(x, colour * p)
         if cutout:
-            x = _cut_out(x, p)
+            x = cut_out(x, p)
     return x
 
 
@@ -227,7 +227,7 @@ def _recolour(x: Tensor, p: Tensor | float) -> Tensor:
     )
 
 
-def _cut_out(x: Tensor, p: Tensor | float) -> Tensor:
+def cut_out(x: Tensor, p: Tensor | float) -> Tensor:
     """Blanks a box of half the sides about a random middle, part of which may lie beyond."""
     inside = _maybe(x.new_ones(len(x)), p).bool().view(-1, *[1] * (x.dim() - 1))
     for axis, side in enumerate(x.shape[2:], start=2):

@@ -140,7 +140,7 @@ class StyleGan2Ada(TwoPlayers):
         """
         real, labels = batch.data, labels_of(batch.condition, self.conditions)
         discriminator, generator = self.players["discriminator"], self.players["generator"]
-        augment = self._augment()
+        augment = self.transform()
         # The generator does not move before its own turn, so one forward pass serves both turns.
         fake, _ = generator(self.noise(len(real), real.device), labels, mixing=self.game.mixing)
 
@@ -159,7 +159,7 @@ class StyleGan2Ada(TwoPlayers):
             (logits_fake,), _ = discriminator(fake, labels=labels, augment=augment)
         yield PlayerStep("generator", loss.generator(logits_fake))
         if self.game.path_length > 0 and progress.step % PATH_INTERVAL == 0:
-            yield self._path_turn(real, labels)
+            yield self.path_turn(real, labels)
 
         if self.ada is not None:
             self.ada.update(logits_real, progress.step)
@@ -183,7 +183,7 @@ class StyleGan2Ada(TwoPlayers):
         r1 = self.game.r1 / 2 * squared_norm.mean()
         return PlayerStep("discriminator", R1_INTERVAL * r1 + _nothing(logits), {"r1": r1.detach()})
 
-    def _path_turn(self, real: Tensor, labels: Tensor | None) -> PlayerStep:
+    def path_turn(self, real: Tensor, labels: Tensor | None) -> PlayerStep:
         """(‖J_wᵀ y‖ - a)², where a is its running mean, for half a minibatch (appendix B)."""
         count = max(len(real) // 2, 1)
         samples, lengths = self.players["generator"](
@@ -197,7 +197,8 @@ class StyleGan2Ada(TwoPlayers):
         loss = PATH_INTERVAL * penalty + _nothing(samples)
         return PlayerStep("generator", loss, {"path_length": penalty.detach()})
 
-    def _augment(self) -> Augment | None:
+    def transform(self) -> Augment | None:
+        """What the discriminator's samples go through now."""
         return None if self.ada is None else partial(augment, p=self.ada.p)
 
 

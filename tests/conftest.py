@@ -36,7 +36,7 @@ def names_of_its_own() -> Iterator[None]:
     modules = set(sys.modules)
     with pytest.MonkeyPatch.context() as patch:
         for group in registry.GROUPS:
-            patch.setattr(group, "_added", dict(group._added))
+            patch.setattr(group, "added", dict(group.added))
         yield
     for name in set(sys.modules) - modules:
         if name.startswith("genbench_plugin_"):

@@ -142,7 +142,7 @@ def desk(tmp_path: Path, material: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     monkeypatch.chdir(folder)
     monkeypatch.syspath_prepend(str(folder))
     for group in registry.GROUPS:
-        monkeypatch.setattr(group, "_added", {})
+        monkeypatch.setattr(group, "added", {})
     modules = set(sys.modules)
     yield folder
     for name in set(sys.modules) - modules:
@@ -187,7 +187,7 @@ def execute(block: Block, shown: dict[str, Any]) -> None:
         exec(compile(smaller(block.text), "a page", "exec"), shown)
     elif block.file.startswith("test_"):
         for group in registry.GROUPS:
-            group._added.clear()  # a test is another process, which imports the plugin itself
+            group.added.clear()  # a test is another process, which imports the plugin itself
         tests: dict[str, Any] = {}
         exec(compile(block.text, block.file, "exec"), tests)
         for name, test in tests.items():

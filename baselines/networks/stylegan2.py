@@ -215,11 +215,11 @@ class Generator(nn.Module):
             path_lengths: In full precision, and inside ``forward``, where no wrapper interferes.
         """
         if not path_lengths:
-            samples = self.synthesize(self._styles(z, labels, truncation, mixing))
+            samples = self.synthesize(self.styles_of(z, labels, truncation, mixing))
             return samples, samples.new_empty(0)
         with torch.autocast(z.device.type, enabled=False):
             return path_lengths_of(
-                self.synthesize, self._styles(z.to(self.style_mean), labels, truncation, mixing)
+                self.synthesize, self.styles_of(z.to(self.style_mean), labels, truncation, mixing)
             )
 
     def synthesize(self, styles: Tensor) -> Tensor:
@@ -233,7 +233,10 @@ class Generator(nn.Module):
         assert data is not None
         return data
 
-    def _styles(self, z: Tensor, labels: Tensor | None, truncation: float, mixing: float) -> Tensor:
+    def styles_of(
+        self, z: Tensor, labels: Tensor | None, truncation: float, mixing: float
+    ) -> Tensor:
+        """The style of each layer, ``(B, layers, D)``."""
         w: Tensor = self.mapping(z, labels)
         if self.training:
             # Of the samples on this device; DDP hands the first device's mean to all.

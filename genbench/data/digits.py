@@ -37,7 +37,7 @@ def digits(argument: str, data_dir: Path) -> Samples:
     not the expected one.
     """
     split = choose_split("digits", argument)
-    table = torch.from_numpy(_read(_path()))
+    table = torch.from_numpy(_read(installed_path()))
     order = torch.randperm(COUNT, generator=generator(SEED, "digits split"))
     rows = table[order[:TRAIN] if split == "train" else order[TRAIN:]]
     spec = SampleSpec("image", (1, 8, 8), levels=17, condition={"label": Categorical(10)})
@@ -45,7 +45,8 @@ def digits(argument: str, data_dir: Path) -> Samples:
     return in_memory("digits", split, spec, images, {"label": rows[:, 64].long()})
 
 
-def _path() -> Path:
+def installed_path() -> Path:
+    """Of the file that scikit-learn ships. Raises ``DataError`` where it is not installed."""
     # Importing scikit-learn takes a second, ten times as long as reading the file that it ships.
     package = importlib.util.find_spec("sklearn")
     if package is None or not package.submodule_search_locations:

@@ -44,7 +44,7 @@ class RunContext:
         device of ``ranks``, where something is to be embedded."""
         key = self.score.model_dump_json()
         device = self.hardware.device if ranks is None else str(ranks.fabric.device)
-        return _scorer(key, dataset, self.hardware.data_dir, device)
+        return cached_scorer(key, dataset, self.hardware.data_dir, device)
 
     def protocol(self, dataset: str) -> dict[str, Any]:
         """What every row of the suite is scored under."""
@@ -83,7 +83,7 @@ def open_cached(reference: str, data_dir: Path) -> Samples:
 
 
 @lru_cache(maxsize=4)
-def _scorer(key: str, dataset: str, data_dir: Path, device: str) -> Scorer:
+def cached_scorer(key: str, dataset: str, data_dir: Path, device: str) -> Scorer:
     score = suite.Score.model_validate_json(key)
     return evaluation.scorer(
         reference=open_cached(score.reference, data_dir),

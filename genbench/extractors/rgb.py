@@ -56,7 +56,8 @@ class RgbExtractor:
         return network, digest
 
     @property
-    def _network(self) -> RgbNetwork:
+    def network(self) -> RgbNetwork:
+        """With its weights, which are read when first asked for."""
         return self._loaded[0]
 
     def supports(self, spec: SampleSpec) -> str | None:
@@ -71,19 +72,19 @@ class RgbExtractor:
     def to(self, device: torch.device | str) -> RgbExtractor:
         on_cpu = torch.device(device).type == "cpu"
         layout = torch.channels_last if on_cpu else torch.contiguous_format
-        move: Callable[..., nn.Module] = self._network.to
+        move: Callable[..., nn.Module] = self.network.to
         move(device=device, memory_format=layout)
         return self
 
     @torch.no_grad()
     def __call__(self, stored: Tensor, spec: SampleSpec) -> Features:
         """Features by name, float32, one row a picture."""
-        device = next(self._network.parameters()).device
+        device = next(self.network.parameters()).device
         parts: list[dict[str, Tensor]] = []
         with full_float32():
             for chunk in torch.split(stored, CHUNK):
-                levels = self._rule.apply(chunk.to(device).float(), self._network.side)
-                parts.append(self._network(levels))
+                levels = self._rule.apply(chunk.to(device).float(), self.network.side)
+                parts.append(self.network(levels))
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 

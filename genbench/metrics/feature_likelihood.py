@@ -51,15 +51,16 @@ def feature_likelihood_divergence(
     train, reference, generated = (
         (x.double() - centre) / deviation for x in (train, reference, generated)
     )
-    shuffled = _shuffled(train, seed, "train")
-    centres = _shuffled(generated, seed, "generated")[:SIZE]
+    shuffled = permuted(train, seed, "train")
+    centres = permuted(generated, seed, "generated")[:SIZE]
     half = min(len(centres), len(train) // 2)
     by_generated = _negative_log_likelihoods(centres, shuffled[:SIZE], reference)
     by_real = _negative_log_likelihoods(shuffled[:half], shuffled[half:][:SIZE], reference)
     return mean(100 * (by_generated - by_real))
 
 
-def _shuffled(x: Tensor, seed: int, side: str) -> Tensor:
+def permuted(x: Tensor, seed: int, side: str) -> Tensor:
+    """The rows of ``x`` in an order of the seed's, another for each side."""
     stream = generator(seed, f"feature_likelihood_divergence {side}")
     return x[torch.randperm(len(x), generator=stream).to(x.device)]
 

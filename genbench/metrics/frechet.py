@@ -64,13 +64,13 @@ def trace_of_root(sigma1: Covariance, sigma2: Covariance) -> float:
     # is the same matrix, in the order of memory that LAPACK wants.
     falling = np.argsort(-sigma1.diagonal())
     order = np.ix_(falling, falling)
-    root = _root_of_full_rank(sigma1[order].T / trace1, sigma2[order].T / trace2)
+    root = root_of_full_rank(sigma1[order].T / trace1, sigma2[order].T / trace2)
     if root is not None:
         return float(root * trace1**0.5 * trace2**0.5)
     return float(svdvals(_factor(sigma1).T @ _factor(sigma2)).sum())
 
 
-def _root_of_full_rank(sigma1: Covariance, sigma2: Covariance) -> float | None:
+def root_of_full_rank(sigma1: Covariance, sigma2: Covariance) -> float | None:
     """The fast way, for traces of 1; ``None`` where it is not accurate. Overwrites both."""
     empty1, empty2 = _empty(sigma1), _empty(sigma2)
     factor1, failed1 = dpotrf(sigma1, lower=1, overwrite_a=1)

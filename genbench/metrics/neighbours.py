@@ -74,7 +74,7 @@ class ApproximateDistances:
         with full_float32():
             for start in range(0, len(other), width):
                 columns = slice(start, start + width)
-                s[:, columns] = _products(self.points, other.points[columns])
+                s[:, columns] = products(self.points, other.points[columns])
         return s.mul_(-2).add_(self.squares[:, None]).add_(other.squares)
 
     @property
@@ -198,7 +198,7 @@ def _settled(x: Tensor, y: Tensor, radii: Tensor, inside: Tensor, outside: Tenso
     return inside
 
 
-def _products(x: Tensor, y: Tensor) -> Tensor:
+def products(x: Tensor, y: Tensor) -> Tensor:
     """x @ y.T."""
     onednn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     if onednn and x.is_cpu and x.dtype == torch.float32:

@@ -13,7 +13,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import partial
+from functools import cached_property, partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -88,18 +88,18 @@ class Registry:
     def __init__(self, kind: str, plural: str | None = None) -> None:
         self.kind = kind
         self.group = f"genbench.{plural or f'{kind}s'}"
-        self._added: dict[str, Any] = {}
+        self.added: dict[str, Any] = {}
+        """What this process has registered, by name."""
         self._added_by: dict[str, str] = {}
         self._pickled: dict[str, PickledFactory] = {}
         self._code: dict[str, Code] = {}
         self._loaded: set[str] = set()
-        self._points: dict[str, list[EntryPoint]] | None = None
 
     def add(self, name: str, value: Any) -> None:
         """Register ``value`` under ``name`` for this process. Raises ``UsageError`` if taken."""
         if name in self.names():
             raise UsageError(f"{self.kind} {name!r} is already registered by {self.origin(name)}")
-        self._added[name] = value
+        self.added[name] = value
         self._added_by[name] = sys._getframe(1).f_globals.get("__name__", "")
 
     def name_of(self, factory: Callable[..., Any]) -> str:
@@ -112,7 +112,7 @@ class Registry:
         name = callables.name_of(factory)
         if not callables.is_importable(factory):
             self._pickled[name] = callables.pickled(factory)
-            self._added[name] = factory
+            self.added[name] = factory
         return name
 
     def travelling(self, names: Iterable[str]) -> list[PickledFactory]:
@@ -122,11 +122,11 @@ class Registry:
     def receive(self, factory: PickledFactory) -> None:
         """Add what another process sent."""
         self._pickled[factory.name] = factory
-        self._added[factory.name] = callables.unpickled(factory)
+        self.added[factory.name] = callables.unpickled(factory)
 
     def names(self) -> list[str]:
         """Every registered name, sorted; nothing is loaded."""
-        return sorted({*self._installed(), *self._added} - self._pickled.keys())
+        return sorted({*self.installed, *self.added} - self._pickled.keys())
 
     def get(self, name: str) -> Any:
         """What is registered under ``name``.
@@ -143,8 +143,8 @@ class Registry:
         return self._load(name)
 
     def _load(self, name: str) -> Any:
-        if name in self._added:
-            return self._added[name]
+        if name in self.added:
+            return self.added[name]
         if self._is_path(name):
             return callables.imported(name)
         point = self.point(name)
@@ -182,7 +182,7 @@ class Registry:
         name), or the script that added it."""
         if self._is_path(name):
             return name.partition(":")[0]
-        if name in self._added:
+        if name in self.added:
             module = sys.modules.get(self._home(name))
             return getattr(module, "__file__", None) or "a script"
         return " and ".join(map(_owner, self._claims(name)))
@@ -219,7 +219,7 @@ class Registry:
             return Code(self._pickled[name].code, {})
         if self._is_path(name):
             return code_of(what, name.partition(":")[0])
-        if name in self._added:
+        if name in self.added:
             return code_of(what, self._home(name), self._added_by.get(name, ""))
         claims = self._claims(name)
         modules = [_target(point)[0] for point in claims]
@@ -233,15 +233,15 @@ class Registry:
 
     def is_ours(self, name: str) -> bool:
         """Whether a name is one of genbench's own, not a plugin's."""
-        if name in self._added or self._is_path(name):
+        if name in self.added or self._is_path(name):
             return False
         return all(_target(point)[0].startswith("genbench.") for point in self._claims(name))
 
     def summary(self, name: str) -> str:
         """The first line of the docstring, read from the source without importing it; or the reason
         why it cannot be read."""
-        if name in self._added:
-            value = self._added[name]
+        if name in self.added:
+            value = self.added[name]
             described = value if callable(value) else sys.modules.get(self._home(name))
             return (inspect.getdoc(described) or "").partition("\n")[0]
         point, *others = self._claims(name)
@@ -252,7 +252,7 @@ class Registry:
     def _home(self, name: str) -> str:
         """The module in which an added factory is defined; the one that added it for any other
         value, such as a ``Variant``, whose class is all that it could name."""
-        value = self._added[name]
+        value = self.added[name]
         while isinstance(value, partial):
             value = value.func
         defined = str(getattr(value, "__module__", ""))
@@ -260,22 +260,23 @@ class Registry:
 
     def _is_path(self, name: str) -> bool:
         """Whether a name is that of a factory to be imported, ``package.module:factory``."""
-        return ":" in name and name not in self._added
+        return ":" in name and name not in self.added
 
     def _claims(self, name: str) -> list[EntryPoint]:
         """The entry points of that name; there should be one. Raises ``UnknownName``."""
-        points = self._installed().get(name)
+        points = self.installed.get(name)
         if points is None:
             raise UnknownName(self.kind, name, self.names())
         return points
 
-    def _installed(self) -> dict[str, list[EntryPoint]]:
-        if self._points is None:
-            self._points = {}
-            # The order of the packages is that of the file system, which is arbitrary.
-            for point in sorted(entry_points(group=self.group), key=_owner):
-                self._points.setdefault(point.name, []).append(point)
-        return self._points
+    @cached_property
+    def installed(self) -> dict[str, list[EntryPoint]]:
+        """The entry points of the installed packages by name, of which each should have one."""
+        found: dict[str, list[EntryPoint]] = {}
+        # The order of the packages is that of the file system, which is arbitrary.
+        for point in sorted(entry_points(group=self.group), key=_owner):
+            found.setdefault(point.name, []).append(point)
+        return found
 
 
 models = Registry("model")
@@ -320,15 +321,15 @@ def add_plugin_file(path: Path) -> None:
     if spec is None or spec.loader is None or not path.is_file():
         raise UsageError(f"--plugin {path}: no such Python file")
     module = importlib.util.module_from_spec(spec)
-    before = [dict(group._added) for group in GROUPS]
+    before = [dict(group.added) for group in GROUPS]
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
     except BaseException as error:
         del sys.modules[name]
         for group, added in zip(GROUPS, before, strict=True):
-            group._added.clear()
-            group._added.update(added)
+            group.added.clear()
+            group.added.update(added)
         if isinstance(error, KeyboardInterrupt):
             raise
         raise UsageError(f"--plugin {path}: {one_line(error)}") from error

@@ -55,10 +55,10 @@ class Together:
             if all(need.result.status == PASSED for need in needs)
         ]
         cases = [_case(trial) for trial in ready]
-        fault = _train_on_two(cases)
+        fault = train_on_two(cases)
         if fault is None or len(cases) == 1:
             return dict.fromkeys(ready, fault)
-        return {trial: _train_on_two([case]) for trial, case in zip(ready, cases, strict=True)}
+        return {trial: train_on_two([case]) for trial, case in zip(ready, cases, strict=True)}
 
 
 def _case(trial: Trial) -> Case:
@@ -68,7 +68,7 @@ def _case(trial: Trial) -> Case:
     return Case(source, trial.options, trial.data)
 
 
-def _train_on_two(cases: Sequence[Case]) -> str | None:
+def train_on_two(cases: Sequence[Case]) -> str | None:
     with TemporaryDirectory() as folder:
         hardware = Hardware(Path(folder), "cpu", devices=2)
         try:

@@ -102,21 +102,21 @@ def scipy_ode(
     method: str = "DOP853",
     tolerance: float = 1e-10,
 ) -> tuple[Tensor, int]:
-    """One sample x ``(D,)`` along the probability-flow ODE by scipy: at ``times[1:]``, and in how
-    many evaluations."""
+    """One sample x ``(D,)``, or several ``(B, D)`` that share their steps, along the
+    probability-flow ODE by scipy: at ``times[1:]``, and in how many evaluations."""
 
     def slope(t: float, y: NDArray[np.float64]) -> NDArray[np.float64]:
-        time, x_t = torch.tensor(t, dtype=torch.float64), torch.as_tensor(y)[None]
-        result: NDArray[np.float64] = velocity(schedule, denoise(x_t, time), x_t, time)[0].numpy()
-        return result
+        time, x_t = torch.tensor(t, dtype=torch.float64), torch.as_tensor(y).view(-1, x.shape[-1])
+        result: NDArray[np.float64] = velocity(schedule, denoise(x_t, time), x_t, time).numpy()
+        return result.ravel()
 
     solved = solve_ivp(
         slope,
         (float(times[0]), float(times[-1])),
-        x.numpy(),
+        x.flatten().numpy(),
         method=method,
         t_eval=times[1:].numpy(),
         rtol=tolerance,
         atol=tolerance,
     )
-    return torch.as_tensor(solved.y.T), solved.nfev
+    return torch.as_tensor(solved.y.T).reshape(-1, *x.shape), solved.nfev

@@ -179,7 +179,7 @@ def test_other_signals_are_mirrored_and_shifted(space: tuple[int, ...]) -> None:
 
 def test_cutout_blanks_a_box_of_half_the_sides() -> None:
     x = torch.ones(4000, 2, 8, 12)
-    y = augmentation._cut_out(x, 0.3)
+    y = augmentation.cut_out(x, 0.3)
     blank = y == 0
     assert torch.equal(blank[:, 0], blank[:, 1])
     cut = blank[:, 0].flatten(1).any(1)

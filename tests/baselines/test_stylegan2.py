@@ -64,7 +64,7 @@ def test_path_penalty_is_about_its_running_mean() -> None:
     model.players["generator"] = Lengths(theta)
     model.path_mean.fill_(0.8)
     torch.manual_seed(4)
-    turn = model._path_turn(torch.zeros(9, 1, 8, 8), None)
+    turn = model.path_turn(torch.zeros(9, 1, 8, 8), None)
     torch.manual_seed(4)
     sizes = torch.randn(4, 1).abs()[:, 0]  # of half a minibatch
     mean = 0.99 * 0.8 + 0.01 * (theta * sizes).mean()
@@ -87,7 +87,7 @@ def test_r1_is_the_squared_gradient_of_its_definition(
     discriminator = model.players["discriminator"].double()
     if model.ada is not None:
         model.ada.p.fill_(0.7)
-    transform = model._augment()
+    transform = model.transform()
     real = torch.randn(4, *shape, dtype=torch.float64)
 
     def logits_of(x: Tensor) -> Tensor:

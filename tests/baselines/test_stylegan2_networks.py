@@ -224,9 +224,9 @@ def test_mixing_takes_another_w_from_some_layer_on() -> None:
     network = generator(mapping_layers=2, classes=0)
     z = torch.randn(400, 5, dtype=torch.float64)
     own = network.mapping(z, None)[:, None]
-    styles = network._styles(z, None, 1.0, 0.9)
+    styles = network.styles_of(z, None, 1.0, 0.9)
     kept = (styles == own).all(2)
     assert kept[:, 0].all()
     assert (kept[:, :-1] >= kept[:, 1:]).all()  # once another, always another
     assert (~kept[:, -1]).double().mean().item() == pytest.approx(0.9, abs=0.06)
-    assert torch.equal(network._styles(z, None, 1.0, 0.0), own.expand(-1, 4, -1))
+    assert torch.equal(network.styles_of(z, None, 1.0, 0.0), own.expand(-1, 4, -1))

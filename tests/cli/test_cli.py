@@ -76,11 +76,18 @@ def toys(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_corridor(toys: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    done = call("run", toys, "--out", out, "--plugin", TOY)
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the suite came to."""
+    folder = tmp_path_factory.mktemp("finished")
+    (folder / "toys.toml").write_text(SUITE, encoding="utf-8")
+    done = call("run", folder / "toys.toml", "--out", folder / "out", "--plugin", TOY)
     assert done.exit_code == 0, done.output
     assert "Toy, wide" in done.output
+    return folder / "out"
+
+
+def test_the_corridor(out: Path) -> None:
     records = read_records(out)
     assert [(r.entry, r.seed) for r in records] == [
         ("real", None),
@@ -169,7 +176,14 @@ options = { where = "die" }
     assert "its process died" in (rows["Dies"].reason or "")
 
 
-def test_train_sample_evaluate_table_report(toys: Path, tmp_path: Path) -> None:
+def test_table_and_report_of_a_run(out: Path, tmp_path: Path) -> None:
+    for form in ("terminal", "markdown", "csv", "latex", "json", "html"):
+        assert "Toy" in call("table", out, "--format", form).stdout
+    assert call("report", out, "--out", tmp_path / "page.html").exit_code == 0
+    assert (tmp_path / "page.html").stat().st_size > 1000
+
+
+def test_train_sample_evaluate(toys: Path, tmp_path: Path) -> None:
     run, file = tmp_path / "run", tmp_path / "samples.npz"
     trained = call("train", f"{toys}:Toy", "--examples", "320", "--out", run)
     assert trained.exit_code == 0, trained.output
@@ -186,12 +200,6 @@ def test_train_sample_evaluate_table_report(toys: Path, tmp_path: Path) -> None:
     assert scores["protocol"]["samples"] == 100
     shown = call("evaluate", file, *arguments, "--metrics", "recall,memorized")
     assert "needs the generator's training set" in shown.output
-    out = tmp_path / "out"
-    assert call("run", toys, "--out", out, "--seeds", "0", "--plugin", TOY).exit_code == 0
-    for form in ("terminal", "markdown", "csv", "latex", "json", "html"):
-        assert "Toy" in call("table", out, "--format", form).stdout
-    assert call("report", out, "--out", tmp_path / "page.html").exit_code == 0
-    assert (tmp_path / "page.html").stat().st_size > 1000
 
 
 def test_train_by_names(tmp_path: Path) -> None:
@@ -212,10 +220,9 @@ def test_dry_run_writes_nothing(toys: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_a_folder_belongs_to_one_suite(toys: Path, tmp_path: Path) -> None:
-    out, other = tmp_path / "out", tmp_path / "other.toml"
+def test_a_folder_belongs_to_one_suite(out: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.toml"
     other.write_text(SUITE, encoding="utf-8")
-    assert call("run", toys, "--out", out, "--seeds", "0", "--plugin", TOY).exit_code == 0
     done = call("run", other, "--out", out, "--seeds", "0", "--plugin", TOY)
     assert done.exit_code == 2
     assert "belongs to the suite 'toys'" in done.stderr

@@ -18,7 +18,7 @@ SMALL = ["examples=128", "samples=32", "score.snapshots.count=1", "score.snapsho
 @pytest.fixture(autouse=True)
 def names_of_each_test(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two tests register the same model."""
-    monkeypatch.setattr(registry.models, "_added", {})
+    monkeypatch.setattr(registry.models, "added", {})
 
 
 def typed(*arguments: str) -> str:

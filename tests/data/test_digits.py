@@ -97,7 +97,7 @@ def test_a_damaged_installation(tmp_path, monkeypatch, content, cause):
     path = tmp_path / "digits.csv.gz"
     if content is not None:
         path.write_bytes(content)
-    monkeypatch.setattr(module, "_path", lambda: path)
+    monkeypatch.setattr(module, "installed_path", lambda: path)
     with pytest.raises(DataError, match=cause) as caught:
         digits("", Path())
     assert str(path) in str(caught.value)

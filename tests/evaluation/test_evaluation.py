@@ -104,7 +104,7 @@ def test_the_code_of_a_plugin_metric_counts_where_it_is_used(
     class Mine(VendiScore):
         outputs: Mapping[str, Output] = {"mine": MINE}
 
-    monkeypatch.setitem(registry.metrics._added, "mine", Mine)
+    monkeypatch.setitem(registry.metrics.added, "mine", Mine)
     scorer = evaluation.scorer(
         reference=halves[1], train=None, extractor="digits", outputs=["frechet_distance"]
     )
@@ -132,7 +132,7 @@ def test_the_protocol_names_the_options_of_a_metric(
         ) -> None:
             super().__init__()
 
-    monkeypatch.setitem(registry.metrics._added, "mine", Mine)
+    monkeypatch.setitem(registry.metrics.added, "mine", Mine)
     scorer = evaluation.scorer(
         reference=halves[1], train=None, extractor="digits", outputs=["mine"]
     )
@@ -148,7 +148,7 @@ def test_a_metric_that_fails_costs_its_own_outputs(
         def compute(self) -> Mapping[str, Estimate]:
             raise ZeroDivisionError("a bug")
 
-    monkeypatch.setitem(registry.metrics._added, "mine", Mine)
+    monkeypatch.setitem(registry.metrics.added, "mine", Mine)
     few = TensorSamples(halves[0].spec, "few", halves[0].data[:4])
     wanted = ["frechet_distance", "mine", "recall"]
     scores = genbench.evaluate(few, halves[1], extractor="digits", metrics=wanted)
@@ -171,7 +171,7 @@ def test_a_score_that_is_no_number_is_none(
         def compute(self) -> Mapping[str, Estimate]:
             return {"mine": Estimate(value), "sound": Estimate(1.0)}
 
-    monkeypatch.setitem(registry.metrics._added, "mine", Mine)
+    monkeypatch.setitem(registry.metrics.added, "mine", Mine)
     scores = genbench.evaluate(*halves, extractor="digits", metrics=["mine", "sound"])
     assert scores.values == {"sound": Estimate(1.0)}
     assert scores.skipped == {"mine": f"mine is {value}"}
@@ -382,7 +382,7 @@ def test_a_kept_reference_follows_the_extractor_s_options_and_its_code(
 ) -> None:
     monkeypatch.setenv("GENBENCH_CACHE", str(tmp_path))
     monkeypatch.setattr(embedding, "WORTH_KEEPING", 0.0)
-    monkeypatch.setitem(registry.extractors._added, "scaled", scaled)
+    monkeypatch.setitem(registry.extractors.added, "scaled", scaled)
 
     def score(factor: float) -> float:
         scores = genbench.evaluate(

@@ -160,11 +160,15 @@ def test_a_job_that_hangs_at_its_exit(jobs: Any, monkeypatch: pytest.MonkeyPatch
 
 def test_each_worker_has_its_devices(jobs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(local.VISIBLE, "4,5,6")
-    (job,) = jobs("answer", devices=2)
-    cuda = {**job.content["hardware"], "device": "cuda", "devices": 2}
-    job = replace(job, content={**job.content, "hardware": cuda})
-    shares = list(LocalExecutor(workers=2)._shares(job))
-    assert shares == [{local.VISIBLE: "4,5"}, {local.VISIBLE: "6,4"}]
+    cuda: dict[str, Any] = {"device": "cuda", "devices": 2}
+    given = [
+        replace(job, content={**job.content, "hardware": {**job.content["hardware"], **cuda}})
+        for job in jobs("visible a", "visible b", devices=2)
+    ]
+    assert answers(given, workers=2) == {
+        "visible a": [{"visible": "4,5"}],
+        "visible b": [{"visible": "6,4"}],
+    }
 
 
 def test_a_changed_plugin_is_refused(context: RunContext, tmp_path: Path) -> None:

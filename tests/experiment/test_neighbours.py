@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,10 @@ def digits() -> tuple[Samples, Samples]:
 def scoring(digits: tuple[Samples, Samples], *outputs: str) -> Scorer:
     train, test = digits
     return scorer(reference=test, train=train, extractor="identity", outputs=outputs)
+
+
+def refused(*_: object) -> None:
+    pytest.fail("embedded once more")
 
 
 def test_they_are_the_nearest_in_the_space_of_the_extractor(
@@ -69,17 +74,18 @@ def test_it_is_done_once(
 
 
 def test_nothing_is_embedded_for_this_alone(
-    digits: tuple[Samples, Samples], tmp_path: Path
+    digits: tuple[Samples, Samples], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     quiet = scoring(digits, "frechet_distance")
+    monkeypatch.setattr(import_module("genbench.evaluation.scorer"), "embed_once", refused)
     assert neighbours(ALONE, quiet, tmp_path, "scoring", digits[1]) is None
-    assert quiet._kept == {}
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_was_embedded_to_score_serves(digits: tuple[Samples, Samples], tmp_path: Path) -> None:
+def test_what_was_embedded_to_score_serves(
+    digits: tuple[Samples, Samples], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     both = scoring(digits, "memorized", "frechet_distance")
     both(digits[1])
-    kept = dict(both._kept)
+    monkeypatch.setattr(import_module("genbench.evaluation.scorer"), "embed_once", refused)
     assert neighbours(ALONE, both, tmp_path, "scoring", digits[1]) is not None
-    assert both._kept.keys() == kept.keys()

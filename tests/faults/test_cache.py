@@ -376,15 +376,6 @@ registry.models.add("moved", moved)
 """
 
 
-@pytest.fixture(scope="module")
-def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Read once, as any script; what is then changed in the file is not run, but it is seen."""
-    path = tmp_path_factory.mktemp("plugin") / "moved.py"
-    path.write_text(PLUGIN, encoding="utf-8")
-    registry.add_plugin_file(path)
-    return path
-
-
 TRAINED, SAMPLED, SCORED = "trained", "sampled", "scored"
 ALTERATIONS = {
     "nothing": set(),
@@ -404,33 +395,58 @@ ALTERATIONS = {
 }
 
 
-@pytest.mark.parametrize("altered", ALTERATIONS)
-def test_a_run_does_again_what_an_alteration_concerns(
-    altered: str, plugin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """And nothing else."""
-    data = tmp_path / "data.npz"
-    points = np.random.default_rng(0).normal(size=(200, 2)).astype(np.float32)
-    np.savez(data, samples=points)
-    toml = tmp_path / "moved.toml"
+POINTS = np.random.default_rng(0).normal(size=(200, 2)).astype(np.float32)
+
+
+def run(desk: Path) -> set[str]:
+    """Run the suite of that folder: the stages of which there is more than before."""
+    out = desk / "out"
+    before = set(out.rglob("*"))
+    open_cached.cache_clear()  # as in another process
+    context.cached_scorer.cache_clear()
+    with in_this_process():
+        done = call("run", desk / "moved.toml", "--out", out)
+    assert done.exit_code == 0, done.output
+    new = [path for path in set(out.rglob("*")) - before if "real" not in path.parts]
+    kinds = {"snapshots": TRAINED, "samples": SAMPLED, "scores": SCORED}
+    return {kinds[path.parent.name] for path in new if path.parent.name in kinds}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a suite, its data, the plugin that it asks for, and what the run came to. The
+    plugin is read once, as any script; what is then changed in the file is not run, but seen."""
+    desk = tmp_path_factory.mktemp("finished") / "desk"
+    desk.mkdir()
+    (desk / "moved.py").write_text(PLUGIN, encoding="utf-8")
+    registry.add_plugin_file(desk / "moved.py")
+    np.savez(desk / "data.npz", samples=POINTS)
     text = SUITE.replace("points-ring:test", "points-grid:test").replace(
-        'dataset = "points-ring"', f'dataset = "npz:{data}"'
+        'dataset = "points-ring"', f'dataset = "npz:{desk / "data.npz"}"'
     )
     text = text.partition('[entries."')[0].replace('"toy"', '"moved"')
-    toml.write_text(text, encoding="utf-8")
-    out = tmp_path / "out"
+    (desk / "moved.toml").write_text(text, encoding="utf-8")
+    assert run(desk) == {TRAINED, SAMPLED, SCORED}
+    return desk
 
-    def run() -> set[str]:
-        """The stages of which there is more than before."""
-        before = set(out.rglob("*"))
-        open_cached.cache_clear()  # as in another process
-        context._scorer.cache_clear()
-        with in_this_process():
-            done = call("run", toml, "--out", out)
-        assert done.exit_code == 0, done.output
-        new = [path for path in set(out.rglob("*")) - before if "real" not in path.parts]
-        kinds = {"snapshots": TRAINED, "samples": SAMPLED, "scores": SCORED}
-        return {kinds[path.parent.name] for path in new if path.parent.name in kinds}
+
+@pytest.fixture
+def desk(finished: Path) -> Iterator[Path]:
+    """That folder, in its place, and as it was again afterwards: its paths are in the suite."""
+    kept = finished.with_name("kept")
+    shutil.copytree(finished, kept)
+    yield finished
+    shutil.rmtree(finished)
+    kept.rename(finished)
+
+
+@pytest.mark.parametrize("altered", ALTERATIONS)
+def test_a_run_does_again_what_an_alteration_concerns(
+    altered: str, desk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And nothing else."""
+    toml, plugin = desk / "moved.toml", desk / "moved.py"
+    text = toml.read_text(encoding="utf-8")
 
     def replaced(old: str, new: str) -> None:
         assert old in text
@@ -442,13 +458,13 @@ def test_a_run_does_again_what_an_alteration_concerns(
         newer = dataclasses.replace(declared, version=declared.version + 1)
         monkeypatch.setattr(module, stage, newer)
 
-    assert run() == {TRAINED, SAMPLED, SCORED}
     match altered:
         case "an option":
             replaced('"moved"', '"moved"\noptions = { rate = 0.06 }')
         case "a byte of data":
+            points = POINTS.copy()
             points[0, 0] = np.nextafter(points[0, 0], np.float32(9))
-            np.savez(data, samples=points)
+            np.savez(desk / "data.npz", samples=points)
         case "a byte of the plugin":
             plugin.write_text(plugin.read_text(encoding="utf-8") + "#", encoding="utf-8")
         case "the batch":
@@ -474,4 +490,4 @@ def test_a_run_does_again_what_an_alteration_concerns(
             replaced("[train]", "[score]\nseed = 1\n[train]".replace("[score]\n", ""))
     # Where nothing but a constant of genbench's own changed, its source did.
     monkeypatch.setattr(registry, "own_code", lambda: Code(altered, {}))
-    assert run() == ALTERATIONS[altered]
+    assert run(desk) == ALTERATIONS[altered]

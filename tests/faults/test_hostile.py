@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import signal
 import stat
 import traceback
@@ -129,30 +130,31 @@ def test_as_weights_of_an_extractor(
     assert not canary.exists()
 
 
+TRAINING = ("toy", "points-ring", "--examples", "64", "--out")
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("trained") / "run"
-    arguments = ["toy", "points-ring", "--examples", "64", "--out", run]
-    assert call("train", *arguments).exit_code == 0
+    assert call("train", *TRAINING, run).exit_code == 0
     return run
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_as_snapshot_and_state(name: str, canary: Path, trained: Path) -> None:
+def test_as_snapshot_and_state(name: str, canary: Path, trained: Path, tmp_path: Path) -> None:
     """Their checksums agree: whoever made them made their metadata files too."""
     data = hostile.files(canary)[name]()
-    snapshot = checkpoint.snapshot_path(trained, 64, "ema")
+    finished, unfinished = (
+        shutil.copytree(trained, tmp_path / each) for each in ("finished", "unfinished")
+    )
+    snapshot = checkpoint.snapshot_path(finished, 64, "ema")
     store.write_artefact(snapshot, data, {"examples": 64})
-    unfinished = trained.with_name("unfinished")
-    arguments = ["toy", "points-ring", "--examples", "64", "--out", unfinished]
-    if not unfinished.exists():
-        assert call("train", *arguments).exit_code == 0
     store.remove(unfinished / checkpoint.OUTCOME)
     state = unfinished / "checkpoint-1.pt"
     store.write_artefact(state, data, {"step": 1})
     sampled, went_on = confined(
-        lambda: call("sample", trained, "--out", trained.parent / "s.npz"),
-        lambda: call("train", *arguments),
+        lambda: call("sample", finished, "--out", tmp_path / "s.npz"),
+        lambda: call("train", *TRAINING, unfinished),
     )
     assert_refused(sampled, 1, str(snapshot))
     assert_refused(went_on, 1, str(state))
@@ -166,11 +168,10 @@ def test_states_of_something_else(trained: Path, tmp_path: Path) -> None:
         [{"step": 1}, parts, {**parts, "model": {"w": torch.ones(3)}}, {**parts, "history": 7}]
     ):
         out = tmp_path / str(number)
-        arguments = ["toy", "points-ring", "--examples", "64", "--out", out]
-        assert call("train", *arguments).exit_code == 0
+        shutil.copytree(trained, out)
         store.remove(out / checkpoint.OUTCOME)
         store.write_artefact(out / "checkpoint-1.pt", store.pack_state(state), {"step": 1})
-        (told,) = confined(lambda arguments=arguments: call("train", *arguments))
+        (told,) = confined(lambda out=out: call("train", *TRAINING, out))
         assert_refused(told, 1, str(out))
 
 

@@ -14,7 +14,7 @@ import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ from genbench.experiment import RunContext
 from genbench.loggers import LOGGERS, Log, Run, log, tool
 from genbench.loggers import csv as csv_tool
 from genbench.store.records import Record
-from genbench.training import loop
+from genbench.training import checkpoint, loop
 
 TOY = Path(__file__).parents[1] / "plugins" / "toy.py"
 STEPS, BATCH, WINDOW = 20, 32, 3
@@ -95,21 +95,25 @@ def brisk(patch: pytest.MonkeyPatch) -> None:
 
 def die_ahead(out: Path) -> None:
     """Train with all loggers, one checkpoint after ``KEPT`` steps, and a kill after ``KILLED``."""
-    save = loop._Training._maybe_save
+    save, follow = checkpoint.save_state, Log.follow
 
-    def save_or_die(self: loop._Training) -> None:
-        if self.step == KEPT:
-            loop.CHECKPOINT_SECONDS = 0.0
-            save(self)
-            loop.CHECKPOINT_SECONDS = math.inf
-        if self.step == KILLED:
-            self.log.wait()
+    def save_one(folder: Path, state: dict[str, Any]) -> None:
+        if state["step"] == KEPT:
+            save(folder, state)
+
+    def follow_or_die(self: Log, history: Sequence[Mapping[str, Any]]) -> None:
+        follow(self, history)
+        if history[-1]["step"] == KILLED - 1:
+            self.wait()
             os.kill(os.getpid(), signal.SIGKILL)
 
     registry.add_plugin_file(TOY)
     with pytest.MonkeyPatch.context() as patch:
         brisk(patch)
-        patch.setattr(loop._Training, "_maybe_save", save_or_die)
+        patch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+        patch.setattr(loop, "CHECKPOINT_SHARE", math.inf)
+        patch.setattr(checkpoint, "save_state", save_one)
+        patch.setattr(Log, "follow", follow_or_die)
         run(out, tuple(LOGGERS))
 
 

@@ -15,9 +15,9 @@ from genbench.api.errors import UsageError
 from genbench.metrics import distances
 from genbench.metrics.feature_likelihood import (
     FeatureLikelihoodDivergence,
-    _shuffled,
     feature_likelihood_divergence,
     fit_log_variances,
+    permuted,
 )
 
 
@@ -69,7 +69,7 @@ def test_equals_the_authors_procedure() -> None:
     train, reference, generated = normal(60, 4, 2), 2 * normal(50, 4, 3), normal(35, 4, 4) + 0.3
     spread, mean = reference.std(dim=0), reference.mean(dim=0)
     units = [(x - mean) / spread for x in (train, reference, generated)]
-    shuffled = _shuffled(units[0], 7, "train")
+    shuffled = permuted(units[0], 7, "train")
     by_generated = negative_log_likelihood(units[1], units[2], units[0])
     by_real = negative_log_likelihood(units[1], shuffled[:30], shuffled[30:])
     expected = 100 * (by_generated - by_real)

@@ -97,9 +97,9 @@ def test_equals_the_nuclear_norm_of_the_samples_products(
 
 def test_full_rank_takes_the_fast_way_and_less_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     ways = {}
-    root = frechet._root_of_full_rank
+    root = frechet.root_of_full_rank
     monkeypatch.setattr(
-        frechet, "_root_of_full_rank", lambda *sigmas: ways.setdefault(case, root(*sigmas))
+        frechet, "root_of_full_rank", lambda *sigmas: ways.setdefault(case, root(*sigmas))
     )
     for case in CASES:
         score(*CASES[case])

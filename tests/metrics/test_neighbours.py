@@ -211,13 +211,13 @@ def test_tight_clusters_are_left_to_a_finer_sieve(
 
 def test_products_are_in_full_precision_whatever_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
-    products = neighbours._products
+    products = neighbours.products
 
     def watched(x: Tensor, y: Tensor) -> Tensor:
         seen.append(torch.get_float32_matmul_precision())
         return products(x, y)
 
-    monkeypatch.setattr(neighbours, "_products", watched)
+    monkeypatch.setattr(neighbours, "products", watched)
     torch.set_float32_matmul_precision("medium")
     try:
         nearest(torch.randn(5, 3), torch.randn(5, 3), 1, 1)

@@ -121,7 +121,7 @@ def beside_faults(faulty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """This process, and those that it starts, in the environment ``faulty``."""
     monkeypatch.syspath_prepend(faulty)
     for group in registry.GROUPS:
-        monkeypatch.setattr(group, "_points", None)
+        monkeypatch.delattr(group, "installed")
 
 
 @pytest.fixture
@@ -199,7 +199,7 @@ def run_of_a_script(tmp_path_factory: pytest.TempPathFactory) -> Path:
     suite.write_text(text[: text.index("[entries.GAN]")] + PICTURES, encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         for group in registry.GROUPS:
-            patch.setattr(group, "_added", {})
+            patch.setattr(group, "added", {})
         done = call("run", suite, "--jobs", "1", "--out", folder / "out", "--plugin", script)
         assert "small-vae      Variational autoencoder" in call("list", "models").stdout
     assert done.exit_code == 0, done.output

@@ -228,7 +228,7 @@ def test_plugin_files_that_fail_are_named(
 def test_a_plugin_file_that_fails_has_added_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registry.models, "_added", {})
+    monkeypatch.setattr(registry.models, "added", {})
     script = tmp_path / "half.py"
     text = "from genbench import registry\nregistry.models.add('half', dict)\n"
     script.write_text(text + "import sys; sys.exit(3)", encoding="utf-8")

@@ -34,6 +34,10 @@ def answer(job: Job) -> str:
     return json.dumps([{"label": job.label}])
 
 
+def visible(job: Job) -> str:
+    return json.dumps([{"visible": os.environ["CUDA_VISIBLE_DEVICES"]}])
+
+
 def slow(job: Job) -> str:
     time.sleep(0.5)
     return answer(job)

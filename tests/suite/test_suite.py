@@ -212,9 +212,9 @@ def plugins(monkeypatch: pytest.MonkeyPatch) -> None:
         "unwritable": Variant(trains="fine", sample={"device": object()}),
     }
     gone = EntryPoint("gone", "no_such_module:build", "genbench.models")
-    installed = {**registry.models._installed(), "gone": [gone]}
-    monkeypatch.setattr(registry.models, "_points", installed)
-    monkeypatch.setattr(registry.models, "_added", added)
+    installed = {**registry.models.installed, "gone": [gone]}
+    monkeypatch.setattr(registry.models, "installed", installed)
+    monkeypatch.setattr(registry.models, "added", added)
 
 
 @pytest.mark.usefixtures("plugins")
@@ -314,7 +314,7 @@ def test_files_that_are_not_suites(tmp_path: Path, text: str) -> None:
 @pytest.fixture
 def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two offer a suite of one name, and each one that cannot be read; two more are broken."""
-    points = dict(registry.suites._installed())
+    points = dict(registry.suites.installed)
     for name in ("suites_one", "suites_two"):
         folder = tmp_path / name
         folder.mkdir()
@@ -325,7 +325,7 @@ def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     points["odd"] = [EntryPoint("odd", "builtins:dict", "genbench.suites")]
     (tmp_path / "suites_one" / "latin.toml").write_bytes(b"title = '\xe9'")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(registry.suites, "_points", points)
+    monkeypatch.setattr(registry.suites, "installed", points)
 
 
 @pytest.mark.usefixtures("packages")

@@ -34,19 +34,19 @@ from genbench.testing.trial import Trial
 PLUGINS = Path(__file__).parents[1] / "plugins"
 with pytest.MonkeyPatch.context() as patch:  # this module's names, not those of all collected
     for group in registry.GROUPS:
-        patch.setattr(group, "_added", dict(group._added))
+        patch.setattr(group, "added", dict(group.added))
     for name in ("broken.py", "broken_parts.py"):
         registry.add_plugin_file(PLUGINS / name)
     models: Any = sys.modules[registry.models.get("sound").__module__]
     parts: Any = sys.modules[registry.metrics.get("wrong-way").__module__]
-    ADDED = [group._added for group in registry.GROUPS]
+    ADDED = [group.added for group in registry.GROUPS]
 
 
 @pytest.fixture(autouse=True, scope="module")
 def broken_plugins() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for group, added in zip(registry.GROUPS, ADDED, strict=True):
-            patch.setattr(group, "_added", added)
+            patch.setattr(group, "added", added)
         yield
 
 
@@ -169,7 +169,7 @@ def test_one_fault_among_several_is_found(monkeypatch: pytest.MonkeyPatch) -> No
         tried.append([case.data.spec.modality for case in cases])
         return "apart" if "points" in tried[-1] else None
 
-    monkeypatch.setattr(processes, "_train_on_two", train)
+    monkeypatch.setattr(processes, "train_on_two", train)
     together = Together()
     kept = Check("it stands", "", lambda: None)
     fallen = Check("it stands", "", lambda: "it fell")

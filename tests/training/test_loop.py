@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -285,15 +286,15 @@ def test_a_resumed_training_is_the_undisturbed_one(
     fit(whole, build)
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
     monkeypatch.setattr(loop, "CHECKPOINT_SHARE", math.inf)
-    original = loop._Training._maybe_save
+    save = checkpoint.save_state
 
-    def save_then_stop(self: loop._Training) -> None:
-        original(self)
-        if self.step == stop:
+    def save_then_stop(folder: Path, state: dict[str, Any]) -> None:
+        save(folder, state)
+        if state["step"] == stop:
             raise Stop
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop._Training, "_maybe_save", save_then_stop)
+        patch.setattr(checkpoint, "save_state", save_then_stop)
         with pytest.raises(Stop):
             fit(broken, build)
     outcome = fit(broken, build)
