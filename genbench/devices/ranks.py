@@ -32,7 +32,7 @@ class OutOfStep(GenbenchError):
 
 class Ranks:
     """One of several processes that run the same code in the same order; or one that is alone, for
-    which everything here costs nothing. It is a ``genbench.api.ranks.Ranks``."""
+    which everything here costs nothing. It is a ``genbench.api.execution.Ranks``."""
 
     def __init__(self, fabric: Fabric | None = None) -> None:
         """``fabric``: what connects them; ``None``: alone, on whatever device."""

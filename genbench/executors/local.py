@@ -14,9 +14,9 @@ import torch
 
 from genbench.api import Answers, Failure, Job, Observer, ProgressEvent, Rows
 from genbench.api.errors import PLUGIN_EXCEPTIONS, one_line
+from genbench.devices.hardware import THREAD_VARIABLES
 from genbench.devices.launch import Launch, RankDied, default_workers, started, wait_for
 from genbench.devices.ranks import OutOfStep
-from genbench.devices.threads import THREAD_VARIABLES
 from genbench.experiment.work import context_of, run_as_rank, run_task
 from genbench.store import CannotWrite
 

@@ -12,10 +12,9 @@ import torch
 from genbench import modalities, registry, store
 from genbench.api import Frames, ProgressCallback, ProgressEvent, TensorSamples, Variant
 from genbench.api.errors import UnknownName, UsageError
-from genbench.devices.hardware import DeviceOptions, Hardware
+from genbench.devices.hardware import DeviceOptions, Hardware, thread_variables
 from genbench.devices.launch import Work, launched_ranks, on_ranks
 from genbench.devices.ranks import Ranks
-from genbench.devices.threads import thread_variables
 from genbench.experiment.logs import open_log
 from genbench.experiment.shown import forward, reverse
 from genbench.experiment.stages import draw

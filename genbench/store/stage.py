@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from genbench.api.errors import PLUGIN_EXCEPTIONS
-from genbench.api.ranks import Ranks
+from genbench.api.execution import Ranks
 from genbench.store.artefacts import (
     Damaged,
     fingerprint,
