@@ -23,13 +23,13 @@ from genbench.api import (
     Samples,
     SampleSpec,
 )
-from genbench.api.errors import PLUGIN_EXCEPTIONS, UsageError, one_line
+from genbench.api.errors import UsageError, one_line
 from genbench.devices.ranks import ALONE, Ranks
 from genbench.evaluation.choice import resolve, version_of
 from genbench.evaluation.embedding import asks_for, embed, embed_first, embed_once
 from genbench.evaluation.scores import Scores
 from genbench.io.moments import Moments
-from genbench.registry import check_options, wrap_plugin_errors
+from genbench.registry import check_options, kept_torch, wrap_plugin_errors
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,8 @@ class Scorer:
                 running[name] = _unsynced(metric.to(self.device))
             else:
                 skipped |= {output: reason for output in metric.outputs if output in outputs}
-        features = self._sides(samples, running, ranks, report)
+        with kept_torch():
+            features = self._sides(samples, running, ranks, report)
 
         def compute() -> tuple[dict[str, Estimate], dict[str, str], list[str]]:
             values: dict[str, Estimate] = {}
@@ -122,7 +123,8 @@ class Scorer:
                 report(ProgressEvent(f"compute {name}", done, len(running)))
                 wanted = [output for output in metric.outputs if output in outputs]
                 try:
-                    computed = self._computed(metric, features)
+                    with kept_torch():
+                        computed = self._computed(metric, features)
                     numbers = {output: computed[output].value for output in wanted}
                     lost = {
                         name: number for name, number in numbers.items() if not isfinite(number)
@@ -132,8 +134,10 @@ class Scorer:
                 except (MemoryError, torch.OutOfMemoryError):
                     raise  # of this machine, not of the metric
                 except UsageError as error:  # too few samples, say
-                    refused |= dict.fromkeys(wanted, str(error))
-                except PLUGIN_EXCEPTIONS as error:
+                    refused |= dict.fromkeys(wanted, one_line(error))
+                except KeyboardInterrupt:
+                    raise
+                except BaseException as error:
                     refused |= dict.fromkeys(wanted, f"{name} failed: {one_line(error)}")
                     faults += wanted
             return values, refused, faults

@@ -103,10 +103,7 @@ def run(
     hardware = DeviceOptions.of(devices).hardware(Path(data_dir).absolute())
     context = RunContext.of(content, folder, hardware, chosen(loggers))
     models = [entry.model for entry in content.entries.values()]
-    brought: list[registry.Plugin] = [
-        *map(Path, plugins),
-        *registry.models.travelling(models),
-    ]
+    brought = registry.travelling(plugins, models)
     with launched_ranks(hardware):
         _Run(context, content, executor, jobs, brought, observer_of(progress)).perform()
     return Results(read_records(folder), folder, content)

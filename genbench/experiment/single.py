@@ -166,12 +166,9 @@ def _computed(
 ) -> Any:
     """What ``work`` returns on rank 0, observed as one job."""
     observer = observer_of(progress)
-    brought: list[registry.Plugin] = [
-        *map(Path, plugins),
-        *registry.models.travelling([training.model]),
-    ]
+    brought = registry.travelling(plugins, [training.model])
     ranks, threads = launched_ranks(hardware), thread_variables(training.threads)
-    with ranks, threads, observer.watch([label]) as watched:
+    with ranks, threads, registry.kept_surroundings(), observer.watch([label]) as watched:
         result = on_ranks(
             hardware,
             training.precision,

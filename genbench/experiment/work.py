@@ -12,14 +12,16 @@ import torch
 
 from genbench import registry, suite
 from genbench.api import REAL, Job, ProgressCallback, Resources, Rows
-from genbench.api.errors import DataError, UsageError, one_line
+from genbench.api.errors import DataError, GenbenchError, UsageError, one_line
 from genbench.devices.hardware import Hardware
 from genbench.devices.launch import Work, launched_ranks, on_ranks, run_rank
 from genbench.devices.ranks import Ranks
 from genbench.experiment.context import RunContext
 from genbench.experiment.jobs import lost, run_job
-from genbench.experiment.real import run_real
+from genbench.experiment.real import real_folder, run_real
+from genbench.experiment.repair import keep_traceback
 from genbench.experiment.stages import seconds_per_sample
+from genbench.experiment.trained import run_folder
 from genbench.registry import Plugin
 from genbench.registry.sources import hash_source
 from genbench.store.records import Record
@@ -66,6 +68,8 @@ def _job(
         "hardware": hardware,
         "loggers": list(context.loggers),
     }
+    used = [] if command == "real" else [entry.model for entry in part.entries.values()]
+    plugins = registry.needed(plugins, used)
     files = [plugin for plugin in plugins if isinstance(plugin, Path)]
     hashes = {str(file.absolute()): hash_source(file) for file in files}
     in_memory = tuple(plugin for plugin in plugins if not isinstance(plugin, Path))
@@ -98,11 +102,27 @@ def run_task(job: Job, report: ProgressCallback) -> Rows:
 
 def run_as_rank(job: Job, report: ProgressCallback) -> str | None:
     """In a new process, one of as many as the job has devices: rank 0 returns the rows, as JSON,
-    which another process can read whatever a plugin has put there."""
-    _load_plugins(job)
-    torch.set_num_threads(job.resources.threads)
-    result = run_rank(*_task(job), report)
-    return None if result is None else json.dumps(_rows(result))
+    which another process can read whatever a plugin has put there. Raises a ``GenbenchError`` for
+    whatever the job raises; the traceback lies beside its run."""
+    try:
+        _load_plugins(job)
+        torch.set_num_threads(job.resources.threads)
+        result = run_rank(*_task(job), report)
+        return None if result is None else json.dumps(_rows(result))
+    except GenbenchError:
+        raise
+    except BaseException as error:
+        keep_traceback(_folder(job), error)
+        raise GenbenchError(one_line(error)) from error
+
+
+def _folder(job: Job) -> Path:
+    """That of the job's run."""
+    context = context_of(job)
+    if job.command == "real":
+        return real_folder(context)
+    (entries,) = suite.trainings(_suite(job))
+    return run_folder(context, entries[0].training)
 
 
 class _Task(NamedTuple):
