@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -112,7 +113,8 @@ def run_as_rank(job: Job, report: ProgressCallback) -> str | None:
     except GenbenchError:
         raise
     except BaseException as error:
-        keep_traceback(_folder(job), error)
+        with suppress(Exception):  # the process may be in any state
+            keep_traceback(_folder(job), error)
         raise GenbenchError(one_line(error)) from error
 
 

@@ -287,7 +287,8 @@ def test_a_reckless_model_changes_no_number_of_its_neighbour(
 
 
 SCRIPT = """
-import genbench, os, pathlib, torch, torchmetrics
+import genbench, pathlib, threading, torch, torchmetrics
+from genbench.api.errors import UsageError
 print("the script")
 def mine(spec):
     from baselines.vae import vae
@@ -318,10 +319,10 @@ def changes():
 before = changes()
 genbench.run(suite, "out", progress=False)
 print("nothing again" if changes() == before else "again")
-genbench.registry.datasets.add("stuck", lambda argument, data_dir, held=os.scandir(): None)
+genbench.registry.datasets.add("stuck", lambda argument, data_dir, held=threading.Lock(): None)
 try:
     genbench.run(suite, "out", progress=False)
-except genbench.UsageError as error:
+except UsageError as error:
     print(str(error).count("\\n"), "plugins=[...]" in str(error))
 """
 
