@@ -287,7 +287,7 @@ def test_a_reckless_model_changes_no_number_of_its_neighbour(
 
 
 SCRIPT = """
-import genbench, pathlib, threading, torch, torchmetrics
+import genbench, pathlib, threading, torchmetrics
 from genbench.api.errors import UsageError
 print("the script")
 def mine(spec):
@@ -300,7 +300,7 @@ class Spot(torchmetrics.Metric):
     full_state_update = False
     def update(self, features, side): ...
     def compute(self):
-        return {"spot": torch.tensor(4.0)}
+        return {"spot": genbench.Estimate(4.0)}
 genbench.registry.models.add("named", mine)
 genbench.registry.metrics.add("spot", Spot)
 suite = genbench.Suite(
