@@ -15,12 +15,22 @@ from genbench.api.conditions import (
     Texts,
     Vector,
 )
-from genbench.api.execution import Answers, Executor, Failure, Job, Observer, Resources, Rows
+from genbench.api.execution import (
+    ENDINGS,
+    Answers,
+    Executor,
+    Failure,
+    Job,
+    Observer,
+    ProgressCallback,
+    ProgressEvent,
+    Resources,
+    Rows,
+)
 from genbench.api.extractors import FeatureExtractor, Features
 from genbench.api.metrics import Estimate, Metric, Output
 from genbench.api.modalities import INK, Drawing, Figure, Frames, Modality, Shown
 from genbench.api.models import Codec, GenerativeModel, Optimization, PlayerStep, Progress, Variant
-from genbench.api.progress import ENDINGS, ProgressCallback, ProgressEvent
 from genbench.api.samples import (
     REAL,
     RECONSTRUCTION,

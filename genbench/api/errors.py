@@ -41,19 +41,26 @@ class PluginError(GenbenchError):
     """A plugin that cannot be imported, or that failed for a reason that its user cannot change."""
 
 
-PLUGIN_EXCEPTIONS = (Exception, SystemExit)
-"""What the code of a plugin may raise without ending anybody else's run."""
+REASON_LENGTH = 2000
+"""Characters of a reason that are kept."""
 
 
 def one_line(error: BaseException) -> str:
-    """The reason for a row: our own errors as they are, a plugin's with their type."""
+    """The reason for a row: our own errors as they are, a plugin's with their type. Printable text
+    of at most ``REASON_LENGTH`` characters, whatever the error is: it raises nothing."""
+    kind = "" if issubclass(type(error), GenbenchError) else f"{_name(type(error))}: "
     try:
-        text = str(error)
-    except BaseException:  # a plugin's own __str__
+        text = "".join(str(error))  # a plugin's own __str__, and its own class of strings
+    except BaseException:
         text = "its message cannot be read"
-    if not isinstance(error, GenbenchError):
-        text = f"{type(error).__name__}: {text}"
-    return " ".join(text.split())
+    words = " ".join((kind + text[: 2 * REASON_LENGTH]).split())
+    words = "".join(character if character.isprintable() else "?" for character in words)
+    return words if len(words) <= REASON_LENGTH else f"{words[: REASON_LENGTH - 1]}…"
+
+
+def _name(kind: type) -> str:
+    """That of the class, whatever its own class makes of the attribute."""
+    return str(type.__dict__["__name__"].__get__(kind))
 
 
 @contextmanager

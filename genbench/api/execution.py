@@ -1,12 +1,34 @@
-"""Where jobs run: what an executor is handed, and what it answers."""
+"""Where jobs run: what an executor is handed and what it answers, what a running stage reports, and
+the processes that share one job."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
-from genbench.api.progress import ProgressEvent
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class ProgressEvent:
+    """What a running stage tells the screen."""
+
+    stage: str
+    """``train``, ``sample``, ``score``, …"""
+    done: int
+    total: int
+    loss: float | None = None
+    rate: float | None = None
+    """Samples a second."""
+    note: str | None = None
+    """What a user should read, in a line of its own."""
+
+
+ProgressCallback: TypeAlias = Callable[[ProgressEvent], None]
+
+ENDINGS = ("done", "diverged", "failed", "skipped")
+"""How a run ends: a record's status, and the stage of a job's last event."""
 
 
 @dataclass(frozen=True)
@@ -76,4 +98,17 @@ class Executor(Protocol):
     def execute(self, jobs: Sequence[Job], observer: Observer) -> Answers:
         """Run ``jobs`` in any order; yield each once, when it ends. Whatever one job does costs it
         its own rows alone. Closing the generator ends what still runs."""
+        ...
+
+
+class Ranks(Protocol):
+    """Processes that run the same code in the same order; or one that is alone."""
+
+    def on_rank_zero(self, function: Callable[[], T]) -> T:
+        """What ``function`` returns, or raises, on rank 0, where alone it runs."""
+        ...
+
+    def barrier(self, error: BaseException) -> None:
+        """For a rank whose work has raised: wait until every rank's has. Raises a ``GenbenchError``
+        if one has not."""
         ...

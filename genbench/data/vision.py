@@ -211,7 +211,7 @@ def _obtain(name: str, data_dir: Path, files: str, read: Callable[[], T]) -> T:
         return read()
     except Exception as error:  # gdown, which downloads CelebA, raises no narrower type
         if isinstance(error, OSError) and refused(error):
-            raise CannotWrite(f"cannot write {data_dir}: {error.strerror}") from error
+            raise CannotWrite.of(data_dir, error) from error
         cause = " ".join(str(error).split()) or type(error).__name__
         raise DataError(
             f"{name}: missing or damaged in {data_dir}, and its download failed ({cause}); "

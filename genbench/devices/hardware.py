@@ -1,8 +1,11 @@
-"""On what runs compute."""
+"""On what runs compute: devices, threads and precision."""
 
 from __future__ import annotations
 
+import os
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
 STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_true")
 """Fabric's, as far as every rank holds whole weights: the average, the snapshots and the measured
 gradient norms need them. ``auto`` is ``ddp`` on several devices."""
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 @dataclass(frozen=True)
@@ -116,3 +121,33 @@ class DeviceOptions:
                 f"--devices {self.devices}: torch sees {torch.cuda.device_count()} here"
             )
         return Hardware(data_dir, device, self.devices, self.num_nodes, self.strategy)
+
+
+@contextmanager
+def thread_variables(threads: int) -> Iterator[None]:
+    """The thread counts that new processes inherit."""
+    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def full_float32() -> Iterator[None]:
+    """Neither convolutions nor matrix products round float32 further (TF32, bfloat16) inside.
+
+    The caller's settings, which are the whole process's, are put back.
+    """
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before)

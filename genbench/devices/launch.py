@@ -17,9 +17,8 @@ from genbench import registry
 from genbench.api import ProgressCallback
 from genbench.api.errors import GenbenchError, UsageError
 from genbench.devices.hardware import Hardware
-from genbench.devices.processes import Process, start
-from genbench.devices.ranks import OutOfStep, Ranks
-from genbench.store import CannotWrite
+from genbench.devices.processes import Process, close, receive, start
+from genbench.devices.ranks import Fault, OutOfStep, Ranks, attempt
 from genbench.suite import Precision
 
 T = TypeVar("T")
@@ -139,9 +138,9 @@ def _serve(ranks: Ranks, hardware: Hardware) -> None:
         precision, work, arguments = told
         try:
             run_on_all_ranks(Ranks(hardware.fabric(precision)), work, arguments, lambda event: None)
-        except OutOfStep:
+        except (OutOfStep, KeyboardInterrupt):
             raise
-        except Exception:
+        except BaseException:
             pass  # rank 0 raises it too, and answers for it
 
 
@@ -149,13 +148,10 @@ def run_on_all_ranks(
     ranks: Ranks, work: Work[T], arguments: Sequence[Any], report: ProgressCallback
 ) -> T:
     """What ``work`` returns; where it raises, once every rank's has."""
-    try:
-        return work(ranks, *arguments, report)
-    except CannotWrite:
-        raise  # rank 0 writes alone: it does not wait for the others, whose end this is too
-    except Exception as error:
-        ranks.barrier(error)
-        raise
+    result = attempt(ranks, lambda: work(ranks, *arguments, report))
+    if isinstance(result, Fault):
+        raise result.error
+    return result
 
 
 def run_rank(
@@ -221,7 +217,9 @@ class Launch:
     @property
     def signs(self) -> set[Any]:
         """What becomes readable when ``receive`` has something to do."""
-        return {process.connection for process in self._open.values()} | {self._processes[0].ends}
+        return {process.connection for process in self._open.values()} | {
+            process.ends for process in self._open.values()
+        }
 
     @property
     def ended(self) -> bool:
@@ -243,14 +241,14 @@ class Launch:
             # Before the messages: what a process said, it said before it ended.
             code = process.exit_code
             try:
-                while rank in self._open and (message := process.receive()) is not None:
+                while rank in self._open and (message := receive(process)) is not None:
                     self._take(rank, *message, report)
             except EOFError:
                 del self._open[rank]  # its end follows, unless it has closed its connection itself
                 process.kill()
                 code = process.exit_code
                 while code is None:
-                    wait([process.ends])
+                    wait([process.ends], POLL)
                     code = process.exit_code
                 self._die(rank, code)
                 continue
@@ -263,7 +261,7 @@ class Launch:
         for process in self._processes:
             process.kill()
         for process in self._processes:
-            process.close()
+            close(process)
 
     def _take(self, rank: int, kind: str, value: Any, report: ProgressCallback) -> None:
         if kind == "event":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -12,7 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from genbench.api.errors import PLUGIN_EXCEPTIONS, GenbenchError, one_line
+from genbench.api.errors import GenbenchError, one_line
+from genbench.store import CannotWrite
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -32,7 +34,7 @@ class OutOfStep(GenbenchError):
 
 class Ranks:
     """One of several processes that run the same code in the same order; or one that is alone, for
-    which everything here costs nothing. It is a ``genbench.api.ranks.Ranks``."""
+    which everything here costs nothing. It is a ``genbench.api.execution.Ranks``."""
 
     def __init__(self, fabric: Fabric | None = None) -> None:
         """``fabric``: what connects them; ``None``: alone, on whatever device."""
@@ -63,7 +65,9 @@ class Ranks:
             return cast(T, value)
         try:
             value = function()
-        except PLUGIN_EXCEPTIONS as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             ours = isinstance(error, GenbenchError)
             self.broadcast((None, error if ours else GenbenchError(one_line(error))))
             raise
@@ -123,3 +127,27 @@ def _control_group() -> torch.distributed.ProcessGroup:
 
 
 ALONE = Ranks()
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What a plugin has raised."""
+
+    error: BaseException
+
+
+def attempt(ranks: Ranks, compute: Callable[[], T]) -> T | Fault:
+    """What ``compute`` returns; or its ``Fault``, whatever it raises, once every rank has raised.
+
+    Raises what costs more than the rows concerned: the store's ``CannotWrite``, ``OutOfStep``, and
+    an interrupt.
+    """
+    try:
+        return compute()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        if isinstance(error, CannotWrite) and error.path is not None:
+            raise  # rank 0 writes alone: it does not wait for the others, whose end this is too
+        ranks.barrier(error)
+        return Fault(error)

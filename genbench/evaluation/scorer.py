@@ -22,13 +22,13 @@ from genbench.api import (
     Samples,
     SampleSpec,
 )
-from genbench.api.errors import PLUGIN_EXCEPTIONS, UsageError, one_line
+from genbench.api.errors import UsageError, one_line
 from genbench.devices.ranks import ALONE, Ranks
 from genbench.evaluation.choice import resolve, version_of
 from genbench.evaluation.embedding import asks_for, embed, embed_first, embed_once
 from genbench.evaluation.scores import Scores, finite
 from genbench.io.moments import Moments
-from genbench.registry import check_options, wrap_plugin_errors
+from genbench.registry import check_options, kept_torch, wrap_plugin_errors
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,8 @@ class Scorer:
                 running[name] = _unsynced(metric.to(self.device))
             else:
                 skipped |= {output: reason for output in metric.outputs if output in outputs}
-        features = self._sides(samples, running, ranks, report)
+        with kept_torch():
+            features = self._sides(samples, running, ranks, report)
 
         def compute() -> tuple[dict[str, Estimate], dict[str, str], list[str]]:
             values: dict[str, Estimate] = {}
@@ -121,15 +122,18 @@ class Scorer:
                 report(ProgressEvent(f"compute {name}", done, len(running)))
                 wanted = [output for output in metric.outputs if output in outputs]
                 try:
-                    computed = self._computed(metric, features)
+                    with kept_torch():
+                        computed = self._computed(metric, features)
                     kept, lost = finite({output: computed[output] for output in wanted})
                     values |= kept
                     refused |= lost
                 except (MemoryError, torch.OutOfMemoryError):
                     raise  # of this machine, not of the metric
                 except UsageError as error:  # too few samples, say
-                    refused |= dict.fromkeys(wanted, str(error))
-                except PLUGIN_EXCEPTIONS as error:
+                    refused |= dict.fromkeys(wanted, one_line(error))
+                except KeyboardInterrupt:
+                    raise
+                except BaseException as error:
                     refused |= dict.fromkeys(wanted, f"{name} failed: {one_line(error)}")
                     faults += wanted
             return values, refused, faults

@@ -13,10 +13,10 @@ from typing import TypeAlias
 import torch
 
 from genbench.api import Answers, Failure, Job, Observer, ProgressEvent, Rows
-from genbench.api.errors import PLUGIN_EXCEPTIONS, one_line
+from genbench.api.errors import one_line
+from genbench.devices.hardware import THREAD_VARIABLES
 from genbench.devices.launch import Launch, RankDied, default_workers, started, wait_for
-from genbench.devices.ranks import OutOfStep
-from genbench.devices.threads import THREAD_VARIABLES
+from genbench.devices.ranks import ALONE, Fault, attempt
 from genbench.experiment.work import context_of, run_as_rank, run_task
 from genbench.store import CannotWrite
 
@@ -102,8 +102,8 @@ def _start(job: Job, share: Mapping[str, str]) -> Launch:
 
 
 def _answer(launch: Launch) -> Answer:
-    """Raises ``CannotWrite``, of which no row can be told."""
-    if isinstance(launch.error, CannotWrite):
+    """Raises the store's ``CannotWrite``, of which no row can be told."""
+    if isinstance(launch.error, CannotWrite) and launch.error.path is not None:
         raise launch.error
     if launch.error is not None:
         return Failure(one_line(launch.error))
@@ -113,12 +113,8 @@ def _answer(launch: Launch) -> Answer:
 
 def _in_started_processes(jobs: Sequence[Job], observer: Observer) -> Answers:
     for job in jobs:
-        try:
-            yield job, run_task(job, partial(observer, job))
-        except (CannotWrite, OutOfStep):
-            raise  # the others are lost, and with them what runs this
-        except PLUGIN_EXCEPTIONS as error:
-            yield job, Failure(one_line(error))
+        answer = attempt(ALONE, partial(run_task, job, partial(observer, job)))
+        yield job, Failure(one_line(answer.error)) if isinstance(answer, Fault) else answer
 
 
 def _ending(answer: Answer) -> ProgressEvent:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 import platform
-import traceback
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -16,19 +16,18 @@ import torch
 from genbench import evaluation, store, suite
 from genbench.api import ProgressCallback, ProgressEvent, TensorSamples
 from genbench.api.errors import (
-    PLUGIN_EXCEPTIONS,
     GenbenchError,
     NonFiniteSamples,
     UsageError,
     one_line,
 )
 from genbench.api.metrics import LIKELIHOOD_OUTPUT
-from genbench.devices.ranks import Ranks
+from genbench.devices.ranks import Fault, Ranks, attempt
 from genbench.experiment.context import RunContext, open_cached
 from genbench.experiment.logs import log_scores, log_snapshots, open_log, rows_of
 from genbench.experiment.real import real_base, repair_real
 from genbench.experiment.reconstruction import finished_reconstruction, run_reconstruction
-from genbench.experiment.repair import repair
+from genbench.experiment.repair import keep_traceback, repair
 from genbench.experiment.shown import neighbours, stored_trajectories
 from genbench.experiment.stage_table import RECORD
 from genbench.experiment.stages import (
@@ -83,17 +82,18 @@ def _run(
     training = entries[0].training
 
     def rows(status: str, error: BaseException, *of: SeededEntry) -> list[Record]:
-        ranks.barrier(error)
         return ranks.on_rank_zero(lambda: [_without_scores(context, e, status, error) for e in of])
 
-    try:
-        model = builder(training, open_cached(training.dataset, context.hardware.data_dir).spec)()
-    except UsageError as error:
-        return rows("skipped", error, *entries)
-    except PLUGIN_EXCEPTIONS as error:
-        return rows("failed", error, *entries)
-    records = run_reconstruction(ranks, context, training, model, report)
-    try:
+    data_dir = context.hardware.data_dir
+    built = attempt(
+        ranks, lambda: builder(training, open_cached(training.dataset, data_dir).spec)()
+    )
+    if isinstance(built, Fault):
+        refused = isinstance(built.error, UsageError)
+        return rows("skipped" if refused else "failed", built.error, *entries)
+    records = run_reconstruction(ranks, context, training, built, report)
+
+    def prepare() -> tuple[Trained, list[dict[str, Any]], list[str], dict[str, str]]:
         trained = train(
             ranks, context.hardware, training, run_folder(context, training), report, log
         )
@@ -102,10 +102,12 @@ def _run(
         curve, faults = snapshot_scores(ranks, context, trained, entries, report)
         log_snapshots(log, curve)
         shown = stored_trajectories(ranks, context, trained, entries, report)
-    except store.CannotWrite:
-        raise
-    except PLUGIN_EXCEPTIONS as error:
-        return [*records, *rows("failed", error, *entries)]
+        return trained, curve, faults, shown
+
+    prepared = attempt(ranks, prepare)
+    if isinstance(prepared, Fault):
+        return [*records, *rows("failed", prepared.error, *entries)]
+    trained, curve, faults, shown = prepared
     logged: set[str] = set()
     for entry in entries:
 
@@ -117,15 +119,12 @@ def _run(
             return replace(record, files={**record.files, **shown}, faults=[*faults, *others])
 
         inputs = record_inputs(context, entry, entries)
-        try:
-            stored = RECORD.once(ranks, trained.folder, inputs, compute).value
-        except store.CannotWrite:
-            raise
-        except PLUGIN_EXCEPTIONS as error:
-            status = "diverged" if isinstance(error, NonFiniteSamples) else "failed"
-            records += rows(status, error, entry)
+        stored = attempt(ranks, partial(RECORD.once, ranks, trained.folder, inputs, compute))
+        if isinstance(stored, Fault):
+            status = "diverged" if isinstance(stored.error, NonFiniteSamples) else "failed"
+            records += rows(status, stored.error, entry)
         else:
-            record = _named(context, entry, stored)
+            record = _named(context, entry, stored.value)
             if entry.name not in logged:
                 log_scores(log, record)
             records.append(record)
@@ -324,9 +323,7 @@ def _without_scores(
 ) -> Record:
     """The row of an entry that has no scores: the reason in one line, and the traceback of a
     plugin's own fault beside its run."""
-    if not isinstance(error, GenbenchError):
-        text = "".join(traceback.format_exception(error))
-        store.write_text(run_folder(context, entry.training) / "error.txt", text)
+    keep_traceback(run_folder(context, entry.training), error)
     return replace(_base(context, entry), status=status, reason=one_line(error))
 
 

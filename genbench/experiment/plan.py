@@ -8,7 +8,7 @@ from pathlib import Path
 
 from genbench.analysis.document import Document
 from genbench.analysis.plan import EntryRow, TrainingRow, document
-from genbench.api.errors import PLUGIN_EXCEPTIONS, one_line
+from genbench.api.errors import one_line
 from genbench.devices.hardware import DeviceOptions, Hardware
 from genbench.devices.launch import default_workers
 from genbench.experiment.estimate import SamplingCost, TrainingCost, sampling_cost, training_cost
@@ -138,7 +138,9 @@ def _planned(hardware: Hardware, group: Sequence[SeededEntry]) -> PlannedTrainin
             [sampling_cost(hardware, entry) for entry in group],
             sampling_cost(hardware, replace(first, sample=cheap.snapshot_sample or first.sample)),
         )
-    except PLUGIN_EXCEPTIONS as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         return PlannedTraining(group, None, (), None, one_line(error))
 
 

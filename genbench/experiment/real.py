@@ -12,10 +12,9 @@ from genbench import evaluation, store
 from genbench.api import REAL, ProgressCallback, ProgressEvent, Samples, TensorSamples
 from genbench.api.errors import one_line
 from genbench.api.seeding import generator
-from genbench.devices.ranks import Ranks
-from genbench.evaluation import Scorer
+from genbench.devices.ranks import Fault, Ranks, attempt
 from genbench.experiment.context import RunContext, open_cached
-from genbench.experiment.repair import repair
+from genbench.experiment.repair import keep_traceback, repair
 from genbench.experiment.shown import neighbours
 from genbench.experiment.stage_table import REAL_RECORD, REAL_SAMPLES
 from genbench.experiment.stages import scored
@@ -38,16 +37,13 @@ def run_real(
     training set (memorization), pictures of the reference stand in, since a training picture is
     its own nearest neighbour.
     """
-    scorer = context.scorer(dataset, ranks)
-    assert scorer.train is not None
     base = real_base(context, dataset)
-    try:
-        return [_measured(ranks, context, scorer, scorer.train, base, report)]
-    except store.CannotWrite:
-        raise
-    except Exception as error:
-        ranks.barrier(error)
-        return [replace(base, status="failed", reason=one_line(error))]
+    measured = attempt(ranks, lambda: _measured(ranks, context, base, report))
+    if isinstance(measured, Fault):
+        error = measured.error
+        ranks.on_rank_zero(lambda: keep_traceback(real_folder(context), error))
+        measured = replace(base, status="failed", reason=one_line(error))
+    return [measured]
 
 
 def real_base(context: RunContext, dataset: str) -> Record:
@@ -64,14 +60,10 @@ def real_base(context: RunContext, dataset: str) -> Record:
     )
 
 
-def _measured(
-    ranks: Ranks,
-    context: RunContext,
-    scorer: Scorer,
-    train: Samples,
-    base: Record,
-    report: ProgressCallback,
-) -> Record:
+def _measured(ranks: Ranks, context: RunContext, base: Record, report: ProgressCallback) -> Record:
+    scorer = context.scorer(base.dataset, ranks)
+    train = scorer.train
+    assert train is not None
     outputs = context.score.metrics
     declared = {
         name: output

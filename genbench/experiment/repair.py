@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import traceback
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from genbench import store
 from genbench.api import ProgressCallback, ProgressEvent
+from genbench.api.errors import GenbenchError
 from genbench.experiment.stage_table import RECORD, STAGES
 from genbench.training import checkpoint
 
@@ -64,3 +66,12 @@ def _describe_again(folder: Path, about: Mapping[str, Any]) -> None:
     if identity.encode() not in rest and not folder.name.endswith(f"-{identity[:8]}"):
         checkpoint.invalidate(folder)
     store.write_metadata(folder / RUN, about)
+
+
+def keep_traceback(folder: Path, error: BaseException) -> None:
+    """Beside a run: that of what a plugin raised, as far as it can be written."""
+    if isinstance(error, GenbenchError):
+        return
+    with suppress(Exception):
+        text = "".join(traceback.format_exception(error))
+        store.write_text(folder / "error.txt", text.encode("utf-8", "backslashreplace").decode())

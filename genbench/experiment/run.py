@@ -99,15 +99,13 @@ def run(
         for plugin in plugins:
             registry.add_plugin_file(Path(plugin))
         content = resolved(suite, seeds=seeds, examples=examples, precision=precision)
-        registry.require_same(registry.held_code().files)
+        models = [entry.model for entry in content.entries.values()]
+        registry.require_same(registry.held_code(models).files)
     folder = Path(out if out is not None else f"genbench-{content.name}").absolute()
     hardware = DeviceOptions.of(devices).hardware(Path(data_dir).absolute())
     context = RunContext.of(content, folder, hardware, chosen(loggers))
     models = [entry.model for entry in content.entries.values()]
-    brought: list[registry.Plugin] = [
-        *map(Path, plugins),
-        *registry.models.travelling(models),
-    ]
+    brought = registry.travelling(plugins, models)
     with launched_ranks(hardware):
         _Run(context, content, executor, jobs, brought, observer_of(progress)).perform()
     return Results(read_records(folder), folder, content)

@@ -68,8 +68,8 @@ def evaluate(
         seed,
         str(data_dir),
     )
-    brought = [Path(plugin) for plugin in plugins]
-    with launched_ranks(hardware):
+    brought = registry.travelling(plugins, [])
+    with launched_ranks(hardware), registry.kept_surroundings():
         return on_ranks(hardware, "32-true", _score, request, plugins=brought, report=report)
 
 

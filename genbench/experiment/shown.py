@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,9 @@ import torch
 
 from genbench import modalities, store
 from genbench.api import ProgressCallback, ProgressEvent, Samples, TensorSamples
-from genbench.api.errors import PLUGIN_EXCEPTIONS, NonFiniteSamples, one_line
+from genbench.api.errors import NonFiniteSamples, one_line
 from genbench.devices.hardware import Hardware
-from genbench.devices.ranks import Ranks
+from genbench.devices.ranks import Fault, Ranks, attempt
 from genbench.evaluation import Scorer, embed
 from genbench.experiment.conditions import conditions
 from genbench.experiment.context import RunContext, open_cached
@@ -68,15 +69,13 @@ def stored_trajectories(
             about = modalities.description(trained.spec)
             return store.pack_tensors({"frames": shown.frames}), {"kind": shown.kind, **about}
 
-        try:
-            path = TRAJECTORIES.once(ranks, trained.folder, inputs, compute).path
-            made[kind] = str(path.relative_to(context.out))
-        except store.CannotWrite:
-            raise
-        except NonFiniteSamples:
-            continue  # the record says that the run diverged
-        except PLUGIN_EXCEPTIONS as error:
-            note = f"{trained.training.label}: no {kind} trajectory to show: {one_line(error)}"
+        once = partial(TRAJECTORIES.once, ranks, trained.folder, inputs, compute)
+        found = attempt(ranks, once)
+        if not isinstance(found, Fault):
+            made[kind] = str(found.path.relative_to(context.out))
+        elif not isinstance(found.error, NonFiniteSamples):  # of which the record tells
+            said = one_line(found.error)
+            note = f"{trained.training.label}: no {kind} trajectory to show: {said}"
             report(ProgressEvent("show", 0, 1, note=note))
     return made
 

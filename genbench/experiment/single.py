@@ -12,10 +12,9 @@ import torch
 from genbench import modalities, registry, store
 from genbench.api import Frames, ProgressCallback, ProgressEvent, TensorSamples, Variant
 from genbench.api.errors import UnknownName, UsageError
-from genbench.devices.hardware import DeviceOptions, Hardware
+from genbench.devices.hardware import DeviceOptions, Hardware, thread_variables
 from genbench.devices.launch import Work, launched_ranks, on_ranks
 from genbench.devices.ranks import Ranks
-from genbench.devices.threads import thread_variables
 from genbench.experiment.logs import open_log
 from genbench.experiment.shown import forward, reverse
 from genbench.experiment.stages import draw
@@ -167,12 +166,9 @@ def _computed(
 ) -> Any:
     """What ``work`` returns on rank 0, observed as one job."""
     observer = observer_of(progress)
-    brought: list[registry.Plugin] = [
-        *map(Path, plugins),
-        *registry.models.travelling([training.model]),
-    ]
+    brought = registry.travelling(plugins, [training.model])
     ranks, threads = launched_ranks(hardware), thread_variables(training.threads)
-    with ranks, threads, observer.watch([label]) as watched:
+    with ranks, threads, registry.kept_surroundings(), observer.watch([label]) as watched:
         result = on_ranks(
             hardware,
             training.precision,

@@ -19,7 +19,7 @@ from genbench.api import (
     Samples,
     TensorSamples,
 )
-from genbench.api.errors import PLUGIN_EXCEPTIONS, NonFiniteSamples
+from genbench.api.errors import NonFiniteSamples
 from genbench.api.metrics import LIKELIHOOD as BITS_PER_DIM
 from genbench.devices.hardware import Hardware
 from genbench.devices.ranks import ALONE, Ranks
@@ -56,7 +56,9 @@ def check_sampling(hardware: Hardware, entries: Sequence[SeededEntry]) -> None:
     training = entries[0].training
     try:
         model = builder(training, open_cached(training.dataset, hardware.data_dir).spec)()
-    except PLUGIN_EXCEPTIONS:
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
         return
     for entry in entries:
         for options in (entry.sample, entry.snapshot_sample):

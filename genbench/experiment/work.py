@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -12,14 +13,16 @@ import torch
 
 from genbench import registry, store, suite
 from genbench.api import REAL, Job, ProgressCallback, ProgressEvent, Resources, Rows
-from genbench.api.errors import DataError, one_line
+from genbench.api.errors import DataError, GenbenchError, one_line
 from genbench.devices.hardware import Hardware
 from genbench.devices.launch import Work, launched_ranks, on_ranks, run_rank
 from genbench.devices.ranks import Ranks
 from genbench.experiment.context import RunContext
 from genbench.experiment.jobs import lost, run_job
-from genbench.experiment.real import run_real
+from genbench.experiment.real import real_folder, run_real
+from genbench.experiment.repair import keep_traceback
 from genbench.experiment.stages import seconds_per_sample
+from genbench.experiment.trained import run_folder
 from genbench.registry import Plugin
 from genbench.store.records import Record
 from genbench.suite import Precision, SeededEntry, Suite
@@ -65,9 +68,11 @@ def _job(
         "hardware": hardware,
         "loggers": list(context.loggers),
     }
+    used = [] if command == "real" else [entry.model for entry in part.entries.values()]
+    plugins = registry.needed(plugins, used)
     files = tuple(str(plugin.absolute()) for plugin in plugins if isinstance(plugin, Path))
     in_memory = tuple(plugin for plugin in plugins if not isinstance(plugin, Path))
-    code = asdict(registry.held_code())
+    code = asdict(registry.held_code(used))
     return Job(label, command, content, files, code, resources, in_memory)
 
 
@@ -98,15 +103,32 @@ def run_task(job: Job, report: ProgressCallback) -> Rows:
 
 def run_as_rank(job: Job, report: ProgressCallback) -> str | None:
     """In a new process, one of as many as the job has devices: rank 0 returns the rows, as JSON,
-    which another process can read whatever a plugin has put there."""
-    _load_plugins(job)
-    torch.set_num_threads(job.resources.threads)
-    with store.held(context_of(job).out):
-        result = run_rank(*_task(job), report)
-    for path in registry.undeclared_modules(job.code["files"]):
-        note = f"{path} was imported by a name that is nowhere written: it is in no identity"
-        report(ProgressEvent("undeclared", 0, 1, note=note))
-    return None if result is None else json.dumps(_rows(result))
+    which another process can read whatever a plugin has put there. Raises a ``GenbenchError`` for
+    whatever the job raises; the traceback lies beside its run."""
+    try:
+        _load_plugins(job)
+        torch.set_num_threads(job.resources.threads)
+        with store.held(context_of(job).out):
+            result = run_rank(*_task(job), report)
+        for path in registry.undeclared_modules(job.code["files"]):
+            note = f"{path} was imported by a name that is nowhere written: it is in no identity"
+            report(ProgressEvent("undeclared", 0, 1, note=note))
+        return None if result is None else json.dumps(_rows(result))
+    except GenbenchError:
+        raise
+    except BaseException as error:
+        with suppress(Exception):  # the process may be in any state
+            keep_traceback(_folder(job), error)
+        raise GenbenchError(one_line(error)) from error
+
+
+def _folder(job: Job) -> Path:
+    """That of the job's run."""
+    context = context_of(job)
+    if job.command == "real":
+        return real_folder(context)
+    (entries,) = suite.trainings(_suite(job))
+    return run_folder(context, entries[0].training)
 
 
 class _Task(NamedTuple):

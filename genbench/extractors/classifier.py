@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from genbench.api import Features, SampleSpec
 from genbench.api.errors import GenbenchError
-from genbench.devices.precision import full_float32
+from genbench.devices.hardware import full_float32
 from genbench.store import unpack_tensors
 
 

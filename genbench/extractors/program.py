@@ -20,7 +20,7 @@ from torch.export.passes import move_to_device_pass
 
 from genbench.api import Features, SampleSpec
 from genbench.api.errors import DataError
-from genbench.devices.precision import full_float32
+from genbench.devices.hardware import full_float32
 from genbench.extractors.weights import brief
 
 _DATA_ALONE = re.compile(

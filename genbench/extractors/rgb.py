@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils import fuse_conv_bn_eval
 
 from genbench.api import Features, SampleSpec
-from genbench.devices.precision import full_float32
+from genbench.devices.hardware import full_float32
 from genbench.extractors.resize import Rule
 
 CHUNK = 32

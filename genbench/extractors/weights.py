@@ -80,7 +80,7 @@ class Published:
             fetch(self.url, str(path), hash_prefix=self.sha256)
         except (OSError, RuntimeError) as error:
             if isinstance(error, OSError) and refused(error):
-                raise CannotWrite(f"cannot write {path}: {error.strerror}") from error
+                raise CannotWrite.of(path, error) from error
             raise DataError(
                 f"cannot download {self.what} ({error}): put {self.url} at {path}"
             ) from error

@@ -10,7 +10,7 @@ from queue import SimpleQueue
 from threading import Condition, Thread
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from genbench.api.errors import PLUGIN_EXCEPTIONS, one_line
+from genbench.api.errors import one_line
 
 if TYPE_CHECKING:
     from lightning_fabric.loggers.logger import Logger
@@ -51,7 +51,7 @@ class Tool:
         self._thread: Thread | None = None
         try:  # here, before a training's clock runs: some take seconds
             self._start = import_module(f"genbench.loggers.{name}").start
-        except PLUGIN_EXCEPTIONS as error:
+        except (Exception, SystemExit) as error:
             self.fault = one_line(error)
 
     def give(self, points: Sequence[Point]) -> None:
@@ -96,7 +96,7 @@ class Tool:
                     self._taken += 1
                     self._turn.notify_all()
             logger.finalize(given)
-        except PLUGIN_EXCEPTIONS as error:
+        except BaseException as error:
             with self._turn:
                 self.fault = one_line(error)
                 self._turn.notify_all()

@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from genbench.devices.precision import full_float32
+from genbench.devices.hardware import full_float32
 from genbench.metrics.distances import BLOCK_ENTRIES, euclidean, paired, row_slices
 
 LARGEST = 2.0**80

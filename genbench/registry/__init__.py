@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
-import os
 import sys
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import cached_property, partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from genbench.api import Variant
 from genbench.api import samplers as sampler_plugins
 from genbench.api.errors import (
     PluginError,
@@ -40,6 +39,7 @@ from genbench.registry.code import (
 )
 from genbench.registry.options import call, check_options, require_plain, schema
 from genbench.registry.sources import first_line, source_file
+from genbench.registry.surroundings import kept_surroundings, kept_torch
 from genbench.store import fingerprint
 
 __all__ = [
@@ -63,17 +63,20 @@ __all__ = [
     "hold_code",
     "is_installed",
     "kept_surroundings",
+    "kept_torch",
     "leaderboards",
     "load_plugin",
     "metrics",
     "modalities",
     "models",
+    "needed",
     "own_code",
     "require_plain",
     "require_same",
     "samplers",
     "schema",
     "suites",
+    "travelling",
     "undeclared_modules",
     "wrap_plugin_errors",
 ]
@@ -94,6 +97,8 @@ class Registry:
         self._pickled: dict[str, PickledFactory] = {}
         self._code: dict[str, Code] = {}
         self._loaded: set[str] = set()
+        self._files: dict[str, Path] = {}
+        """The plugin files that have added names."""
 
     def add(self, name: str, value: Any) -> None:
         """Register ``value`` under ``name`` for this process. Raises ``UsageError`` if taken."""
@@ -101,6 +106,10 @@ class Registry:
             raise UsageError(f"{self.kind} {name!r} is already registered by {self.origin(name)}")
         self.added[name] = value
         self._added_by[name] = sys._getframe(1).f_globals.get("__name__", "")
+        if _loading:
+            self._files[name] = _loading[-1]
+        else:
+            self._files.pop(name, None)
 
     def name_of(self, factory: Callable[..., Any]) -> str:
         """The name by which a factory that nobody registered is found from now on, here and, with
@@ -115,9 +124,24 @@ class Registry:
             self.added[name] = factory
         return name
 
+    def is_of_script(self, name: str) -> bool:
+        """Whether this process alone knows ``name``: neither a package nor a plugin file has it."""
+        return name in self.added and name not in self._files
+
     def travelling(self, names: Iterable[str]) -> list[PickledFactory]:
-        """Those of ``names`` that another process cannot find by itself."""
-        return [self._pickled[name] for name in dict.fromkeys(names) if name in self._pickled]
+        """Those of ``names`` that another process cannot find by itself. Raises ``UsageError``
+        for what cannot travel."""
+        return [
+            self._pickled[name]
+            if name in self._pickled
+            else callables.sent(self.added[name], name, self.code(name).identity, self.kind)
+            for name in dict.fromkeys(names)
+            if self.is_of_script(name)
+        ]
+
+    def files(self) -> dict[str, Path]:
+        """By name: the plugin file that has added it."""
+        return {name: file for name, file in self._files.items() if name in self.added}
 
     def receive(self, factory: PickledFactory) -> None:
         """Add what another process sent."""
@@ -126,7 +150,8 @@ class Registry:
 
     def names(self) -> list[str]:
         """Every registered name, sorted; nothing is loaded."""
-        return sorted({*self.installed, *self.added} - self._pickled.keys())
+        anonymous = {name for name in self._pickled if ":" in name}
+        return sorted({*self.installed, *self.added} - anonymous)
 
     def get(self, name: str) -> Any:
         """What is registered under ``name``.
@@ -149,7 +174,8 @@ class Registry:
             return callables.imported(name)
         point = self.point(name)
         try:
-            return point.load()
+            with kept_torch():
+                return point.load()
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # a script that was never meant to be imported may exit
@@ -162,7 +188,8 @@ class Registry:
         """What the factory of that name makes. Raises as ``get`` does, any ``GenbenchError`` of the
         factory, and ``PluginError`` for its other exceptions."""
         factory = self.get(name)
-        with wrap_plugin_errors(f"{self.kind} {name!r} of {self.origin(name)} failed"):
+        failed = f"{self.kind} {name!r} of {self.origin(name)} failed"
+        with wrap_plugin_errors(failed), kept_torch():
             return call(factory, *arguments, **options)
 
     def options(self, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -323,8 +350,10 @@ def add_plugin_file(path: Path) -> None:
     module = importlib.util.module_from_spec(spec)
     before = [dict(group.added) for group in GROUPS]
     sys.modules[name] = module
+    _loading.append(place)
     try:
-        spec.loader.exec_module(module)
+        with kept_torch():
+            spec.loader.exec_module(module)
     except BaseException as error:
         del sys.modules[name]
         for group, added in zip(GROUPS, before, strict=True):
@@ -333,12 +362,65 @@ def add_plugin_file(path: Path) -> None:
         if isinstance(error, KeyboardInterrupt):
             raise
         raise UsageError(f"--plugin {path}: {one_line(error)}") from error
+    finally:
+        _loading.pop()
 
 
-def held_code() -> HeldCode:
-    """What this process knows of the code of all plugins that it was asked for, and of genbench's
-    own: to be sent with a job, or to be looked at again."""
-    held = {f"{group.kind} {name}": code for group in GROUPS for name, code in group.held().items()}
+_loading: list[Path] = []
+"""The plugin files that are being run."""
+
+IN_JOBS = (datasets, modalities, extractors, metrics, augmentations, samplers)
+"""The registries that the processes of jobs look into, besides ``models``."""
+
+
+def travelling(files: Iterable[str | Path], models_used: Iterable[str]) -> list[Plugin]:
+    """All that another process must load to find what this one has registered: ``files`` and the
+    others that were loaded; and what a script has added, of models those that are used. Raises
+    ``UsageError`` for what cannot travel."""
+    brought = {path.resolve(): path for path in map(Path, files)}
+    for group in (models, *IN_JOBS):
+        for file in group.files().values():
+            brought.setdefault(file, file)
+    added = [sent for group in IN_JOBS for sent in group.travelling(sorted(group.added))]
+    return [*brought.values(), *models.travelling(_with_trained(models_used)), *added]
+
+
+def needed(plugins: Iterable[Plugin], models_used: Iterable[str]) -> list[Plugin]:
+    """Those of ``plugins`` that a job with these models loads: none that has nothing but models of
+    other jobs, whatever it would do to the process."""
+    used = set(_with_trained(models_used))
+    of_models = models.files()
+    loaded = {file for group in IN_JOBS for file in group.files().values()}
+    loaded |= {file for name, file in of_models.items() if name in used}
+    idle = set(of_models.values()) - loaded
+    return [
+        plugin
+        for plugin in plugins
+        if (
+            plugin.resolve() not in idle
+            if isinstance(plugin, Path)
+            else plugin.kind != "model" or plugin.name in used
+        )
+    ]
+
+
+def _with_trained(names: Iterable[str]) -> list[str]:
+    """Those models, and those that their variants train."""
+    used = list(names)
+    values = [models.added.get(name) for name in used]
+    return [*used, *(value.trains for value in values if isinstance(value, Variant))]
+
+
+def held_code(models_used: Iterable[str]) -> HeldCode:
+    """What this process knows of genbench's own code and of that of plugins, of models those that
+    are used: to be sent with a job, or to be looked at again."""
+    used = _with_trained(models_used)
+    held = {
+        f"{group.kind} {name}": code
+        for group in GROUPS
+        for name, code in group.held().items()
+        if group is not models or name in used
+    }
     files = dict(own_code().files)
     for code in held.values():
         files |= code.files
@@ -354,26 +436,11 @@ def hold_code(held: HeldCode) -> None:
 
 
 def load_plugin(plugin: Plugin) -> None:
-    """Add what a job brings along: the names of a file, or a model that travelled."""
+    """Add what a job brings along: the names of a file, or what has travelled."""
     if isinstance(plugin, PickledFactory):
-        models.receive(plugin)
+        next(group for group in GROUPS if group.kind == plugin.kind).receive(plugin)
     else:
         add_plugin_file(plugin)
-
-
-@contextmanager
-def kept_surroundings() -> Iterator[None]:
-    """Around plugins' code in a process that starts jobs: they take over its working folder and
-    environment, which are put back here, with the filters of warnings."""
-    folder, environment = os.getcwd(), dict(os.environ)
-    try:
-        with warnings.catch_warnings():
-            yield
-    finally:
-        os.chdir(folder)
-        if dict(os.environ) != environment:
-            os.environ.clear()
-            os.environ.update(environment)
 
 
 def _owner(point: EntryPoint) -> str:

@@ -26,11 +26,13 @@ class PickledFactory:
     """A factory on its way to another process."""
 
     name: str
-    """As entries name it, ``__main__:my_factory`` say."""
+    """As entries name it, ``__main__:my_factory`` say, or as a script has registered it."""
     code: str
     """Its identity."""
     data: bytes
     """By cloudpickle."""
+    kind: str = "model"
+    """The registry's."""
 
 
 def name_of(factory: Callable[..., Any]) -> str:
@@ -75,16 +77,22 @@ def imported(name: str) -> Any:
 
 def pickled(factory: Callable[..., Any]) -> PickledFactory:
     """Raises ``UsageError`` where its source cannot be read, or it cannot be pickled."""
-    import cloudpickle
-
     name = name_of(factory)
     code = fingerprint(sorted(set(_facts(factory, name, set()))))
+    return sent(factory, name, code, "model")
+
+
+def sent(value: Any, name: str, code: str, kind: str) -> PickledFactory:
+    """What is registered under ``name``, on its way. Raises ``UsageError`` where it cannot be
+    pickled."""
+    import cloudpickle
+
     try:
-        return PickledFactory(name, code, cloudpickle.dumps(factory))
+        return PickledFactory(name, code, cloudpickle.dumps(value), kind)
     except Exception as error:  # whatever a value that it closes over raises
         raise UsageError(
-            f"model {name!r} cannot travel to another process ({one_line(error)}): put it into a "
-            "file and import it from there"
+            f"{kind} {name!r} cannot travel to another process ({one_line(error)}): put it into a "
+            "file, and import it from there or name the file in plugins=[...]"
         ) from error
 
 

@@ -34,6 +34,17 @@ _held: dict[Path, int] = {}
 class CannotWrite(GenbenchError):
     """The disk is full, the folder read-only, …: nothing that follows could be stored either."""
 
+    path: Path | None = None
+    """What could not be written. ``None``: the disk is not at fault; a plugin raised this, or it
+    left this process no free file descriptor."""
+
+    @classmethod
+    def of(cls, path: Path, error: OSError) -> CannotWrite:
+        """What to raise where writing ``path`` has raised ``error``."""
+        said = cls(f"cannot write {path}: {error.strerror or error}")
+        said.path = None if error.errno in (errno.EMFILE, errno.ENFILE) else path
+        return said
+
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Replace ``path`` by ``data``, so that a crash at any moment leaves the old or the new file.
@@ -140,7 +151,7 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise CannotWrite(f"cannot write {path}: {error.strerror or error}") from error
+        raise CannotWrite.of(path, error) from error
 
 
 def _mode(path: Path) -> int | None:

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeAlias, TypeVar
 
-from genbench.api.errors import PLUGIN_EXCEPTIONS
-from genbench.api.ranks import Ranks
+from genbench.api.execution import Ranks
 from genbench.store.artefacts import (
     Damaged,
     fingerprint,
@@ -93,9 +92,9 @@ class Stage(Generic[T]):
         else:
             try:
                 value = compute()
-            except CannotWrite:
+            except (CannotWrite, KeyboardInterrupt):
                 raise  # rank 0 writes, and has told the others
-            except PLUGIN_EXCEPTIONS as error:
+            except BaseException as error:
                 ranks.barrier(error)
                 raise
         seconds = time.perf_counter() - start

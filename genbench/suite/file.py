@@ -268,7 +268,7 @@ class Suite(_Section):
 
         content = self.model_dump(mode="json", exclude_none=True, context="toml")
         names = [entry.model for entry in self.entries.values()]
-        lost = [factory.name for factory in registry.models.travelling(names)]
+        lost = [name for name in dict.fromkeys(names) if registry.models.is_of_script(name)]
         notes = [
             f"# cannot be rerun: {name} is a function of a notebook or script" for name in lost
         ]

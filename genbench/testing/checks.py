@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from unittest import SkipTest
 
 from genbench.api.errors import GenbenchError, UsageError, one_line
+from genbench.registry import kept_surroundings
 
 if TYPE_CHECKING:
     import pytest
@@ -31,7 +32,7 @@ class Result:
     """``kept``, ``broken`` or ``skipped``."""
     reason: str = ""
     """What was seen, where a promise is broken; why it could not be tried, where it is skipped."""
-    error: Exception | None = None
+    error: BaseException | None = None
     """What the plugin raised, if it did."""
 
 
@@ -54,10 +55,15 @@ class Check:
             if need.result.status != PASSED:
                 return Result(SKIPPED, need.cause)
         try:
-            reason = self.attempt()
-        except (SkipTest, UsageError) as refusal:
+            with kept_surroundings():
+                reason = self.attempt()
+        except SkipTest as refusal:
             return Result(SKIPPED, " ".join(str(refusal).split()))
-        except Exception as error:
+        except UsageError as refusal:
+            return Result(SKIPPED, one_line(refusal))
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             return Result(FAILED, one_line(error), error)
         return Result(PASSED) if reason is None else Result(FAILED, reason)
 

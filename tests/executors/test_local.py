@@ -14,11 +14,13 @@ from typing import Any
 
 import probe
 import pytest
+import torch
 
 import genbench
 from genbench import experiment
 from genbench.api import Failure, Job, ProgressEvent, Resources
-from genbench.devices import launch
+from genbench.api.errors import GenbenchError
+from genbench.devices import launch, processes
 from genbench.devices.hardware import Hardware
 from genbench.executors import local
 from genbench.executors.local import LocalExecutor
@@ -103,6 +105,37 @@ def test_however_a_job_ends_it_costs_its_own_rows(jobs: Any) -> None:
         assert isinstance(failure, Failure)
         assert failure.reason.startswith(DEATHS[label]), failure
         assert "\n" not in failure.reason
+
+
+def test_where_nothing_can_be_forked(jobs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is a new interpreter, which is all the same."""
+    monkeypatch.setattr(processes, "FORKS", False)
+    chosen = ("killed", "hopeless", "helper")
+    found = answers([*jobs(*chosen), *jobs("state", threads=2)], workers=2)
+    for label in chosen:
+        assert found[label].reason.startswith(DEATHS[label])
+    (state,) = found["state"]
+    assert (state["main"], state["folder"]) == (None, os.getcwd())
+    assert (state["threads"], state["dtype"]) == (2, "torch.float32")
+
+
+@pytest.mark.parametrize(
+    ("function", "reason"),
+    [
+        (probe.second_is_killed, r"rank 1 of 2 died \(exit code -9\)"),
+        (probe.second_stops, "the first has waited"),
+    ],
+)
+def test_a_rank_that_says_no_more(function: Any, reason: str) -> None:
+    """A killed one is told at once; a stopped one when the others give up, and ended."""
+    begin = time.monotonic()
+    with launch.Launch(function, world=2, environment=os.environ) as ranks:
+        while not ranks.ended:
+            launch.wait_for([ranks])
+            ranks.receive(lambda event: None)
+        with pytest.raises(GenbenchError, match=reason):
+            ranks.result()
+    assert time.monotonic() - begin < 200
 
 
 def test_a_job_that_dies_is_run_once_more(jobs: Any, context: RunContext) -> None:
@@ -208,51 +241,107 @@ def test_what_is_no_job_is_told(tmp_path: Path) -> None:
     assert done.stderr.count("\n") == 1
 
 
-def test_a_reckless_model_changes_no_number_of_its_neighbour(tmp_path: Path) -> None:
+REASONS = {
+    "exits": "SystemExit: no reason",
+    "exits at once": "its process died (exit code 3)",
+    "hopeless": "Hopeless: its message cannot be read",
+    "unreadable": "Unreadable: its message cannot be read",
+    "helper": "its process died (exit code 4)",
+    "surrogate": "ValueError: no ? text,?[31m",
+    "interrupt": "KeyboardInterrupt:",
+    "its own disk": "the plugin's disk is full",
+    "descriptors": "OSError: [Errno 24]",
+    "warns": "UserWarning: not so bad",
+}
+
+
+def test_a_reckless_model_changes_no_number_of_its_neighbour(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Nor does it end the run, or say anything: its reason is in its row."""
     reckless = {
-        end: genbench.Entry("reckless", options={"end": end})
-        for end in ("left behind", "exits", "exits at once", "hopeless", "unreadable", "helper")
+        end: genbench.Entry("reckless", options={"end": end}) for end in ("left behind", *REASONS)
     }
-    plugins = [PLUGINS / "reckless.py"]
-    genbench.registry.add_plugin_file(*plugins)
+    plugins = [PLUGINS / "reckless.py", PLUGINS / "rude.py"]
+    with genbench.registry.kept_surroundings():
+        genbench.registry.add_plugin_file(plugins[0])
+    randn_like = torch.randn_like
+    monkeypatch.setattr(torch, "randn_like", randn_like)  # which rude.py changes here, too
+    monkeypatch.chdir(tmp_path)
     toy = {"Toy": genbench.Entry("toy")}
     options: dict[str, Any] = {"plugins": plugins, "progress": False, "jobs": 1}
     here = os.getcwd(), dict(os.environ)
-    beside = genbench.run(suite(**reckless, **toy), tmp_path / "beside", **options)
+    rude = {"rude": genbench.Entry("rude")}
+    beside = genbench.run(suite(**reckless, **rude, **toy), "beside", **options)
+    assert "Traceback" not in capfd.readouterr().err
+    assert "in exhaust_descriptors" in "".join(
+        file.read_text(encoding="utf-8") for file in tmp_path.glob("beside/runs/*/error.txt")
+    )
     assert (os.getcwd(), dict(os.environ)) == here
-    without = genbench.run(suite(**toy), tmp_path / "without", **options)
+    without = genbench.run(suite(**toy), "without", **options)
     rows = {record.entry: record for record in beside.records}
     for record in without.records:
         assert rows[record.entry].scores == record.scores
         assert rows[record.entry].snapshots == record.snapshots
         assert record.status == "done"
-    assert {name: rows[name].status for name in reckless if name != "left behind"} == dict.fromkeys(
-        [name for name in reckless if name != "left behind"], "failed"
-    )
+    for name, reason in REASONS.items():
+        assert rows[name].status == "failed"
+        assert str(rows[name].reason).startswith(reason)
+    assert torch.get_default_dtype() == torch.float32
 
 
 SCRIPT = """
-import genbench
+import genbench, pathlib, threading, torchmetrics
+from genbench.api.errors import UsageError
 print("the script")
 def mine(spec):
     from baselines.vae import vae
     return vae(spec)
+class Spot(torchmetrics.Metric):
+    needs = frozenset({"features"})
+    sides = frozenset({"generated"})
+    outputs = {"spot": genbench.Output(True, "spot", "other scores")}
+    full_state_update = False
+    def update(self, features, side): ...
+    def compute(self):
+        return {"spot": genbench.Estimate(4.0)}
+genbench.registry.models.add("named", mine)
+genbench.registry.metrics.add("spot", Spot)
 suite = genbench.Suite(
     dataset="points-ring", seeds=[0], examples=64, samples=64,
     score=genbench.Score(
-        extractor="identity", reference="points-ring:test", metrics=["frechet_distance"],
+        extractor="identity", reference="points-ring:test", metrics=["frechet_distance", "spot"],
         snapshots={"count": 1, "samples": 64, "metrics": ("frechet_distance",)},
     ),
-    entries={"mine": genbench.Entry(mine)},
+    entries={"mine": genbench.Entry(mine), "named": genbench.Entry("named")},
 )
 run = genbench.run(suite, "out", progress=False)
 print(dict(run.status), *[r.reason for r in run.records if r.reason])
+print([r.value("spot") for r in run.records])
+def changes():
+    return {f: f.stat().st_mtime_ns for f in pathlib.Path("out").rglob("*.json")}
+before = changes()
+genbench.run(suite, "out", progress=False)
+print("nothing again" if changes() == before else "again")
+genbench.registry.datasets.add("stuck", lambda argument, data_dir, held=threading.Lock(): None)
+try:
+    genbench.run(suite, "out", progress=False)
+except UsageError as error:
+    print(str(error).count("\\n"), "plugins=[...]" in str(error))
 """
 
 
 def test_a_script_without_a_guard_runs_once(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(SCRIPT, encoding="utf-8")
-    command = [sys.executable, "script.py"]
+    command = [sys.executable, "-X", "dev", "-W", "ignore", "-W", "always::ResourceWarning"]
+    command.append("script.py")
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == ["the script", "{'done': 2}"]
+    assert done.stdout.splitlines() == [
+        "the script",
+        "{'done': 3}",
+        "[4.0, 4.0, 4.0]",
+        "nothing again",
+        "0 True",
+    ]
+    assert "ResourceWarning" not in done.stderr

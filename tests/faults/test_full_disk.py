@@ -230,7 +230,7 @@ write = store.artefacts.write_bytes
 
 def full(path, data):
     if path.name.startswith("checkpoint"):
-        raise store.CannotWrite(f"cannot write {{path}}: No space left on device")
+        raise store.CannotWrite.of(path, OSError(28, "No space left on device"))
     write(path, data)
 
 store.artefacts.write_bytes = full

@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 from genbench import registry
+from genbench.store import CannotWrite
 
 spec = importlib.util.spec_from_file_location("toys", Path(__file__).with_name("toy.py"))
 toys = sys.modules.setdefault("toys", importlib.util.module_from_spec(spec))
@@ -35,6 +36,7 @@ class Unreadable(Exception):
 def leave_everything_behind():
     torch.set_default_dtype(torch.float64)
     torch.set_grad_enabled(False)
+    torch.set_default_device("meta")
     torch.set_num_threads(2)
     torch.manual_seed(5)
     random.seed(5)
@@ -47,6 +49,23 @@ def leave_everything_behind():
     sys.path.clear()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
+
+
+def exhaust_descriptors():
+    while True:
+        KEPT.append(open(os.devnull))  # noqa: SIM115
+
+
+KEPT = []
+
+
+def raise_(error):
+    raise error
+
+
+def warn():
+    warnings.simplefilter("error")
+    warnings.warn("not so bad", stacklevel=1)
 
 
 def fork_a_helper():
@@ -63,6 +82,11 @@ ENDS = {
     "killed": lambda: os.kill(os.getpid(), signal.SIGKILL),
     "interrupted": lambda: signal.raise_signal(signal.SIGTERM),
     "helper": fork_a_helper,
+    "surrogate": lambda: raise_(ValueError("no \ud800 text,\x1b[31m\n")),
+    "interrupt": lambda: raise_(KeyboardInterrupt()),
+    "its own disk": lambda: raise_(CannotWrite("the plugin's disk is full")),
+    "descriptors": exhaust_descriptors,
+    "warns": warn,
 }
 
 

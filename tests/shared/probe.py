@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from genbench.api import Job, ProgressCallback, ProgressEvent
+from genbench.api.errors import GenbenchError
 
 
 class Hopeless(BaseException):
@@ -136,3 +137,16 @@ def dies_once(job: Job) -> str:
 
 def unreadable(job: Job) -> Any:
     return lambda: None
+
+
+def second_is_killed(report: ProgressCallback) -> None:
+    """Of two ranks: what the first would wait for."""
+    if os.environ["LOCAL_RANK"] == "1":
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(300)
+
+
+def second_stops(report: ProgressCallback) -> None:
+    if os.environ["LOCAL_RANK"] == "1":
+        os.kill(os.getpid(), signal.SIGSTOP)
+    raise GenbenchError("the first has waited")  # as gloo and NCCL do after their time
