@@ -104,7 +104,6 @@ def run(
     folder = Path(out if out is not None else f"genbench-{content.name}").absolute()
     hardware = DeviceOptions.of(devices).hardware(Path(data_dir).absolute())
     context = RunContext.of(content, folder, hardware, chosen(loggers))
-    models = [entry.model for entry in content.entries.values()]
     brought = registry.travelling(plugins, models)
     with launched_ranks(hardware):
         _Run(context, content, executor, jobs, brought, observer_of(progress)).perform()

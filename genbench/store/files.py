@@ -95,13 +95,13 @@ def held(folder: Path) -> Iterator[None]:
     folder = Path(os.path.realpath(folder))
     with writing(folder):
         inode = folder.stat().st_ino
-    known = _held.get(folder)
+    outer = dict(_held)
     _held[folder] = inode
     try:
         yield
     finally:
-        if known is None:
-            del _held[folder]
+        _held.clear()
+        _held.update(outer)
 
 
 def is_aside(path: Path) -> bool:
@@ -173,10 +173,12 @@ def _require_in_place(path: Path) -> None:
             except OSError:
                 same = False
             if not same:
-                raise CannotWrite(
+                error = CannotWrite(
                     f"{folder} was moved or removed while genbench wrote into it: run the command "
                     "again and name the folder where it is now"
                 )
+                error.path = path
+                raise error
 
 
 def _is_being_written(aside: Path) -> bool:
