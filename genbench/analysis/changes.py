@@ -14,7 +14,7 @@ from genbench.api.errors import DataError, UnknownName
 from genbench.store.protocol import protocol_differences
 from genbench.store.records import Record
 
-Outcome: TypeAlias = Literal["better", "worse", "within noise", "undecided"]
+ChangeKind: TypeAlias = Literal["better", "worse", "within noise", "undecided"]
 
 
 @dataclass(frozen=True)
@@ -24,13 +24,13 @@ class Change:
     entry: str
     score: str
     before: float | None
-    """Mean over seeds; ``None`` where a run has no score."""
+    """Mean over seeds; ``None`` if a run has no score."""
     after: float | None
     difference: Difference | None
-    """After less before; ``None`` where it cannot be told."""
+    """After less before; ``None`` if it cannot be told."""
     adjusted_p: float | None
     """By Holm over all changes that could be tested."""
-    outcome: Outcome
+    outcome: ChangeKind
     """``within noise``: no difference that seeds could not make, which few seeds may hide.
     ``undecided``: one seed, or runs without a score."""
     reason: str
@@ -76,7 +76,7 @@ def changes(
     before came to no score. Unlike the rank tests of a verdict this can tell with few seeds; it
     leans on scores that are near normal over seeds.
 
-    Raises ``DataError`` where the sides share no entry, or their protocols differ; ``UnknownName``
+    Raises ``DataError`` if the sides share no entry, or their protocols differ; ``UnknownName``
     for a score that no run has.
     """
     ours, theirs = _by_entry(before), _by_entry(after)
@@ -125,7 +125,7 @@ def _change(
 
 def _outcome(
     pair: _Pair, difference: Difference | None, p: float | None, *, higher_is_better: bool
-) -> tuple[Outcome, str]:
+) -> tuple[ChangeKind, str]:
     lost = [sum(value is None for value in values) for values in (pair.before, pair.after)]
     if lost[1] / len(pair.after) > lost[0] / len(pair.before):
         return "worse", f"{lost[1]} of {len(pair.after)} runs came to no score, {lost[0]} before"
@@ -166,7 +166,7 @@ def _all(values: Sequence[float | None]) -> list[float] | None:
     return known if len(known) == len(values) else None
 
 
-TONES: dict[Outcome, Tone] = {
+TONES: dict[ChangeKind, Tone] = {
     "better": "good",
     "worse": "bad",
     "within noise": "faint",

@@ -43,8 +43,8 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class Course:
-    """What became of a metric along one training; ``None`` where that is no finite number.
+class CurveSummary:
+    """What became of a metric along one training; ``None`` if that is no finite number.
 
     Ratios are of worse over better, in [1, ∞), of values that are positive.
     """
@@ -69,9 +69,9 @@ def read_curves(path: Path, metric: str | None = None) -> tuple[str, list[Curve]
     """The curves of one metric in a CSV file with the columns ``run, step, metric, value``.
 
     Further columns are part of a series' name. Of rows repeated for one step the last counts.
-    ``metric`` may be left out where there is one only. Returns its name and its curves, in the
+    ``metric`` may be left out if there is one only. Returns its name and its curves, in the
     order of the file. Raises ``DataError`` for a file that is not so, ``UnknownName``, and
-    ``UsageError`` where a metric must be named.
+    ``UsageError`` if a metric must be named.
     """
     table = _table(path)
     metrics = list(dict.fromkeys(table["metric"]))
@@ -88,7 +88,7 @@ def read_curves(path: Path, metric: str | None = None) -> tuple[str, list[Curve]
     ]
 
 
-def course(curve: Curve, higher_is_better: bool = False) -> Course:
+def summarize_curve(curve: Curve, higher_is_better: bool = False) -> CurveSummary:
     """The numbers of one curve. A score of which higher is better is judged by its inverse."""
     values = np.array(curve.values)
     distances = inverse(values) if higher_is_better else values
@@ -100,7 +100,7 @@ def course(curve: Curve, higher_is_better: bool = False) -> Course:
         if np.isfinite(values).all() and values.min() > 0:
             worst = float(distances[index:].max() / distances[index])
     positive = bool((values[np.isfinite(values)] > 0).all())
-    return Course(
+    return CurveSummary(
         name=curve.name,
         points=len(values),
         best=best,
@@ -121,7 +121,7 @@ class CurveStability:
     metric: str
     higher_is_better: bool
     limit: float
-    runs: tuple[Course, ...]
+    runs: tuple[CurveSummary, ...]
     exceeding: Mapping[str, Sequence[str]]
     """By ``last_over_best`` and ``worst_after_best``: the runs in which it exceeds ``limit``."""
     repeated_rows: int
@@ -138,22 +138,20 @@ def stability(
     """Judge the training curves in a CSV file with the columns run, step, metric and value.
 
     ``metric``: which, if the file holds several. Raises ``DataError`` for a file that is none,
-    ``UsageError`` where it holds several metrics and none is named.
+    ``UsageError`` if it holds several metrics and none is named.
     """
     metric, curves = read_curves(Path(path), metric)
-    runs = tuple(course(curve, higher_is_better) for curve in curves)
+    runs = tuple(summarize_curve(curve, higher_is_better) for curve in curves)
     over = {name: exceeding(runs, name, limit) for name in RATIOS}
     repeated = sum(curve.repeated for curve in curves)
     return CurveStability(metric, higher_is_better, limit, runs, over, repeated)
 
 
-def exceeding(courses: Sequence[Course], field: str, limit: float) -> list[str]:
+def exceeding(summaries: Sequence[CurveSummary], field: str, limit: float) -> list[str]:
     """The names of the runs whose ``last_over_best``, or other ratio, exceeds ``limit``, or that
     fell without bound. A ratio of values that are not positive exceeds nothing."""
     return [
-        course.name
-        for course in courses
-        if course.unbounded or (getattr(course, field) or 0.0) > limit
+        each.name for each in summaries if each.unbounded or (getattr(each, field) or 0.0) > limit
     ]
 
 

@@ -46,7 +46,7 @@ def digits(argument: str, data_dir: Path) -> Samples:
 
 
 def installed_path() -> Path:
-    """Of the file that scikit-learn ships. Raises ``DataError`` where it is not installed."""
+    """Of the file that scikit-learn ships. Raises ``DataError`` if it is not installed."""
     # Importing scikit-learn takes a second, ten times as long as reading the file that it ships.
     package = importlib.util.find_spec("sklearn")
     if package is None or not package.submodule_search_locations:

@@ -164,7 +164,7 @@ def start(
 
 
 def receive(process: Process) -> Message | None:
-    """Its next message; ``None`` where there is none now. Raises ``EOFError`` at the end."""
+    """Its next message; ``None`` if there is none now. Raises ``EOFError`` at the end."""
     try:
         if not process.connection.poll():
             return None

@@ -50,7 +50,7 @@ def embed(
     batches in turns; with what the samples are conditioned on (see ``Features``). ``names``: those
     wanted; all of them by default.
 
-    Raises ``GenbenchError`` where features are not finite, ``PluginError`` where the data set or
+    Raises ``GenbenchError`` if features are not finite, ``PluginError`` if the data set or
     the extractor is at fault.
     """
     batches = ceil(len(samples) / BATCH)
@@ -108,7 +108,7 @@ def asks_for(extractor: FeatureExtractor) -> Set[str]:
 
 
 def extract(extractor: FeatureExtractor, batch: Batch, spec: SampleSpec) -> Features:
-    """The features of samples in the stored view. Raises ``UsageError`` where the extractor needs a
+    """The features of samples in the stored view. Raises ``UsageError`` if the extractor needs a
     condition that they lack."""
     names = asks_for(extractor)
     if not names:

@@ -205,7 +205,7 @@ class Scorer:
     @cached_property
     def _made_by(self) -> dict[str, Any] | None:
         """What decides the features beside the extractor's id, which names its weights; ``None``
-        where a plugin's source cannot be told."""
+        if a plugin's source cannot be told."""
         code = None
         if not registry.extractors.is_ours(self.extractor_name):
             try:

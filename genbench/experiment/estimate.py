@@ -27,7 +27,7 @@ FEW = 2
 """Samples of the steps whose FLOPs are counted: FLOPs go with the number of samples."""
 COUNTED_STEPS = 16
 """As in the loop: enough for lazy penalties of interval 2, 4, 8 and 16."""
-PATIENCE = 6.0
+TIME_LIMIT = 6.0
 """Seconds after which fewer steps than that are enough."""
 ENOUGH = 0.3
 """Seconds of a step from which its rate is taken for that of a whole batch."""
@@ -75,7 +75,7 @@ def training_cost(hardware: Hardware, training: Training) -> TrainingCost:
     start, steps = time.perf_counter(), 0
     counter = FlopCounterMode(display=False)
     with counter:
-        while steps < COUNTED_STEPS and (steps == 0 or time.perf_counter() - start < PATIENCE):
+        while steps < COUNTED_STEPS and (steps == 0 or time.perf_counter() - start < TIME_LIMIT):
             _step(fabric, model, few, Progress(steps, 0, budget))
             steps += 1
     flops = counter.get_total_flops() / steps / FEW
@@ -99,11 +99,11 @@ def sampling_cost(hardware: Hardware, entry: SeededEntry) -> SamplingCost:
     obeyed = getattr(model, "conditions", ())
     given = _rows(data, BLOCK, fabric).condition
     condition: Condition = {name: given[name] for name in obeyed}
-    seen = _Seen()
-    answered = {name: _Answered(player, seen) for name, player in model.players.items()}
+    seen = _CallCosts()
+    answered = {name: _CachedNetwork(player, seen) for name, player in model.players.items()}
     model.players.update(answered)
-    decodes = _Seen()
-    wrapped = wrapped_decode(model, lambda decode: _Answered(decode, decodes))
+    decodes = _CallCosts()
+    wrapped = wrapped_decode(model, lambda decode: _CachedNetwork(decode, decodes))
     with torch.no_grad(), fabric.autocast(), wrapped:
         call(model.sample, noise, condition, **options)
     called: list[Any] = [player for player in answered.values() if player.known]
@@ -117,7 +117,7 @@ def sampling_cost(hardware: Hardware, entry: SeededEntry) -> SamplingCost:
     )
 
 
-class _Seen:
+class _CallCosts:
     """What the calls of the networks would have come to."""
 
     def __init__(self) -> None:
@@ -126,10 +126,10 @@ class _Seen:
         self.seconds = 0.0
 
 
-class _Answered(nn.Module):
+class _CachedNetwork(nn.Module):
     """A network that is called once for each shape, and then remembered."""
 
-    def __init__(self, network: Any, seen: _Seen) -> None:
+    def __init__(self, network: Any, seen: _CallCosts) -> None:
         super().__init__()
         self.network = network
         self.seen = seen

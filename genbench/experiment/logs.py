@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from genbench.api import ProgressCallback
 from genbench.devices.hardware import Hardware
 from genbench.devices.ranks import Ranks
-from genbench.loggers import Log, Run
+from genbench.loggers import Log, LoggedRun
 from genbench.store.records import Record
 from genbench.suite import Training
 from genbench.training.history import COLUMNS
@@ -30,7 +30,7 @@ def open_log(
     report: ProgressCallback,
 ) -> Log:
     """The log of the training in ``folder``; rank 0 alone speaks to the tools."""
-    run = Run(
+    run = LoggedRun(
         project=project,
         name=folder.resolve().name,
         folder=folder / "logs",

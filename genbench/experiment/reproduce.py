@@ -58,7 +58,7 @@ def reproduce(
 
     ``scores``: to compare, by default the suite's first. ``options``: as ``run`` takes them. The
     folder ``out`` is by default ``genbench-reproduce-ROW``. Raises ``UsageError``; ``DataError``
-    where the record does not say all that is needed.
+    if the record does not say all that is needed.
     """
     folder, separator, label = what.rpartition(":")
     if not separator or not label or not folder:

@@ -48,9 +48,9 @@ class Moments:
 
 
 def open_moments(path: Path) -> Moments | None:
-    """The statistics in an ``.npz`` file; ``None`` where ``path`` is none, or holds samples.
+    """The statistics in an ``.npz`` file; ``None`` if ``path`` is none, or holds samples.
 
-    Raises ``DataError`` where the file cannot be read or its arrays are not finite, not of matching
+    Raises ``DataError`` if the file cannot be read or its arrays are not finite, not of matching
     shapes, or no covariance.
     """
     if path.suffix != ".npz" or os.path.isdir(path):

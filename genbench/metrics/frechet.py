@@ -34,7 +34,7 @@ def frechet_distance(mu1: Tensor, sigma1: Tensor, mu2: Tensor, sigma2: Tensor) -
     of any rank will do: what rounding cannot tell from an empty direction counts as empty.
 
     ``mu``: ``(D,)``; ``sigma``: ``(D, D)``, symmetric positive semi-definite. Computed in float64
-    on the CPU. Raises ``UsageError`` where one of them is not finite.
+    on the CPU. Raises ``UsageError`` if one of them is not finite.
     """
     if not all(bool(moment.isfinite().all()) for moment in (mu1, sigma1, mu2, sigma2)):
         raise UsageError("frechet_distance needs finite features; some are NaN or infinite")
@@ -71,7 +71,7 @@ def trace_of_root(sigma1: Covariance, sigma2: Covariance) -> float:
 
 
 def root_of_full_rank(sigma1: Covariance, sigma2: Covariance) -> float | None:
-    """The fast way, for traces of 1; ``None`` where it is not accurate. Overwrites both."""
+    """The fast way, for traces of 1; ``None`` if it is not accurate. Overwrites both."""
     empty1, empty2 = _empty(sigma1), _empty(sigma2)
     factor1, failed1 = dpotrf(sigma1, lower=1, overwrite_a=1)
     factor2, failed2 = dpotrf(sigma2, lower=1)

@@ -143,6 +143,6 @@ class ClassAccuracy(Metric):
 
 
 def require_labels(metric: str, features: Features, side: str) -> None:
-    """Raises ``UsageError`` where ``features`` of ``side`` have no labels."""
+    """Raises ``UsageError`` if ``features`` of ``side`` have no labels."""
     if "labels" not in features:
         raise UsageError(f"{metric} needs {side} samples with labels; these have none")

@@ -62,7 +62,7 @@ def jackknife(value: float, without: Sequence[float], *, least: float = -math.in
 def over_groups(
     score: Callable[[Tensor], float], x: Tensor, *, least: float = -math.inf
 ) -> Estimate:
-    """``score`` of the rows of ``x``, with its jackknife interval; without one where there are
+    """``score`` of the rows of ``x``, with its jackknife interval; without one if there are
     fewer than two rows a group."""
     value = score(x)
     if len(x) < 2 * GROUPS:

@@ -56,8 +56,8 @@ def is_importable(factory: Callable[..., Any]) -> bool:
 
 
 def imported(name: str) -> Any:
-    """What ``module:name`` names. Raises ``UsageError`` where there is no such module or name in
-    it, ``PluginError`` where the module cannot be imported."""
+    """What ``module:name`` names. Raises ``UsageError`` if there is no such module or name in
+    it, ``PluginError`` if the module cannot be imported."""
     module, _, path = name.partition(":")
     try:
         value: Any = importlib.import_module(module)
@@ -76,14 +76,14 @@ def imported(name: str) -> Any:
 
 
 def pickled(factory: Callable[..., Any]) -> PickledFactory:
-    """Raises ``UsageError`` where its source cannot be read, or it cannot be pickled."""
+    """Raises ``UsageError`` if its source cannot be read, or it cannot be pickled."""
     name = name_of(factory)
     code = fingerprint(sorted(set(_facts(factory, name, set()))))
     return sent(factory, name, code, "model")
 
 
 def sent(value: Any, name: str, code: str, kind: str) -> PickledFactory:
-    """What is registered under ``name``, on its way. Raises ``UsageError`` where it cannot be
+    """What is registered under ``name``, on its way. Raises ``UsageError`` if it cannot be
     pickled."""
     import cloudpickle
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from genbench.sampling.blocks import (
     BLOCK,
     VERSION,
-    Drawn,
-    Given,
+    ConditionOfBlock,
+    GeneratedSamples,
     codec_id,
     codec_of,
     draw,
@@ -23,8 +23,8 @@ from genbench.sampling.reconstruction import reconstruct
 __all__ = [
     "BLOCK",
     "VERSION",
-    "Drawn",
-    "Given",
+    "ConditionOfBlock",
+    "GeneratedSamples",
     "codec_id",
     "codec_of",
     "draw",

@@ -13,7 +13,7 @@ from genbench.api import Codec, ProgressCallback, ProgressEvent, Samples
 from genbench.api.errors import NonFiniteSamples
 from genbench.api.seeding import seed_all
 from genbench.devices.ranks import gather
-from genbench.sampling.blocks import BLOCK, Drawn, padded
+from genbench.sampling.blocks import BLOCK, GeneratedSamples, padded
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @torch.no_grad()
 def reconstruct(
     fabric: Fabric, codec: Codec, samples: Samples, *, report: ProgressCallback
-) -> Drawn:
+) -> GeneratedSamples:
     """All ``samples`` encoded and decoded, with the costs of decoding, on every device of
     ``fabric``, which share the blocks. In float32, whatever the precision of the training; each
     block, of 64 samples, has a seed of its own.
@@ -53,7 +53,7 @@ def reconstruct(
     if bad:
         raise NonFiniteSamples(f"{bad} of {count} reconstructions are not finite")
     condition = samples.take(torch.arange(count)).condition
-    return Drawn(
+    return GeneratedSamples(
         data=padded(spec, spec.decode(x).cpu(), condition),
         condition=condition,
         nfe=0.0,

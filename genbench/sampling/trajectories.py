@@ -17,13 +17,13 @@ from genbench.api import GenerativeModel, Samples, SampleSpec
 from genbench.api.errors import NonFiniteSamples, UsageError
 from genbench.api.seeding import seed_all
 from genbench.registry import call
-from genbench.sampling.blocks import BLOCK, Given, padded, place
+from genbench.sampling.blocks import BLOCK, ConditionOfBlock, padded, place
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 VERSION = 1
-"""Raised whenever the same weights, options and seed would give other frames."""
+"""Increased whenever the same weights, options and seed would give other frames."""
 
 FORWARD, REVERSE, WALK = "forward", "reverse", "walk"
 
@@ -44,7 +44,7 @@ def forward(
 ) -> Trajectory:
     """The first ``count`` of ``samples`` on their way to noise, in equal fractions of it.
 
-    Raises ``UsageError`` where the model offers no forward process.
+    Raises ``UsageError`` if the model offers no forward process.
     """
     diffused: Any = getattr(model, "diffused", None)
     if diffused is None:
@@ -68,7 +68,7 @@ def reverse(
     frames: int,
     seed: int,
     options: Mapping[str, Any],
-    given: Given,
+    given: ConditionOfBlock,
 ) -> Trajectory:
     """The first ``count`` samples (at most 64) as they come about, at most ``frames`` of the states
     that the sampler passes through, evenly spaced: the last are the samples that ``sampling.draw``

@@ -40,7 +40,7 @@ def write_metadata(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def read_metadata(path: Path) -> dict[str, Any] | None:
-    """What ``write_metadata`` stored; ``None`` where there is no such file. Raises ``Damaged``."""
+    """What ``write_metadata`` stored; ``None`` if there is no such file. Raises ``Damaged``."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -72,7 +72,7 @@ def write_artefact(path: Path, data: bytes, metadata: Mapping[str, Any]) -> None
 
 
 def read_artefact(path: Path) -> tuple[bytes, dict[str, Any]] | None:
-    """The bytes and the metadata; ``None`` where it was never finished. Raises ``Damaged``."""
+    """The bytes and the metadata; ``None`` if it was never finished. Raises ``Damaged``."""
     metadata = read_metadata(metadata_path(path))
     if metadata is None:
         return None

@@ -1,6 +1,6 @@
 """Files that are whole or absent: written aside, synced, renamed.
 
-Everything that genbench writes goes through here, and raises ``CannotWrite`` where it fails.
+Everything that genbench writes goes through here, and raises ``CannotWrite`` if it fails.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ OTHER_JOBS = ("sensitivity ", "reproduce ")
 """How the names of suites begin that other commands than ``run`` have made."""
 
 
-class Score(TypedDict):
+class ScoreValue(TypedDict):
     """One score of one run."""
 
     value: float | None
@@ -45,13 +45,15 @@ class Score(TypedDict):
     """What a reader of this number must know."""
 
 
-Score.__pydantic_config__ = DESCRIBED  # type: ignore[attr-defined]
+ScoreValue.__pydantic_config__ = DESCRIBED  # type: ignore[attr-defined]
 Output.__pydantic_config__ = DESCRIBED  # type: ignore[attr-defined]
 
 
-def score_of(estimate: Estimate) -> Score:
+def score_of(estimate: Estimate) -> ScoreValue:
     """An estimate as records hold it."""
-    return Score(value=estimate.value, low=estimate.low, high=estimate.high, note=estimate.note)
+    return ScoreValue(
+        value=estimate.value, low=estimate.low, high=estimate.high, note=estimate.note
+    )
 
 
 PRECISION = 0.1
@@ -93,7 +95,7 @@ class Record:
     ``skipped`` (cannot fit)."""
     reason: str | None = None
     """Why, where the status is not ``done``."""
-    scores: Mapping[str, Score] = field(default_factory=dict)
+    scores: Mapping[str, ScoreValue] = field(default_factory=dict)
     """By output name."""
     outputs: Mapping[str, Output] = field(default_factory=dict)
     """By output name, in the order of the suite: what its metric declares of it."""
@@ -146,7 +148,7 @@ class Record:
         )
 
     def value(self, output: str) -> float | None:
-        """The score of that name, where there is one; of a run that diverged, at its last good
+        """The score of that name, if there is one; of a run that diverged, at its last good
         snapshot."""
         score = self.scores.get(output)
         return None if score is None else score["value"]
@@ -220,7 +222,7 @@ def write_records(folder: Path, records: Iterable[Record]) -> None:
 def read_records(folder: Path) -> list[Record]:
     """The records of an output folder.
 
-    Raises ``DataError`` where it holds none, or those of another schema; ``Damaged``, naming the
+    Raises ``DataError`` if it holds none, or those of another schema; ``Damaged``, naming the
     line, where they are not as they were written.
     """
     path = folder / RECORDS
@@ -275,7 +277,7 @@ def seal(folder: Path, suite: str, names: Iterable[str] = ()) -> None:
 def sealed(folder: Path) -> dict[str, bool]:
     """By name: whether a sealed file is there as it was written. Empty before they all were.
 
-    Raises ``Damaged`` where the marker itself is.
+    Raises ``Damaged`` if the marker itself is.
     """
     marker = read_metadata(folder / MARKER) or {}
     files = marker.get("files", {})

@@ -46,7 +46,7 @@ class Stage(Generic[T]):
     name: str
     """The folder of its artefacts."""
     version: int
-    """Raised whenever the same inputs would give another value."""
+    """Increased whenever the same inputs would give another value."""
     inputs: tuple[str, ...]
     """The names of everything else that decides the value."""
     pack: Callable[[T], Contents] = _unchanged

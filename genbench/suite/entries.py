@@ -104,7 +104,7 @@ def _entry(suite: Suite, name: str, section: Entry, seed: int) -> SeededEntry:
 
 def _plugged(section: Entry) -> tuple[str, dict[str, Any], dict[str, Any]]:
     """Which model trains, its options, and the sampling options of a variant. Raises
-    ``PluginError`` where the plugin is at fault, ``UsageError`` where the suite is."""
+    ``PluginError`` if the plugin is at fault, ``UsageError`` if the suite is."""
     trains, factory, preset = trained(section.model)
     what = f"model {section.model!r}"
     return trains, registry.check_options(what, factory, section.options), preset

@@ -18,13 +18,13 @@ from genbench.devices.hardware import Hardware
 from genbench.devices.launch import on_ranks
 from genbench.devices.ranks import Ranks
 from genbench.testing.checks import PASSED, Check
+from genbench.testing.model_under_test import PLAN, ModelUnderTest, brisk
 from genbench.testing.source import Source, source_of
-from genbench.testing.trial import PLAN, Trial, brisk
 from genbench.training import loop
 
 
 @dataclass(frozen=True)
-class Case:
+class TwoProcessCase:
     """One training, as another process is told of it."""
 
     source: Source
@@ -32,43 +32,43 @@ class Case:
     data: TensorSamples
 
 
-class Together:
+class TwoProcessTrainings:
     """Trials that train on two processes, all of them when the first is asked for."""
 
     def __init__(self) -> None:
-        self._needs: dict[Trial, Sequence[Check]] = {}
+        self._needs: dict[ModelUnderTest, Sequence[Check]] = {}
 
-    def add(self, trial: Trial, *needs: Check) -> None:
+    def add(self, subject: ModelUnderTest, *needs: Check) -> None:
         """``needs``: what must be kept, or the processes might wait for each other for ever."""
-        self._needs[trial] = needs
+        self._needs[subject] = needs
 
-    def fault(self, trial: Trial) -> str | None:
-        """What keeps ``trial`` from training on two processes, or ``None``. Raises ``SkipTest``
-        where they could not find its factory."""
-        return self._faults[trial]
+    def fault(self, subject: ModelUnderTest) -> str | None:
+        """What keeps ``subject`` from training on two processes, or ``None``. Raises ``SkipTest``
+        if they could not find its factory."""
+        return self._faults[subject]
 
     @cached_property
-    def _faults(self) -> dict[Trial, str | None]:
+    def _faults(self) -> dict[ModelUnderTest, str | None]:
         ready = [
-            trial
-            for trial, needs in self._needs.items()
+            subject
+            for subject, needs in self._needs.items()
             if all(need.result.status == PASSED for need in needs)
         ]
-        cases = [_case(trial) for trial in ready]
+        cases = [_case(subject) for subject in ready]
         fault = train_on_two(cases)
         if fault is None or len(cases) == 1:
             return dict.fromkeys(ready, fault)
-        return {trial: train_on_two([case]) for trial, case in zip(ready, cases, strict=True)}
+        return {subject: train_on_two([case]) for subject, case in zip(ready, cases, strict=True)}
 
 
-def _case(trial: Trial) -> Case:
-    source = source_of(trial.factory)
+def _case(subject: ModelUnderTest) -> TwoProcessCase:
+    source = source_of(subject.factory)
     if source is None:
         raise SkipTest("another process cannot find the factory: write it as a function in a file")
-    return Case(source, trial.options, trial.data)
+    return TwoProcessCase(source, subject.options, subject.data)
 
 
-def train_on_two(cases: Sequence[Case]) -> str | None:
+def train_on_two(cases: Sequence[TwoProcessCase]) -> str | None:
     with TemporaryDirectory() as folder:
         hardware = Hardware(Path(folder), "cpu", devices=2)
         try:
@@ -78,7 +78,9 @@ def train_on_two(cases: Sequence[Case]) -> str | None:
     return None
 
 
-def _train(ranks: Ranks, cases: Sequence[Case], folder: Path, report: ProgressCallback) -> None:
+def _train(
+    ranks: Ranks, cases: Sequence[TwoProcessCase], folder: Path, report: ProgressCallback
+) -> None:
     """On each rank: train every case. The loop raises where the ranks' weights part."""
     for number, case in enumerate(cases):
         build = partial(registry.call, case.source.load(), case.data.spec, **case.options)

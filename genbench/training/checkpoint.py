@@ -17,7 +17,7 @@ WEIGHTS = ("ema", "raw")
 
 SNAPSHOTS = "snapshots"
 HISTORY = "history.csv"
-OUTCOME = "training.json"
+RESULT = "training.json"
 """Written last: the training has ended."""
 
 METADATA = re.compile(
@@ -40,7 +40,7 @@ def save_state(folder: Path, state: Mapping[str, Any]) -> None:
 def load_state(folder: Path) -> dict[str, Any] | None:
     """The newest valid state, or ``None``. A damaged one is passed over for the one before it.
 
-    Raises ``GenbenchError`` where a valid one holds something else than a state.
+    Raises ``GenbenchError`` if a valid one holds something else than a state.
     """
     newest = _newest(folder)
     if newest is None:
@@ -101,7 +101,7 @@ def parts(folder: Path, snapshots: Sequence[int]) -> Iterator[Path]:
 def invalidate(folder: Path) -> None:
     """A part of it is lost: the training is to start anew, which leaves the same bits again."""
     clear_state(folder)
-    store.remove(folder / OUTCOME)
+    store.remove(folder / RESULT)
 
 
 def _slot(folder: Path, slot: int) -> Path:

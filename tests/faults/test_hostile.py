@@ -149,7 +149,7 @@ def test_as_snapshot_and_state(name: str, canary: Path, trained: Path, tmp_path:
     )
     snapshot = checkpoint.snapshot_path(finished, 64, "ema")
     store.write_artefact(snapshot, data, {"examples": 64})
-    store.remove(unfinished / checkpoint.OUTCOME)
+    store.remove(unfinished / checkpoint.RESULT)
     state = unfinished / "checkpoint-1.pt"
     store.write_artefact(state, data, {"step": 1})
     sampled, went_on = confined(
@@ -169,7 +169,7 @@ def test_states_of_something_else(trained: Path, tmp_path: Path) -> None:
     ):
         out = tmp_path / str(number)
         shutil.copytree(trained, out)
-        store.remove(out / checkpoint.OUTCOME)
+        store.remove(out / checkpoint.RESULT)
         store.write_artefact(out / "checkpoint-1.pt", store.pack_state(state), {"step": 1})
         (told,) = confined(lambda out=out: call("train", *TRAINING, out))
         assert_refused(told, 1, str(out))

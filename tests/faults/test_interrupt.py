@@ -34,7 +34,7 @@ def train(model: str, folder: Path, after_step: Callable[[int], None]) -> None:
     """Train with a checkpoint after every step, and ``after_step`` after that."""
     samples = open_samples("points-ring", folder)
     build = partial(registry.call, registry.models.get(model), samples.spec, **OPTIONS[model])
-    plan = loop.Plan(steps=STEPS, batch=8, ema_halflife=50, snapshots=4, seed=3)
+    plan = loop.TrainingConfig(steps=STEPS, batch=8, ema_halflife=50, snapshots=4, seed=3)
     save = checkpoint.save_state
 
     def save_and_tell(folder: Path, state: dict[str, Any]) -> None:
@@ -97,7 +97,7 @@ def test_a_damaged_state_is_named_and_the_other_used(
 ) -> None:
     model, folder = undisturbed
     shutil.copytree(folder / "end", tmp_path / "run")
-    for name in (checkpoint.OUTCOME, checkpoint.HISTORY, f"{checkpoint.HISTORY}.json"):
+    for name in (checkpoint.RESULT, checkpoint.HISTORY, f"{checkpoint.HISTORY}.json"):
         (tmp_path / "run" / name).unlink()
     states = sorted((tmp_path / "run").glob("checkpoint-*.pt"), key=_step, reverse=True)
     assert [_step(path) for path in states] == [STEPS, STEPS - 1]

@@ -75,17 +75,17 @@ def quiet(event: ProgressEvent) -> None:
     pass
 
 
-def plan(steps: int = 30, **changes: int) -> loop.Plan:
+def plan(steps: int = 30, **changes: int) -> loop.TrainingConfig:
     values = {"steps": steps, "batch": 8, "snapshots": 3, "seed": 5} | changes
-    return loop.Plan(ema_halflife=50, **values)
+    return loop.TrainingConfig(ema_halflife=50, **values)
 
 
 def fit(
     folder: Path,
     build: Callable[[], GenerativeModel] = Game,
-    plan: loop.Plan = plan(),  # noqa: B008 - a frozen value
+    plan: loop.TrainingConfig = plan(),  # noqa: B008 - a frozen value
     report: Callable[[ProgressEvent], None] = quiet,
-) -> loop.Outcome:
+) -> loop.TrainingResult:
     fabric = Fabric(accelerator="cpu", devices=1)
     return loop.train(fabric, build, data(), plan, folder, report)
 

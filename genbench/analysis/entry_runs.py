@@ -19,7 +19,7 @@ _OF_SCORED = ("sample", "weights")
 
 
 @dataclass(frozen=True)
-class Entrant:
+class EntryRuns:
     """One row: the runs of one entry that differ in nothing but the seed."""
 
     label: str
@@ -54,7 +54,7 @@ class _Group:
     """Above 1: the same conditions and seeds came to something else there, from other code say."""
 
 
-def entrants(records: Sequence[Record]) -> list[Entrant]:
+def entry_runs(records: Sequence[Record]) -> list[EntryRuns]:
     """The rows of a table in the order of the records, the real row first, then those of codecs.
 
     The same run given twice counts once. Runs of one entry under different conditions are different
@@ -70,7 +70,7 @@ def entrants(records: Sequence[Record]) -> list[Entrant]:
     groups.sort(key=lambda group: min(position[id(record)] for record in group.records))
     groups.sort(key=lambda group: not group.records[0].is_baseline)
     groups.sort(key=lambda group: group.records[0].entry != REAL)
-    return [Entrant(_label(group, groups), tuple(group.records)) for group in groups]
+    return [EntryRuns(_label(group, groups), tuple(group.records)) for group in groups]
 
 
 def by_protocol(records: Sequence[Record]) -> list[tuple[Protocol, list[Record]]]:
@@ -89,8 +89,8 @@ def by_protocol(records: Sequence[Record]) -> list[tuple[Protocol, list[Record]]
     return list(groups.values())
 
 
-def real_baseline(rows: Sequence[Entrant]) -> Record | None:
-    """The record of the real row, where there is one."""
+def real_baseline(rows: Sequence[EntryRuns]) -> Record | None:
+    """The record of the real row, if there is one."""
     return next((row.records[0] for row in rows if row.real), None)
 
 
