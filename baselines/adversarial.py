@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot, relu, softplus
 
 from baselines.labels import class_count, conditions_of, labels_of
-from baselines.networks.batch_norm import Standing
+from baselines.networks.batch_norm import StandingStatistics
 from baselines.optimizers import RateOptions
 from genbench.api import Batch, Condition, Optimization, PlayerStep, Progress, SampleSpec
 
@@ -165,7 +165,7 @@ class TwoPlayers(nn.Module):
         self.players = nn.ModuleDict(players)
         self.noise_shape = (latent,)
         self.conditions = conditions_of(classes)
-        self._standing = Standing(latent, classes)
+        self._standing = StandingStatistics(latent, classes)
 
     def noise(self, count: int, device: torch.device) -> Tensor:
         return torch.randn(count, *self.noise_shape, device=device)

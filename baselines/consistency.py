@@ -15,7 +15,7 @@ from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from baselines.denoisers import NetworkDenoiser
-from baselines.diffusion import Noised, State, diffuse, last_of
+from baselines.diffusion import DiffusionBase, State, diffuse, last_of
 from baselines.labels import Labels, class_count
 from baselines.networks import NetworkOptions, denoising_network
 from baselines.optimizers import OptimizerConfig
@@ -66,7 +66,7 @@ def consistency(
     )
 
 
-class Consistency(Noised):
+class Consistency(DiffusionBase):
     """A network as a consistency function f(x, t), t the noise level."""
 
     schedule: NoiseLevels

@@ -24,10 +24,10 @@ State: TypeAlias = tuple[Tensor, Tensor | None]
 """x_t ``(B, *shape)`` and t ``()``; ``None`` of a finished sample."""
 
 P = ParamSpec("P")
-Model = TypeVar("Model", bound="Noised")
+Model = TypeVar("Model", bound="DiffusionBase")
 
 
-class Noised(nn.Module):
+class DiffusionBase(nn.Module):
     """What learns from noised samples: a network, a noise schedule, labels.
 
     A subclass adds ``losses``; ``path(noise, condition, *, …options)``, the states that sampling
@@ -78,7 +78,7 @@ class Noised(nn.Module):
         return x_t / (alpha_t**2 + sigma_t**2).sqrt()
 
 
-class Diffusion(Noised):
+class Diffusion(DiffusionBase):
     """A network with a parameterisation, which makes it a denoiser, and a weighting of its errors.
 
     A subclass adds ``path`` and ``sample``. A ``pretrained`` network came with its weights.

@@ -4,7 +4,8 @@ In training each call normalises by the moments of its own rows: those of one de
 minibatch of one call, as in the papers. No running average is kept. It would belong to the weights
 as they were trained, and the weights that are sampled are mostly an average of those, of other
 moments; nor would DDP, which broadcasts buffers at each call, let a network be called twice before
-its backward pass. For sampling, ``Standing`` takes the moments of the very weights at hand.
+its backward pass. For sampling, ``StandingStatistics`` takes the moments of the weights that are
+sampled.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ class BatchNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(shape))
         self.bias = nn.Parameter(torch.zeros(shape))
         self.moments: tuple[Tensor, Tensor] | None = None
-        """Mean and variance ``(C,)`` in evaluation, from ``Standing``."""
+        """Mean and variance ``(C,)`` in evaluation, from ``StandingStatistics``."""
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         if self.training:
             mean, variance = None, None
         else:
-            assert self.moments is not None, "Standing must be called before"
+            assert self.moments is not None, "StandingStatistics must be called before"
             mean, variance = self.moments
         if labels is None:
             return batch_norm(x, mean, variance, self.weight, self.bias, self.training)
@@ -45,7 +46,7 @@ class BatchNorm(nn.Module):
         return torch.addcmul(shift, h, scale)
 
 
-class Standing:
+class StandingStatistics:
     """Gives a generator its standing moments (Brock et al. 2019, section 3, with appendix B), once
     for the weights that it has: a sample then depends on weights, noise and label alone."""
 

@@ -162,11 +162,11 @@ def _rms(y: Tensor) -> Tensor:
     return y.flatten(1).square().mean(1).sqrt().double().cpu()
 
 
-Point: TypeAlias = tuple[Tensor, Tensor, Tensor]
+Node: TypeAlias = tuple[Tensor, Tensor, Tensor]
 """Times ``(B,)``, samples and their slopes."""
 
 
-def _hermite(t: Tensor, start: Point, stop: Point) -> Tensor:
+def _hermite(t: Tensor, start: Node, stop: Node) -> Tensor:
     """The cubic through both ends of each sample's step, with their slopes (Hairer et al. 1993,
     section II.6); ``stop`` itself where t is there."""
     (t_0, y_0, k_0), (t_1, y_1, k_1) = start, stop

@@ -15,7 +15,7 @@ from genbench.api.errors import DataError, UnknownName
 from genbench.store.protocol import protocol_differences
 from genbench.store.records import Record
 
-Outcome: TypeAlias = Literal["better", "worse", "within noise", "undecided"]
+ChangeKind: TypeAlias = Literal["better", "worse", "within noise", "undecided"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Change:
     """After less before; ``None`` where it cannot be told."""
     adjusted_p: float | None
     """By Holm over all changes that could be tested."""
-    outcome: Outcome
+    outcome: ChangeKind
     """``within noise``: no difference that seeds could not make, which few seeds may hide.
     ``undecided``: one seed, or runs without a score."""
     reason: str
@@ -126,7 +126,7 @@ def _change(
 
 def _outcome(
     pair: _Pair, difference: Difference | None, p: float | None, *, higher_is_better: bool
-) -> tuple[Outcome, str]:
+) -> tuple[ChangeKind, str]:
     lost = [sum(value is None for value in values) for values in (pair.before, pair.after)]
     if lost[1] / len(pair.after) > lost[0] / len(pair.before):
         return "worse", f"{lost[1]} of {len(pair.after)} runs came to no score, {lost[0]} before"
@@ -167,7 +167,7 @@ def _all(values: Sequence[float | None]) -> list[float] | None:
     return known if len(known) == len(values) else None
 
 
-TONES: dict[Outcome, Tone] = {
+TONES: dict[ChangeKind, Tone] = {
     "better": "good",
     "worse": "bad",
     "within noise": "faint",

@@ -26,7 +26,7 @@ class Claim(BaseModel):
     quantity: Name
     """A column of the comparison table, by its key (``precision``, ``max_drawdown.ema``,
     ``training_flops``), or ``deviation.SCORE``: how far a run's score lies from the median of its
-    contestant's seeds, relative to that median."""
+    entry's seeds, relative to that median."""
     direction: Literal["higher", "lower"] = Field(alias="is")
 
 

@@ -17,7 +17,7 @@ from genbench.analysis.columns import (
 )
 from genbench.analysis.diagnostics import diagnostics
 from genbench.analysis.document import EMPTY, Cell, Column, Document, Row, Section, Table
-from genbench.analysis.entrants import Entrant, by_protocol, entrants, real_baseline
+from genbench.analysis.entry_runs import EntryRuns, by_protocol, entry_runs, real_baseline
 from genbench.analysis.notes import SEEDS_FOR_BOLD, comparison_details, comparison_notes, outcomes
 from genbench.analysis.rankings import extractor_notes
 from genbench.analysis.statistics import Summary, summarize
@@ -33,7 +33,7 @@ class Comparison:
     protocol: Protocol
     quantities: Mapping[str, Quantity]
     """Of the columns, by key."""
-    entrants: tuple[Entrant, ...]
+    entry_runs: tuple[EntryRuns, ...]
     """The runs behind the rows."""
     table: Table
     notes: tuple[str, ...]
@@ -65,7 +65,7 @@ def comparison(records: Sequence[Record]) -> list[Comparison]:
     if len(found) < 2:
         return found
     first = groups[0][0]
-    rankings = extractor_notes([(each.protocol, each.entrants) for each in found])
+    rankings = extractor_notes([(each.protocol, each.entry_runs) for each in found])
     return [
         _set_apart(each, i + 1, protocol_differences(first, each.protocol), rankings.get(i, []))
         for i, each in enumerate(found)
@@ -81,7 +81,7 @@ def _set_apart(
 
 
 def _compared(protocol: Protocol, records: Sequence[Record]) -> Comparison:
-    rows = entrants(records)
+    rows = entry_runs(records)
     quantities = comparison_quantities(records, protocol)
     by_column = [_column_cells(each, rows) for each in quantities]
     kept = [
@@ -102,7 +102,7 @@ def _compared(protocol: Protocol, records: Sequence[Record]) -> Comparison:
         title=f"{', '.join(suites)} on {', '.join(datasets)}",
         protocol=protocol,
         quantities={each.key: each for each, _ in kept},
-        entrants=tuple(rows),
+        entry_runs=tuple(rows),
         table=table,
         notes=tuple(comparison_notes(protocol, rows)),
         outcomes=tuple(outcomes(rows)),
@@ -110,7 +110,7 @@ def _compared(protocol: Protocol, records: Sequence[Record]) -> Comparison:
     )
 
 
-def _column_cells(column: Quantity, rows: Sequence[Entrant]) -> list[Cell]:
+def _column_cells(column: Quantity, rows: Sequence[EntryRuns]) -> list[Cell]:
     if column.key in COUNTS:
         return [_lost(column, row, real_baseline(rows)) for row in rows]
     summaries = [_summary(column, row) for row in rows]
@@ -123,7 +123,7 @@ def _column_cells(column: Quantity, rows: Sequence[Entrant]) -> list[Cell]:
     ]
 
 
-def _summary(column: Quantity, row: Entrant) -> Summary:
+def _summary(column: Quantity, row: EntryRuns) -> Summary:
     if column.unconditional:
         known = [column.read(record) for record in row.runs]
         return summarize([value for value in known if value is not None])
@@ -136,7 +136,7 @@ def _shown(column: Quantity, summary: Summary) -> float | None:
 
 
 def _best(
-    column: Quantity, rows: Sequence[Entrant], summaries: Sequence[Summary], decimals: int
+    column: Quantity, rows: Sequence[EntryRuns], summaries: Sequence[Summary], decimals: int
 ) -> float | None:
     """The best mean, rounded as it is shown; ``None`` where nothing may be called best."""
     contest = [s for row, s in zip(rows, summaries, strict=True) if not row.real and s.k > 0]
@@ -149,7 +149,7 @@ def _best(
 
 
 def _cell(
-    column: Quantity, row: Entrant, summary: Summary, decimals: int, best: float | None
+    column: Quantity, row: EntryRuns, summary: Summary, decimals: int, best: float | None
 ) -> Cell:
     if row.real:
         return _floor(column, row, summary, decimals)
@@ -161,7 +161,7 @@ def _cell(
     return replace(cell(column, summary, decimals), bold=bold)
 
 
-def _floor(column: Quantity, row: Entrant, summary: Summary, decimals: int) -> Cell:
+def _floor(column: Quantity, row: EntryRuns, summary: Summary, decimals: int) -> Cell:
     if summary.k == 0 or column.key in OVER_SEEDS:
         return EMPTY
     score = row.records[0].scores.get(column.key)
@@ -176,7 +176,7 @@ def _over_seeds(column: Quantity, summary: Summary, decimals: int) -> Cell:
     return EMPTY if summary.n < 2 else Cell(f"{MISSING} ({summary.k} of {summary.n})")
 
 
-def _nothing(row: Entrant) -> Cell:
+def _nothing(row: EntryRuns) -> Cell:
     statuses = {record.status for record in row.runs}
     if not statuses:
         return Cell("skipped")
@@ -185,7 +185,7 @@ def _nothing(row: Entrant) -> Cell:
     return EMPTY if statuses == {"done"} else Cell(f"{MISSING} (0 of {len(row.runs)})")
 
 
-def _lost(column: Quantity, row: Entrant, real: Record | None) -> Cell:
+def _lost(column: Quantity, row: EntryRuns, real: Record | None) -> Cell:
     if row.real:
         return EMPTY
     judged = [record for record in row.runs if record.status != "failed"]

@@ -43,7 +43,7 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class Course:
+class CurveSummary:
     """What became of a metric along one training; ``None`` where that is no finite number.
 
     Ratios are of worse over better, in [1, ∞), of values that are positive.
@@ -88,7 +88,7 @@ def read_curves(path: Path, metric: str | None = None) -> tuple[str, list[Curve]
     ]
 
 
-def course(curve: Curve, higher_is_better: bool = False) -> Course:
+def summarize_curve(curve: Curve, higher_is_better: bool = False) -> CurveSummary:
     """The numbers of one curve. A score of which higher is better is judged by its inverse."""
     values = np.array(curve.values)
     distances = inverse(values) if higher_is_better else values
@@ -100,7 +100,7 @@ def course(curve: Curve, higher_is_better: bool = False) -> Course:
         if np.isfinite(values).all() and values.min() > 0:
             worst = float(distances[index:].max() / distances[index])
     positive = bool((values[np.isfinite(values)] > 0).all())
-    return Course(
+    return CurveSummary(
         name=curve.name,
         points=len(values),
         best=best,
@@ -121,7 +121,7 @@ class CurveStability:
     metric: str
     higher_is_better: bool
     limit: float
-    runs: tuple[Course, ...]
+    runs: tuple[CurveSummary, ...]
     exceeding: Mapping[str, Sequence[str]]
     """By ``last_over_best`` and ``worst_after_best``: the runs in which it exceeds ``limit``."""
     repeated_rows: int
@@ -141,19 +141,17 @@ def stability(
     ``UsageError`` where it holds several metrics and none is named.
     """
     metric, curves = read_curves(Path(path), metric)
-    runs = tuple(course(curve, higher_is_better) for curve in curves)
+    runs = tuple(summarize_curve(curve, higher_is_better) for curve in curves)
     over = {name: exceeding(runs, name, limit) for name in RATIOS}
     repeated = sum(curve.repeated for curve in curves)
     return CurveStability(metric, higher_is_better, limit, runs, over, repeated)
 
 
-def exceeding(courses: Sequence[Course], field: str, limit: float) -> list[str]:
+def exceeding(summaries: Sequence[CurveSummary], field: str, limit: float) -> list[str]:
     """The names of the runs whose ``last_over_best``, or other ratio, exceeds ``limit``, or that
     fell without bound. A ratio of values that are not positive exceeds nothing."""
     return [
-        course.name
-        for course in courses
-        if course.unbounded or (getattr(course, field) or 0.0) > limit
+        each.name for each in summaries if each.unbounded or (getattr(each, field) or 0.0) > limit
     ]
 
 

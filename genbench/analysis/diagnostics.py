@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from genbench.analysis.cells import cell, column_decimals
 from genbench.analysis.columns import Quantity
 from genbench.analysis.document import EMPTY, Cell, Column, Row, Section, Table
-from genbench.analysis.entrants import Entrant, entrants
+from genbench.analysis.entry_runs import EntryRuns, entry_runs
 from genbench.analysis.notes import listed, trained_as
 from genbench.analysis.statistics import summarize
 from genbench.store.records import Record
@@ -20,7 +20,7 @@ _TAIL = Quantity("gradient_tail", "gradient norm, p99 / median", DIAGNOSTICS, un
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainingGroup:
     """One model trained with some seeds, whichever entries sample it."""
 
     label: str
@@ -31,15 +31,15 @@ class Training:
     """One for each seed."""
 
 
-def trainings(records: Sequence[Record]) -> list[Training]:
+def training_groups(records: Sequence[Record]) -> list[TrainingGroup]:
     """What was trained, each once, those of one model together."""
-    rows = [row for row in entrants(records) if not row.real and row.runs]
-    found: dict[str, Training] = {}
+    rows = [row for row in entry_runs(records) if not row.real and row.runs]
+    found: dict[str, TrainingGroup] = {}
     for row in rows:
         sharing = [other for other in rows if other.trainings & row.trainings] or [row]
         owner = trained_as(sharing)
         model = owner.records[0].trains or owner.records[0].model
-        found.setdefault(owner.label, Training(owner.label, model, _seeds(owner, sharing)))
+        found.setdefault(owner.label, TrainingGroup(owner.label, model, _seeds(owner, sharing)))
     models = list(dict.fromkeys(training.model for training in found.values()))
     return sorted(found.values(), key=lambda training: models.index(training.model))
 
@@ -49,7 +49,9 @@ def diagnostics(records: Sequence[Record]) -> Section | None:
 
     ``None`` where no run recorded any. A diverged run counts with what it recorded until then.
     """
-    rows = [(training, player) for training in trainings(records) for player in _players(training)]
+    rows = [
+        (training, player) for training in training_groups(records) for player in _players(training)
+    ]
     if not rows:
         return None
     by_column = [[_first_nonfinite(training) for training, _ in rows]]
@@ -80,7 +82,7 @@ def diagnostics(records: Sequence[Record]) -> Section | None:
     )
 
 
-def _seeds(owner: Entrant, sharing: Sequence[Entrant]) -> tuple[Record, ...]:
+def _seeds(owner: EntryRuns, sharing: Sequence[EntryRuns]) -> tuple[Record, ...]:
     runs = [*owner.runs, *(record for row in sharing for record in row.runs)]
     by_seed: dict[int | None, Record] = {}
     for record in sorted(runs, key=lambda record: record.status == "failed"):
@@ -88,7 +90,7 @@ def _seeds(owner: Entrant, sharing: Sequence[Entrant]) -> tuple[Record, ...]:
     return tuple(sorted(by_seed.values(), key=lambda record: record.seed or 0))
 
 
-def _players(training: Training) -> list[str]:
+def _players(training: TrainingGroup) -> list[str]:
     measured = [
         r.stability.get(column.key) for r in training.records for column in (_SPIKES, _TAIL)
     ]
@@ -99,7 +101,7 @@ def _at(column: Quantity, player: str) -> Quantity:
     return replace(column, path=("stability", column.key, player))
 
 
-def _first_nonfinite(training: Training) -> Cell:
+def _first_nonfinite(training: TrainingGroup) -> Cell:
     steps = [(r.stability.get(_FIRST.key), r.seed) for r in training.records]
     known = [(step, seed) for step, seed in steps if step is not None]
     said = [f"{step:,} (seed {seed})" for step, seed in known]

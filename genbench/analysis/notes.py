@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from genbench.analysis.columns import headline, known_outputs, score_heading
-from genbench.analysis.entrants import Entrant, real_baseline
+from genbench.analysis.entry_runs import EntryRuns, real_baseline
 from genbench.store import canonical
 from genbench.store.protocol import Protocol, criteria, describe
 from genbench.store.records import DISTANCE, PRECISION, Record
@@ -24,7 +24,7 @@ _CONDITIONS = {name: _WORDS[name] for name in _WORDS if name not in _LAST} | {
 """Run conditions by the words that say them; what is the same for all is said once."""
 
 
-def comparison_notes(protocol: Protocol, rows: Sequence[Entrant]) -> list[str]:
+def comparison_notes(protocol: Protocol, rows: Sequence[EntryRuns]) -> list[str]:
     """The notes of one table, the scoring protocol first."""
     entries = [row for row in rows if not row.real]
     notes = [describe(protocol), *_legend(protocol, rows)]
@@ -35,16 +35,16 @@ def comparison_notes(protocol: Protocol, rows: Sequence[Entrant]) -> list[str]:
     return notes
 
 
-def comparison_details(rows: Sequence[Entrant]) -> dict[str, tuple[str, ...]]:
+def comparison_details(rows: Sequence[EntryRuns]) -> dict[str, tuple[str, ...]]:
     """What stands beneath the notes in lines of its own: how each entry was sampled."""
     sampling = [_sampling(row) for row in rows if not row.real]
     said = tuple(filter(None, sampling))
     return {"Sampling options": said} if said else {}
 
 
-def shared_weights(entries: Sequence[Entrant]) -> list[str]:
+def shared_weights(entries: Sequence[EntryRuns]) -> list[str]:
     """Which entries sample the very same weights, each set of them once."""
-    by_training: dict[str, list[Entrant]] = {}
+    by_training: dict[str, list[EntryRuns]] = {}
     for row in entries:
         for training in sorted(row.trainings):
             by_training.setdefault(training, []).append(row)
@@ -52,13 +52,13 @@ def shared_weights(entries: Sequence[Entrant]) -> list[str]:
     return [_shared(rows) for rows in sharing.values()]
 
 
-def trained_as(rows: Sequence[Entrant]) -> Entrant:
+def trained_as(rows: Sequence[EntryRuns]) -> EntryRuns:
     """Of the rows that share a training, the one that it is named by: the model that trained."""
     own = (row for row in rows if row.records[0].model == row.records[0].trains)
     return next(own, rows[0])
 
 
-def outcomes(rows: Sequence[Entrant]) -> list[str]:
+def outcomes(rows: Sequence[EntryRuns]) -> list[str]:
     """What diverged, collapsed, was not trained, failed or was skipped, seed by seed, with the
     reason."""
     real = real_baseline(rows)
@@ -99,7 +99,7 @@ def _seeds(numbers: Sequence[int | None]) -> str:
     return f", seed{'s' if len(known) > 1 else ''} {listed(known)}"
 
 
-def _legend(protocol: Protocol, rows: Sequence[Entrant]) -> list[str]:
+def _legend(protocol: Protocol, rows: Sequence[EntryRuns]) -> list[str]:
     entries = [row for row in rows if not row.real]
     runs = [record for row in entries for record in row.runs]
     seeds = sorted({record.seed for record in runs if record.seed is not None})
@@ -147,19 +147,19 @@ def _share(value: float) -> str:
     return {0.1: "a tenth", 0.25: "a quarter", 0.5: "half"}.get(value, f"{value:g}")
 
 
-def _shared(rows: Sequence[Entrant]) -> str:
+def _shared(rows: Sequence[EntryRuns]) -> str:
     owner = trained_as(rows)
     others = [row.label for row in rows if row is not owner]
     verb = "samples" if len(others) == 1 else "sample"
     return f"Trained once: {listed(others)} {verb} the weights of {owner.label}."
 
 
-def _given(entries: Sequence[Entrant]) -> list[str]:
+def _given(entries: Sequence[EntryRuns]) -> list[str]:
     rows = [r.label for r in entries if any(x.conditions.get("pretrained") for x in r.runs)]
     return [f"Nothing was trained for {listed(rows)}: the weights were given."] if rows else []
 
 
-def _conditions(entries: Sequence[Entrant]) -> list[str]:
+def _conditions(entries: Sequence[EntryRuns]) -> list[str]:
     common, varied = [], []
     for name, words in _CONDITIONS.items():
         values: dict[str, list[str]] = {}
@@ -178,7 +178,7 @@ def _conditions(entries: Sequence[Entrant]) -> list[str]:
     return ([f"Conditions: {'; '.join(common)}."] if common else []) + varied
 
 
-def _sampling(row: Entrant) -> str | None:
+def _sampling(row: EntryRuns) -> str | None:
     found = (r.conditions["sample"] for r in row.runs if r.scores and r.conditions.get("sample"))
     options: Mapping[str, Any] = next(found, {})
     given = {name: value for name, value in options.items() if value is not None}
@@ -186,7 +186,7 @@ def _sampling(row: Entrant) -> str | None:
     return f"{row.label}: {said}" if said else None
 
 
-def _unscored(rows: Sequence[Entrant]) -> list[str]:
+def _unscored(rows: Sequence[EntryRuns]) -> list[str]:
     by_reason: dict[tuple[str, str], list[str]] = {}
     for row in rows:
         for record in row.records:

@@ -29,7 +29,7 @@ class Source(_Section):
     address: Annotated[str, Field(pattern=r"^https://\S+$")]
 
 
-class Published(_Section):
+class PublishedRow(_Section):
     """What one document says of one model, sampled one way."""
 
     model: Name
@@ -63,7 +63,7 @@ class Published(_Section):
     """Whether the numbers were read there. Others are kept to be looked up, and never shown."""
 
 
-class Board(_Section):
+class Leaderboard(_Section):
     """A leaderboard: one data set, one ranking."""
 
     title: Name
@@ -78,16 +78,16 @@ class Board(_Section):
     resize: Name = "torch-fidelity bilinear (TF1)"
     """How measured rows must have resized to stand beside them: as the published graph does."""
     sources: dict[Name, Source] = {}
-    rows: tuple[Published, ...] = ()
+    rows: tuple[PublishedRow, ...] = ()
 
 
-def load(name: str) -> Board:
+def load(name: str) -> Leaderboard:
     """The leaderboard of that name, or in that TOML file.
 
     Raises ``UsageError`` for what is not TOML or no leaderboard, naming the key; ``UnknownName``.
     """
     source, content = read_toml(registry.leaderboards, name)
-    board = validated(Board, source, content)
+    board = validated(Leaderboard, source, content)
     scores = known()
     if board.score not in scores:
         raise UsageError(f"{source}: score: {UnknownName('score', board.score, scores)}")

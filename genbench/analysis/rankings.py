@@ -8,7 +8,7 @@ from itertools import combinations
 from scipy.stats import kendalltau
 
 from genbench.analysis.columns import headline
-from genbench.analysis.entrants import Entrant
+from genbench.analysis.entry_runs import EntryRuns
 from genbench.analysis.statistics import summarize
 from genbench.store.protocol import Protocol, protocol_differences
 
@@ -19,7 +19,7 @@ SHOWN = 5
 """Pairs that are named."""
 
 
-def extractor_notes(tables: Sequence[tuple[Protocol, Sequence[Entrant]]]) -> dict[int, list[str]]:
+def extractor_notes(tables: Sequence[tuple[Protocol, Sequence[EntryRuns]]]) -> dict[int, list[str]]:
     """By the number of a table, from 0: what to say where the ranking by the headline score is
     another than in an earlier table whose protocol differs in the extractor alone."""
     notes: dict[int, list[str]] = {}
@@ -55,12 +55,12 @@ def _said(
     )
 
 
-def _heading(rows: Sequence[Entrant], protocol: Protocol) -> str:
+def _heading(rows: Sequence[EntryRuns], protocol: Protocol) -> str:
     return headline([record for row in rows for record in row.records], protocol).heading
 
 
-def _medians(rows: Sequence[Entrant], protocol: Protocol) -> dict[str, float]:
-    """The median headline score of each contestant that has one, diverged runs ranked last."""
+def _medians(rows: Sequence[EntryRuns], protocol: Protocol) -> dict[str, float]:
+    """The median headline score of each entry that has one, diverged runs ranked last."""
     score = headline([record for row in rows for record in row.records], protocol)
     found = {}
     for row in rows:

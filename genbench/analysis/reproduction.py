@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 
 from genbench.analysis.cells import MISSING, number
 from genbench.analysis.document import Cell, Document, Section, Tone, text_table
-from genbench.analysis.entrants import entrants
+from genbench.analysis.entry_runs import entry_runs
 from genbench.analysis.statistics import centre, mean_interval
 from genbench.api.errors import DataError, UnknownName
 from genbench.api.metrics import LIKELIHOOD
@@ -17,7 +17,7 @@ from genbench.store.protocol import criteria
 from genbench.store.records import Record
 from genbench.suite import OPTIONS
 
-Outcome: TypeAlias = Literal["inside", "outside", "undecided"]
+Agreement: TypeAlias = Literal["inside", "outside", "undecided"]
 
 
 WIDE = 100.0
@@ -42,7 +42,7 @@ class Reproduction:
     """Seeds that came to the same number, to the last bit."""
     seeds: int
     """That were run again."""
-    outcome: Outcome
+    outcome: Agreement
     reason: str = ""
     """Why, where the interval does not say it."""
 
@@ -50,7 +50,7 @@ class Reproduction:
 def row(records: Sequence[Record], label: str) -> tuple[Record, ...]:
     """The runs of the row of that label in the comparison table. Raises ``UnknownName``;
     ``DataError`` where none came to an end."""
-    rows = {entrant.label: entrant for entrant in entrants(records) if not entrant.real}
+    rows = {row.label: row for row in entry_runs(records) if not row.real}
     if label not in rows:
         raise UnknownName("row", label, rows)
     ended = tuple(run for run in rows[label].runs if run.completed or run.status == "diverged")
@@ -134,7 +134,7 @@ def _judged(
     again: Sequence[float] | None,
     interval: tuple[float, float] | None,
     minimum: float | None,
-) -> tuple[Outcome, str]:
+) -> tuple[Agreement, str]:
     if known is None or again is None:
         if known is None and again is None:
             return "undecided", "runs without a score on both sides"
@@ -159,7 +159,7 @@ def _mean(values: Sequence[float]) -> float:
     return math.fsum(values) / len(values)
 
 
-TONES: dict[Outcome, Tone] = {"inside": "good", "outside": "bad", "undecided": "open"}
+TONES: dict[Agreement, Tone] = {"inside": "good", "outside": "bad", "undecided": "open"}
 CONDITIONS = ("torch", "genbench", "device", "devices", "platform", "precision")
 
 

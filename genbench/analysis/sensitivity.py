@@ -22,7 +22,7 @@ from genbench.analysis.statistics import (
 from genbench.api import REAL
 from genbench.store.protocol import Protocol, describe
 from genbench.store.records import Record
-from genbench.suite import Grid, Point
+from genbench.suite import Grid, GridPoint
 
 LOSSES = ("diverged", "collapsed", "not trained", "failed")
 """What may become of a run."""
@@ -102,7 +102,7 @@ def sensitivities(
 
 
 def _trial(
-    name: str, point: Point, runs: Sequence[Record], real: Record | None, column: Quantity
+    name: str, point: GridPoint, runs: Sequence[Record], real: Record | None, column: Quantity
 ) -> Trial:
     values = [run.outcome(column.key).value for run in runs]
     fates = [run.outcome(real=real).status for run in runs]

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass, replace
 
 from genbench.analysis.columns import known_outputs, score_heading
 from genbench.analysis.document import Cell, Column, Document, Row, Section, Table
-from genbench.analysis.entrants import Entrant, by_protocol, entrants
-from genbench.analysis.published import Board, Published
+from genbench.analysis.entry_runs import EntryRuns, by_protocol, entry_runs
+from genbench.analysis.published import Leaderboard, PublishedRow
 from genbench.analysis.statistics import LEAST_FOR_INTERVAL, LEVEL, mean_interval, summarize
 from genbench.api import Output
 from genbench.registry.outputs import known
@@ -19,7 +19,7 @@ from genbench.store.records import Record
 
 
 @dataclass(frozen=True)
-class Number:
+class StandingScore:
     """One score of one row."""
 
     value: float
@@ -43,12 +43,12 @@ class Standing:
     """From 1, equal values sharing theirs; ``None``: no contestant, or without the score."""
     label: str
     settings: str
-    scores: Mapping[str, Number]
+    scores: Mapping[str, StandingScore]
     nfe: float | None
     origin: str
     """The document it was read in, or the command that runs it again; empty for real data, which
     are no contestant."""
-    published: Published | None = None
+    published: PublishedRow | None = None
     """``None``: measured."""
 
 
@@ -65,7 +65,7 @@ class Standings:
 
 
 def standings(
-    board: Board, measured: Sequence[tuple[str, Sequence[Record]]] = ()
+    board: Leaderboard, measured: Sequence[tuple[str, Sequence[Record]]] = ()
 ) -> list[Standings]:
     """One ranking for each protocol, by the board's score.
 
@@ -99,7 +99,7 @@ def standings(
     ]
 
 
-def _of_board(records: Sequence[Record], board: Board) -> list[Record]:
+def _of_board(records: Sequence[Record], board: Leaderboard) -> list[Record]:
     """Those of its data set, and given labels as its models are; a real row only beside others."""
     of_data = [record for record in records if record.dataset == board.dataset]
     chosen = [
@@ -114,7 +114,9 @@ def _conditional(record: Record) -> bool:
     return bool(record.conditions.get("options", {}).get("conditional", False))
 
 
-def _published_protocol(protocol: Protocol, board: Board) -> tuple[str | None, int | None] | None:
+def _published_protocol(
+    protocol: Protocol, board: Leaderboard
+) -> tuple[str | None, int | None] | None:
     """The published protocol that a measured one meets, if any."""
     data, _, split = str(protocol.get("reference", "")).partition("@")[0].rpartition(":")
     extractor = str(protocol.get("extractor", "")).partition("@")[0]
@@ -125,19 +127,19 @@ def _published_protocol(protocol: Protocol, board: Board) -> tuple[str | None, i
     return split, protocol.get("samples")
 
 
-def _stated(board: Board, reference: str | None, count: int | None) -> str:
+def _stated(board: Leaderboard, reference: str | None, count: int | None) -> str:
     against = f"against {reference}" if reference else "reference not stated"
     number = f"{count:,} samples" if count else "number of samples not stated"
     return f"Over {board.extractor}, {against}, {number}"
 
 
-def _published(row: Published, board: Board) -> Standing:
+def _published(row: PublishedRow, board: Leaderboard) -> Standing:
     return Standing(
         rank=None,
         label=row.model,
         settings=row.settings,
         scores={
-            name: Number(value, deviation=row.deviation if name == board.score else None)
+            name: StandingScore(value, deviation=row.deviation if name == board.score else None)
             for name, value in row.scores.items()
         },
         nfe=row.nfe,
@@ -148,20 +150,20 @@ def _published(row: Published, board: Board) -> Standing:
 
 def _measured(folder: str, records: Sequence[Record]) -> list[Standing]:
     rows = []
-    for entrant in entrants(records):
-        first = entrant.records[0]
-        seeds = len(entrant.runs)
-        settings = "" if entrant.real else f"{first.suite}: {_budget(first)}, {_seeds(seeds)}"
-        outputs = known_outputs(entrant.records)
-        scores = {name: _over_seeds(entrant, name, output) for name, output in outputs.items()}
+    for row in entry_runs(records):
+        first = row.records[0]
+        seeds = len(row.runs)
+        settings = "" if row.real else f"{first.suite}: {_budget(first)}, {_seeds(seeds)}"
+        outputs = known_outputs(row.records)
+        scores = {name: _over_seeds(row, name, output) for name, output in outputs.items()}
         rows.append(
             Standing(
                 rank=None,
-                label=entrant.label,
+                label=row.label,
                 settings=settings,
                 scores={name: number for name, number in scores.items() if number is not None},
-                nfe=None if entrant.real else first.cost.get("nfe"),
-                origin="" if entrant.real else _command(folder, entrant.label),
+                nfe=None if row.real else first.cost.get("nfe"),
+                origin="" if row.real else _command(folder, row.label),
             )
         )
     return rows
@@ -180,15 +182,15 @@ def _seeds(count: int) -> str:
     return "1 seed" if count == 1 else f"{count} seeds"
 
 
-def _over_seeds(entrant: Entrant, name: str, output: Output) -> Number | None:
-    values = [run.outcome(name).value for run in entrant.runs]
+def _over_seeds(row: EntryRuns, name: str, output: Output) -> StandingScore | None:
+    values = [run.outcome(name).value for run in row.runs]
     found = summarize(values, output.higher_is_better)
     if found.mean is None:
         ended = f"{found.k} of {found.n}"
-        return None if found.median is None else Number(found.median, ended=ended)
+        return None if found.median is None else StandingScore(found.median, ended=ended)
     known_values = [value for value in values if value is not None]
     low, high = mean_interval(known_values, minimum=output.minimum) or (None, None)
-    return Number(found.mean, low, high, seeds=len(values))
+    return StandingScore(found.mean, low, high, seeds=len(values))
 
 
 def _ranked(
@@ -225,7 +227,7 @@ MEASURED = (
 )
 
 
-def document(board: Board, groups: Sequence[Standings]) -> Document:
+def document(board: Leaderboard, groups: Sequence[Standings]) -> Document:
     """The rankings of a board, the documents behind its rows, and the notes on them."""
     rows = [row for group in groups for row in group.rows]
     keys = dict.fromkeys(row.published.source for row in rows if row.published)
@@ -258,7 +260,7 @@ def document(board: Board, groups: Sequence[Standings]) -> Document:
 
 
 def _table(
-    board: Board, group: Standings, sources: Mapping[str, int], notes: Mapping[str, str]
+    board: Leaderboard, group: Standings, sources: Mapping[str, int], notes: Mapping[str, str]
 ) -> Table:
     scores = [
         Column(name, heading, better=group.higher_is_better[name])
@@ -305,7 +307,7 @@ def _score_cell(name: str, row: Standing, group: Standings) -> Cell:
     return Cell(text, number.value)
 
 
-def _where(row: Standing, board: Board, sources: Mapping[str, int]) -> Cell:
+def _where(row: Standing, board: Leaderboard, sources: Mapping[str, int]) -> Cell:
     """Where in its document a published row stands, and whom it quotes; or what runs it again."""
     published = row.published
     if published is None:
@@ -321,7 +323,7 @@ def _letters(number: int) -> str:
     return (_letters(before - 1) if before else "") + chr(ord("a") + last)
 
 
-def _data(board: Board, groups: Sequence[Standings]) -> dict[str, object]:
+def _data(board: Leaderboard, groups: Sequence[Standings]) -> dict[str, object]:
     return {
         "title": board.title,
         "score": board.score,

@@ -11,11 +11,11 @@ from genbench.analysis.cells import number
 from genbench.analysis.claims import Claim, Claims
 from genbench.analysis.columns import OVER_SEEDS, Quantity, comparison_quantities
 from genbench.analysis.document import Cell, Document, Section, Tone, text_table
-from genbench.analysis.entrants import Entrant, by_protocol, entrants
+from genbench.analysis.entry_runs import EntryRuns, by_protocol, entry_runs
 from genbench.analysis.statistics import (
     LEAST_SEEDS,
     LEVEL,
-    Comparison,
+    GroupComparison,
     compare,
     holm,
     interquartile_interval,
@@ -26,7 +26,7 @@ from genbench.analysis.statistics import (
 from genbench.store.protocol import Protocol, criteria, describe
 from genbench.store.records import Record
 
-Outcome: TypeAlias = Literal["supported", "contradicted", "undecided"]
+Decision: TypeAlias = Literal["supported", "contradicted", "undecided"]
 
 DEVIATION = "deviation."
 OF_TRAINING = ("training_flops", "training_seconds")
@@ -35,13 +35,13 @@ PER_ENTRY = ("seconds_per_sample",)
 
 
 @dataclass(frozen=True)
-class Contestant:
-    """One contestant of a finding, with its runs."""
+class EntryValues:
+    """One entry of a finding, with its runs."""
 
     label: str
     model: str
     values: tuple[float | None, ...]
-    """By seed, of those that all contestants ran; ``None`` for a run that diverged."""
+    """By seed, of those that all entries ran; ``None`` for a run that diverged."""
     median: float | None
     interquartile_mean: float | None
     interval: tuple[float, float] | None
@@ -53,17 +53,17 @@ class Finding:
     """What became of a claim."""
 
     claim: Claim
-    outcome: Outcome
+    outcome: Decision
     reason: str
     """Why, in one line."""
     heading: str
     """Of the quantity."""
-    comparison: Comparison | None
+    comparison: GroupComparison | None
     """Of the claim's group with the other: P(higher). ``None`` where nothing could be compared."""
     adjusted_p: float | None
     """By Holm over the claims of the verdict that could be tested."""
-    group: tuple[Contestant, ...]
-    against: tuple[Contestant, ...]
+    group: tuple[EntryValues, ...]
+    against: tuple[EntryValues, ...]
     certain: bool = False
     """Whether the quantity is a cost that no seed changes, so that nothing is left to chance."""
 
@@ -91,18 +91,18 @@ METHOD = (
     "As claimed: the share of pairs of runs, one of each group, in which the claim holds, ties "
     f"counting half, with its {LEVEL:.0%} interval over seeds (Brunner & Munzel), uncorrected. p: "
     "permutation test over seeds, adjusted by Holm over the tested claims; decided below "
-    f"{1 - LEVEL:.2g}. Diverged runs rank last. It speaks of these contestants, equally weighted, "
+    f"{1 - LEVEL:.2g}. Diverged runs rank last. It speaks of these entries, equally weighted, "
     "at this budget."
 )
-TONES: dict[Outcome, Tone] = {"supported": "good", "contradicted": "bad", "undecided": "open"}
+TONES: dict[Decision, Tone] = {"supported": "good", "contradicted": "bad", "undecided": "open"}
 
 
 def document(verdicts: Sequence[Verdict]) -> Document:
-    """Every claim with what became of it, and then, at length, the contestants."""
+    """Every claim with what became of it, and then, at length, the entries."""
     sections: list[Section] = []
     for verdict in verdicts:
         sections.append(_section(verdict))
-        sections += [_contestants(f) for f in verdict.findings if f.comparison is not None]
+        sections += [_section_of_entries(f) for f in verdict.findings if f.comparison is not None]
     rows = [
         {
             **{name: getattr(verdict, name) for name in ("title", "suite", "datasets", "protocol")},
@@ -131,26 +131,26 @@ def _section(verdict: Verdict) -> Section:
     return Section(title, (table,), notes=(METHOD, describe(verdict.protocol)))
 
 
-def _contestants(finding: Finding) -> Section:
+def _section_of_entries(finding: Finding) -> Section:
     sides = (finding.claim.group, finding.group), (finding.claim.against, finding.against)
     rows = [
-        [contestant.label, group, number(contestant.median), *_interquartile(contestant)]
-        for group, contestants in sides
-        for contestant in contestants
+        [entry.label, group, number(entry.median), *_interquartile(entry)]
+        for group, entries in sides
+        for entry in entries
     ]
-    headings = "contestant", "group", "median", "interquartile mean", "seeds"
+    headings = "entry", "group", "median", "interquartile mean", "seeds"
     title = f"{finding.claim.name}: {finding.heading}"
     return Section(title, (text_table(headings, rows, "llrrr"),), level=3, long=True)
 
 
-def _interquartile(contestant: Contestant) -> list[str]:
+def _interquartile(entry: EntryValues) -> list[str]:
     """The mean with its interval; and the seeds, ``4 of 5`` where a run came to no value."""
-    said = number(contestant.interquartile_mean)
-    if contestant.interval is not None:
-        low, high = contestant.interval
+    said = number(entry.interquartile_mean)
+    if entry.interval is not None:
+        low, high = entry.interval
         said += f" [{low:.4g}, {high:.4g}]"
-    n = len(contestant.values)
-    finite = sum(value is not None for value in contestant.values)
+    n = len(entry.values)
+    finite = sum(value is not None for value in entry.values)
     return [said, str(n) if finite == n else f"{finite} of {n}"]
 
 
@@ -181,15 +181,15 @@ class _Undecidable(Exception):
 def judge(records: Sequence[Record], claims: Claims) -> list[Verdict]:
     """A verdict for each suite and scoring protocol, which are never mixed.
 
-    Of every claim: the runs of all contestants of its two groups are ranked together, diverged ones
+    Of every claim: the runs of all entries of its two groups are ranked together, diverged ones
     last, over the seeds that all of them ran, and the groups compared over seeds
     (``statistics.compare``). A claim is decided where its p-value, adjusted by Holm over
     the claims that are tested, is under 1 - ``LEVEL`` and there are at least ``LEAST_SEEDS`` seeds.
     The test of a deviation is approximate, since runs share the median they are measured from.
 
-    A quantity that no seed moves, as FLOPs, or that was measured once a contestant, is no draw:
-    such a claim is supported where it holds of all pairs of contestants, contradicted where of
-    none. Quantities of the training count each training once, however many contestants sample it.
+    A quantity that no seed moves, as FLOPs, or that was measured once an entry, is no draw:
+    such a claim is supported where it holds of all pairs of entries, contradicted where of
+    none. Quantities of the training count each training once, however many entries sample it.
     """
     return [
         Verdict(
@@ -242,11 +242,11 @@ def _compared(
             for group in (claim.group, claim.against)
         ]
         seeds = _common_seeds([*members[0], *members[1]])
-        sides = [[_contestant(m, seeds, claim, column) for m in side] for side in members]
+        sides = [[_entry_values(m, seeds, claim, column) for m in side] for side in members]
     except _Undecidable as undecidable:
         return replace(finding, reason=str(undecidable))
     higher = column.better is True and not claim.quantity.startswith(DEVIATION)
-    ours, theirs = ([contestant.values for contestant in side] for side in sides)
+    ours, theirs = ([entry.values for entry in side] for side in sides)
     comparison = compare(ours, theirs, last="lowest" if higher else "highest")
     described = [tuple(_described(c, higher) for c in side) for side in sides]
     finding = replace(finding, comparison=comparison, group=described[0], against=described[1])
@@ -255,38 +255,34 @@ def _compared(
 
 def _members(
     group: str, models: Sequence[str], column: Quantity, records: Sequence[Record]
-) -> list[Entrant]:
-    """The contestants of a group of which a run came to an end; of those that sample one training,
+) -> list[EntryRuns]:
+    """The entries of a group of which a run came to an end; of those that sample one training,
     the first, where the quantity is of the training. Raises ``_Undecidable``."""
-    members = [
-        entrant
-        for entrant in entrants(records)
-        if entrant.records[0].model in models and _seeds(entrant)
-    ]
+    members = [row for row in entry_runs(records) if row.records[0].model in models and _seeds(row)]
     if column.path[0] == "stability" or column.key in OF_TRAINING:
         members = list({frozenset(m.trainings): m for m in reversed(members)}.values())[::-1]
     if not members:
-        raise _Undecidable(f"no contestant of the group {group!r} ran")
+        raise _Undecidable(f"no entry of the group {group!r} ran")
     return members
 
 
-def _seeds(entrant: Entrant) -> set[int]:
+def _seeds(row: EntryRuns) -> set[int]:
     """Those with which a run came to an end."""
-    ended = [run for run in entrant.records if run.status in ("done", "diverged")]
+    ended = [run for run in row.records if run.status in ("done", "diverged")]
     return {run.seed for run in ended if run.seed is not None}
 
 
-def _common_seeds(members: Sequence[Entrant]) -> list[int]:
+def _common_seeds(members: Sequence[EntryRuns]) -> list[int]:
     seeds = sorted(set.intersection(*map(_seeds, members)))
     if not seeds:
-        raise _Undecidable("its contestants have no seed in common")
+        raise _Undecidable("its entries have no seed in common")
     return seeds
 
 
-def _contestant(
-    entrant: Entrant, seeds: Sequence[int], claim: Claim, column: Quantity
-) -> Contestant:
-    runs = [record for record in entrant.records if record.seed in seeds]
+def _entry_values(
+    row: EntryRuns, seeds: Sequence[int], claim: Claim, column: Quantity
+) -> EntryValues:
+    runs = [record for record in row.records if record.seed in seeds]
     known = [column.read(run) for run in runs]
     if column.key in PER_ENTRY:
         measured = next((value for value in known if value is not None), None)
@@ -297,12 +293,12 @@ def _contestant(
         diverged = run.status == "diverged" and column.path[0] != "cost"
         unbounded = column.path[0] == "stability" and value is None and _without_end(run, column)
         if not diverged and not unbounded and value is None:
-            raise _Undecidable(f"{entrant.label}, seed {run.seed} has no {column.key}")
+            raise _Undecidable(f"{row.label}, seed {run.seed} has no {column.key}")
         values.append(None if diverged or unbounded else value)
     if claim.quantity.startswith(DEVIATION):
-        values = _deviations(values, entrant.label, column)
-    model = entrant.records[0].model
-    return Contestant(entrant.label, model, tuple(values), None, None, None)
+        values = _deviations(values, row.label, column)
+    model = row.records[0].model
+    return EntryValues(row.label, model, tuple(values), None, None, None)
 
 
 def _without_end(run: Record, column: Quantity) -> bool:
@@ -326,12 +322,12 @@ def _deviations(values: Sequence[float | None], label: str, column: Quantity) ->
     return [None if value is None else abs(value - middle) / middle for value in values]
 
 
-def _described(contestant: Contestant, higher_is_better: bool) -> Contestant:
+def _described(entry: EntryValues, higher_is_better: bool) -> EntryValues:
     return replace(
-        contestant,
-        median=quantile(ranked(contestant.values, higher_is_better), 0.5),
-        interquartile_mean=interquartile_mean(contestant.values, higher_is_better),
-        interval=interquartile_interval(contestant.values, higher_is_better),
+        entry,
+        median=quantile(ranked(entry.values, higher_is_better), 0.5),
+        interquartile_mean=interquartile_mean(entry.values, higher_is_better),
+        interval=interquartile_interval(entry.values, higher_is_better),
     )
 
 
@@ -348,11 +344,11 @@ def _p(finding: Finding) -> float | None:
 
 
 def _constant(finding: Finding) -> bool:
-    """Whether every contestant has one finite value, whatever the seed, and more than one seed."""
+    """Whether every entry has one finite value, whatever the seed, and more than one seed."""
     sides = [*finding.group, *finding.against]
     return all(
-        len(set(contestant.values)) == 1 < len(contestant.values) and None not in contestant.values
-        for contestant in sides
+        len(set(entry.values)) == 1 < len(entry.values) and None not in entry.values
+        for entry in sides
     )
 
 
@@ -373,14 +369,14 @@ def _outcome(finding: Finding, p: float | None, tested: int) -> Finding:
         return replace(finding, reason=reason, adjusted_p=p)
     if p >= 1 - LEVEL:
         return replace(finding, reason=f"p = {p:.2g} after correction", adjusted_p=p)
-    outcome: Outcome = "supported" if (finding.share or 0.0) > 0.5 else "contradicted"
+    outcome: Decision = "supported" if (finding.share or 0.0) > 0.5 else "contradicted"
     return replace(finding, outcome=outcome, reason=f"p = {p:.2g} after correction", adjusted_p=p)
 
 
-def _certain(finding: Finding, comparison: Comparison) -> Finding:
-    outcome: Outcome = "undecided"
+def _certain(finding: Finding, comparison: GroupComparison) -> Finding:
+    outcome: Decision = "undecided"
     if finding.share in (0, 1):
         outcome = "supported" if finding.share == 1 else "contradicted"
     found = replace(comparison, low=None, high=None, p=None)
-    reason = "of pairs of contestants; no seed changes it"
+    reason = "of pairs of entries; no seed changes it"
     return replace(finding, outcome=outcome, reason=reason, comparison=found)

@@ -22,7 +22,7 @@ T = TypeVar("T")
 SETTLE_TIMEOUT = timedelta(seconds=30)
 """How long a rank that has failed waits for the others to fail likewise."""
 
-PATIENCE = timedelta(days=7)
+CONTROL_TIMEOUT = timedelta(days=7)
 """How long ranks wait for what rank 0 does alone: reading a data set, computing a metric."""
 
 
@@ -118,7 +118,7 @@ def gather(fabric: Fabric, part: Tensor) -> Tensor:
 @cache
 def _control_group() -> torch.distributed.ProcessGroup:
     """Of its own, on the CPU: waiting for rank 0 must neither time out nor keep a device busy."""
-    group = torch.distributed.new_group(backend="gloo", timeout=PATIENCE)
+    group = torch.distributed.new_group(backend="gloo", timeout=CONTROL_TIMEOUT)
     return cast(torch.distributed.ProcessGroup, group)
 
 

@@ -31,7 +31,7 @@ __all__ = [
     "scorer",
 ]
 
-Source: TypeAlias = "str | Path | Tensor | np.ndarray[Any, Any] | Samples"
+SamplesLike: TypeAlias = "str | Path | Tensor | np.ndarray[Any, Any] | Samples"
 """``dataset:split``, a file, a folder of pictures, a tensor or an array ``(N, …)``, ``Samples``."""
 
 VERSION = 4
@@ -51,10 +51,10 @@ DEFAULT_METRICS = (
 
 
 def evaluate(
-    samples: Source,
-    reference: Source | Moments,
+    samples: SamplesLike,
+    reference: SamplesLike | Moments,
     *,
-    train: Source | None = None,
+    train: SamplesLike | None = None,
     extractor: str = "inception",
     extractor_options: Mapping[str, Any] | None = None,
     metrics: Sequence[str] = DEFAULT_METRICS,
@@ -66,14 +66,14 @@ def evaluate(
 ) -> Scores:
     """Score anybody's samples against a reference.
 
-    ``samples``, ``reference`` and ``train``: see ``Source``; ``reference`` may also be an ``.npz``
-    of published statistics (``mu`` and ``sigma``), against which there is a Fréchet distance alone.
-    Metrics that need the training set are skipped, with the reason, without it. ``ranks``: the
-    processes that share the work, where there are several. Raises ``UsageError`` where something is
-    unknown or does not fit.
+    ``samples``, ``reference`` and ``train``: see ``SamplesLike``. ``reference`` may also be an
+    ``.npz`` of published statistics (``mu`` and ``sigma``), with which only the Fréchet distance is
+    computed. Without ``train``, metrics that need the training set are skipped, with the reason.
+    ``ranks``: the processes that share the work, if there are several. Raises ``UsageError`` if
+    something is unknown or does not fit.
     """
 
-    def opened(source: Source) -> Samples:
+    def opened(source: SamplesLike) -> Samples:
         if isinstance(source, (str, Path)):
             return open_samples(str(source), Path(data_dir))
         return from_array(source) if isinstance(source, (Tensor, np.ndarray)) else source

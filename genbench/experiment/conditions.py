@@ -30,7 +30,7 @@ from genbench.suite import Prompts
 
 
 @dataclass(frozen=True)
-class Asked:
+class RequestedConditions:
     """What each block of samples is conditioned on, as far as a model obeys it."""
 
     names: tuple[str, ...]
@@ -77,15 +77,17 @@ class Asked:
 
 def conditions(
     hardware: Hardware, trained: Trained, model: GenerativeModel, prompts: Prompts | None = None
-) -> Asked:
+) -> RequestedConditions:
     """What the samples of ``model`` are asked for: the ``prompts``, in order; whatever these do not
     name is what random training samples are conditioned on."""
     obeyed = tuple(sorted(getattr(model, "conditions", ())))
     if not obeyed and prompts is None:  # the data need not be at hand
-        return Asked((), None, trained.training.seed, None)
+        return RequestedConditions((), None, trained.training.seed, None)
     data = open_cached(trained.training.dataset, hardware.data_dir)
     rows = None if prompts is None else prompted(prompts, data)
-    return Asked(obeyed, data, trained.training.seed, rows, prompts.each if prompts else 1)
+    return RequestedConditions(
+        obeyed, data, trained.training.seed, rows, prompts.each if prompts else 1
+    )
 
 
 def prompted(prompts: Prompts, data: Samples) -> Batch:

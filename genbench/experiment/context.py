@@ -53,7 +53,7 @@ class RunContext:
             said["likelihood_samples"] = self.score.likelihood.samples
         if self.prompts is not None:
             said["prompts"] = store.fingerprint(self.prompts.model_dump(mode="json"))
-        return said | self.score.criteria.said()
+        return said | self.score.criteria.to_dict()
 
     def inputs(self, dataset: str) -> dict[str, Any]:
         """All that decides a score but the samples, known without loading a metric: a finished run

@@ -27,7 +27,7 @@ PACKAGES = (
 
 
 @dataclass(frozen=True)
-class Finding:
+class Diagnosis:
     """One line; ``fix`` is given where something is wrong."""
 
     what: str
@@ -35,12 +35,12 @@ class Finding:
     fix: str | None = None
 
 
-def doctor(data_dir: str | Path = "data", *, plugins: Sequence[str | Path] = ()) -> list[Finding]:
+def doctor(data_dir: str | Path = "data", *, plugins: Sequence[str | Path] = ()) -> list[Diagnosis]:
     """Every finding: packages, devices, data, weights and plugins."""
     for plugin in plugins:
         registry.add_plugin_file(Path(plugin))
     return [
-        Finding("python", f"{platform.python_version()} at {sys.executable}"),
+        Diagnosis("python", f"{platform.python_version()} at {sys.executable}"),
         *_packages(),
         *_torch(),
         *_data(Path(data_dir)),
@@ -49,31 +49,31 @@ def doctor(data_dir: str | Path = "data", *, plugins: Sequence[str | Path] = ())
     ]
 
 
-def _packages() -> list[Finding]:
+def _packages() -> list[Diagnosis]:
     found = []
     for name in PACKAGES:
         try:
-            found.append(Finding(name, version(name)))
+            found.append(Diagnosis(name, version(name)))
         except PackageNotFoundError:
-            found.append(Finding(name, "missing", f"pip install {name}"))
+            found.append(Diagnosis(name, "missing", f"pip install {name}"))
     return found
 
 
-def _torch() -> list[Finding]:
+def _torch() -> list[Diagnosis]:
     try:
         import torch
     except Exception as error:
-        return [Finding("torch", f"cannot be imported: {error}", "reinstall torch")]
+        return [Diagnosis("torch", f"cannot be imported: {error}", "reinstall torch")]
     found = [_matched_pair(torch.__version__)]
     if torch.cuda.is_available():
         names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-        found.append(Finding("devices", ", ".join(names)))
+        found.append(Diagnosis("devices", ", ".join(names)))
     else:
-        found.append(Finding("devices", f"CPU, {os.cpu_count()} cores; no CUDA device"))
+        found.append(Diagnosis("devices", f"CPU, {os.cpu_count()} cores; no CUDA device"))
     return found
 
 
-def _matched_pair(torch: str) -> Finding:
+def _matched_pair(torch: str) -> Diagnosis:
     """torchvision's compiled operators load only beside the torch that they were built for."""
     pair = f"torch {torch} and torchvision"
     try:
@@ -81,8 +81,8 @@ def _matched_pair(torch: str) -> Finding:
         import torchvision  # noqa: F401 - importing it is the check
     except Exception as error:
         reason = f"{pair} do not match: {type(error).__name__}: {error}"
-        return Finding("torch pair", reason, PAIR_FIX)
-    return Finding("torch pair", f"{pair} match")
+        return Diagnosis("torch pair", reason, PAIR_FIX)
+    return Diagnosis("torch pair", f"{pair} match")
 
 
 PAIR_FIX = (
@@ -91,28 +91,28 @@ PAIR_FIX = (
 )
 
 
-def _data(data_dir: Path) -> list[Finding]:
+def _data(data_dir: Path) -> list[Diagnosis]:
     where = data_dir.resolve()
     if not where.exists():
-        return [Finding("data", f"{where} (not there yet; data sets are downloaded to it)")]
+        return [Diagnosis("data", f"{where} (not there yet; data sets are downloaded to it)")]
     if not where.is_dir():
-        return [Finding("data", f"{where} is a file", "name a folder with --data-dir")]
+        return [Diagnosis("data", f"{where} is a file", "name a folder with --data-dir")]
     if not os.access(where, os.W_OK):
-        return [Finding("data", f"{where} cannot be written", "name another with --data-dir")]
-    return [Finding("data", f"{where}: {', '.join(sorted(p.name for p in where.iterdir()))}")]
+        return [Diagnosis("data", f"{where} cannot be written", "name another with --data-dir")]
+    return [Diagnosis("data", f"{where}: {', '.join(sorted(p.name for p in where.iterdir()))}")]
 
 
-def _weights() -> list[Finding]:
+def _weights() -> list[Diagnosis]:
     try:
         from genbench.extractors.inception import PUBLISHED
     except ImportError as error:
-        return [Finding("weights", f"cannot be looked for: {error}", "mend the packages above")]
+        return [Diagnosis("weights", f"cannot be looked for: {error}", "mend the packages above")]
     path = PUBLISHED.path()
     state = "present" if path.is_file() else "not there; needed for the extractor 'inception' only"
-    return [Finding("weights", f"{path} ({state})")]
+    return [Diagnosis("weights", f"{path} ({state})")]
 
 
-def _plugins() -> list[Finding]:
+def _plugins() -> list[Diagnosis]:
     """Every name, with where it comes from unless it is genbench's own; and what cannot be used."""
     found = []
     for group in registry.GROUPS:
@@ -123,10 +123,10 @@ def _plugins() -> list[Finding]:
             try:
                 group.get(name)
             except UsageError as error:
-                bad.append(Finding(f"{group.kind} {name}", str(error), "uninstall one of them"))
+                bad.append(Diagnosis(f"{group.kind} {name}", str(error), "uninstall one of them"))
             except GenbenchError as error:
                 module = group.point(name).value.partition(":")[0]
                 fix = f"mend or uninstall {origin}; python -c 'import {module}' shows where"
-                bad.append(Finding(f"{group.kind} {name}", str(error), fix))
-        found += [Finding(f"{group.kind}s", ", ".join(named)), *bad]
+                bad.append(Diagnosis(f"{group.kind} {name}", str(error), fix))
+        found += [Diagnosis(f"{group.kind}s", ", ".join(named)), *bad]
     return found

@@ -26,7 +26,7 @@ FEW = 2
 """Samples of the steps whose FLOPs are counted: FLOPs go with the number of samples."""
 COUNTED_STEPS = 16
 """As in the loop: enough for lazy penalties of interval 2, 4, 8 and 16."""
-PATIENCE = 6.0
+TIME_LIMIT = 6.0
 """Seconds after which fewer steps than that are enough."""
 ENOUGH = 0.3
 """Seconds of a step from which its rate is taken for that of a whole batch."""
@@ -72,7 +72,7 @@ def training_cost(hardware: Hardware, training: Training) -> TrainingCost:
     start, steps = time.perf_counter(), 0
     counter = FlopCounterMode(display=False)
     with counter:
-        while steps < COUNTED_STEPS and (steps == 0 or time.perf_counter() - start < PATIENCE):
+        while steps < COUNTED_STEPS and (steps == 0 or time.perf_counter() - start < TIME_LIMIT):
             _step(fabric, model, few, Progress(steps, 0, budget))
             steps += 1
     flops = counter.get_total_flops() / steps / FEW

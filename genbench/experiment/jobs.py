@@ -46,7 +46,7 @@ from genbench.experiment.trained import (
     training_identity,
 )
 from genbench.loggers import Log
-from genbench.store.records import Record, Score
+from genbench.store.records import Record, ScoreValue
 from genbench.suite import SeededEntry
 from genbench.training import checkpoint, loop, stability
 
@@ -185,9 +185,9 @@ def _record(
     curve: list[dict[str, Any]],
     report: ProgressCallback,
 ) -> Record:
-    outcome = trained.outcome
+    result = trained.result
     examples, samples, metadata = _draw_last_good(ranks, context, trained, entry, report)
-    given = outcome.status == "done" and outcome.examples == 0
+    given = result.status == "done" and result.examples == 0
     broken = None if examples == trained.last else "the sampler gave samples that are not finite"
     report(ProgressEvent("score", 0, 1))
     scorer = context.scorer(entry.training.dataset, ranks)
@@ -198,8 +198,8 @@ def _record(
     history = trained.folder / checkpoint.HISTORY
     return replace(
         _base(context, entry),
-        status=outcome.status if broken is None else "diverged",
-        reason=_divergence(outcome, broken, examples),
+        status=result.status if broken is None else "diverged",
+        reason=_divergence(result, broken, examples),
         scores={name: _score(estimate) for name, estimate in {**scores.values, **bits}.items()},
         outputs={**scores.outputs, **dict.fromkeys(bits, LIKELIHOOD_OUTPUT)},
         skipped_metrics={**scores.skipped, **no_bits},
@@ -209,11 +209,11 @@ def _record(
         | ({"codec": metadata["codec"]} if "codec" in metadata else {})
         | ({"examples": 0, "pretrained": True} if given else {}),
         cost={
-            "parameters": sum(outcome.parameters.values()),
+            "parameters": sum(result.parameters.values()),
             "sampling_parameters": metadata["parameters"],
             # What weights that came from elsewhere have cost is not known here.
-            "training_flops": None if given else outcome.flops,
-            "training_seconds": None if given else outcome.seconds,
+            "training_flops": None if given else result.flops,
+            "training_seconds": None if given else result.seconds,
             "nfe": metadata["nfe"],
             "sampling_flops": metadata["flops"],
             "seconds_per_sample": None,
@@ -245,8 +245,10 @@ def _higher_is_better(score: suite.Score) -> bool:
     return metric.outputs[score.headline].higher_is_better
 
 
-def _score(estimate: Estimate) -> Score:
-    return Score(value=estimate.value, low=estimate.low, high=estimate.high, note=estimate.note)
+def _score(estimate: Estimate) -> ScoreValue:
+    return ScoreValue(
+        value=estimate.value, low=estimate.low, high=estimate.high, note=estimate.note
+    )
 
 
 def _history(trained: Trained) -> pd.DataFrame:
@@ -262,7 +264,7 @@ def _draw_last_good(
     report: ProgressCallback,
 ) -> tuple[int, TensorSamples, dict[str, Any]]:
     """Samples of the last snapshot whose sampler gives finite ones, and its example count."""
-    for examples in reversed(trained.outcome.snapshots):
+    for examples in reversed(trained.result.snapshots):
         try:
             samples, metadata = draw(
                 ranks,
@@ -311,9 +313,9 @@ def _conditions(context: RunContext, entry: SeededEntry) -> dict[str, Any]:
     }
 
 
-def _divergence(outcome: loop.Outcome, broken: str | None, examples: int) -> str | None:
-    if outcome.status == "diverged":
-        step = outcome.first_nonfinite_step
+def _divergence(result: loop.TrainingResult, broken: str | None, examples: int) -> str | None:
+    if result.status == "diverged":
+        step = result.first_nonfinite_step
         broken = f"a loss, a gradient norm or a weight was not finite at step {step}"
     return None if broken is None else f"{broken}; scored at {examples} examples"
 

@@ -12,7 +12,7 @@ from genbench.api import ProgressCallback
 from genbench.devices.hardware import Hardware
 from genbench.devices.ranks import Ranks
 from genbench.experiment.repair import LOGS
-from genbench.loggers import Log, Run
+from genbench.loggers import Log, LoggedRun
 from genbench.store.records import Record
 from genbench.suite import Training
 from genbench.training.history import COLUMNS
@@ -31,7 +31,7 @@ def open_log(
     report: ProgressCallback,
 ) -> Log:
     """The log of the training in ``folder``; rank 0 alone speaks to the tools."""
-    run = Run(
+    run = LoggedRun(
         project=project,
         name=folder.resolve().name,
         folder=folder / LOGS,

@@ -20,7 +20,7 @@ from genbench.experiment.shown import neighbours
 from genbench.experiment.stage_table import REAL_RECORD, REAL_SAMPLES
 from genbench.experiment.stages import scored
 from genbench.io.arrays import pack_samples
-from genbench.store.records import Record, Score
+from genbench.store.records import Record, ScoreValue
 
 REAL_DRAWS = 20
 """The real row is a mean over that many random draws."""
@@ -151,7 +151,7 @@ def _subset(source: Samples, count: int, number: int) -> TensorSamples:
     return TensorSamples(source.spec, identity, batch.data, batch.condition, batch.texts)
 
 
-def _spread(values: list[float]) -> Score:
-    return Score(
+def _spread(values: list[float]) -> ScoreValue:
+    return ScoreValue(
         value=statistics.fmean(values), low=None, high=None, deviation=statistics.stdev(values)
     )

@@ -36,7 +36,7 @@ def repair(folder: Path, about: Mapping[str, Any] | None, report: ProgressCallba
         if metadata.parent == folder / checkpoint.SNAPSHOTS:
             checkpoint.invalidate(folder)
         elif metadata == store.metadata_path(folder / checkpoint.HISTORY):
-            store.remove(folder / checkpoint.OUTCOME)  # a last state has it still
+            store.remove(folder / checkpoint.RESULT)  # a last state has it still
         store.remove(metadata)
 
 

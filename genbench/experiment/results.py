@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from genbench.api import REAL, Samples
 from genbench.api.errors import DataError, UnknownName, UsageError
 from genbench.experiment.run import REPORT, SUITE
-from genbench.rendering import Shown
+from genbench.rendering import DisplayedDocument
 from genbench.store import Damaged
 from genbench.store.records import MARKER, RECORDS, Record, read_records, sealed, to_frame
 from genbench.suite import Suite
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from genbench.analysis.changes import Changes
-    from genbench.analysis.published import Board
+    from genbench.analysis.published import Leaderboard
     from genbench.analysis.standings import Standings
     from genbench.analysis.verdict import Verdict
 
@@ -51,21 +51,21 @@ class Results:
 
     def table(
         self, *, scores: Sequence[str] | None = None, entries: Sequence[str] | None = None
-    ) -> Shown:
+    ) -> DisplayedDocument:
         """The comparison, of all scores and entries or of those that are named, in this order.
 
         Raises ``UnknownName``.
         """
         from genbench.analysis.comparison import document
 
-        return Shown(document(select(self.records, scores, entries)))
+        return DisplayedDocument(document(select(self.records, scores, entries)))
 
-    def verdict(self, claims: str | None = None) -> Shown:
+    def verdict(self, claims: str | None = None) -> DisplayedDocument:
         """What the records decide of the claims in a file, or of those of that name; by default of
-        all that packages offer and these records have the contestants for."""
+        all that packages offer and these records have the entries for."""
         from genbench.analysis.verdict import document
 
-        return Shown(document(decided(self.records, claims)[0]))
+        return DisplayedDocument(document(decided(self.records, claims)[0]))
 
     def compare(self, other: Results | str | Path, scores: Sequence[str] = ()) -> Changes:
         """What got better or worse from this run to ``other``, beyond the noise of seeds."""
@@ -74,11 +74,11 @@ class Results:
         after = other if isinstance(other, Results) else load(other)
         return changes(self.records, after.records, scores)
 
-    def leaderboard(self, name: str) -> Shown:
+    def leaderboard(self, name: str) -> DisplayedDocument:
         """The published rows of a leaderboard, and this run's beside those of equal protocol."""
         from genbench.analysis.standings import document
 
-        return Shown(document(*ranked(name, [self.folder])))
+        return DisplayedDocument(document(*ranked(name, [self.folder])))
 
     def report(self, path: str | Path | None = None) -> Path:
         """Write the page to ``path``; without one, the page that the run left in its folder."""
@@ -142,7 +142,7 @@ def decided(records: Sequence[Record], claims: str | None) -> tuple[list[Verdict
     verdicts, faults = offered_verdicts(records)
     if not verdicts:
         raise UsageError(
-            "these runs have no contestants for the claims that genbench list claims shows: "
+            "these runs have no entries for the claims that genbench list claims shows: "
             "name others with --claims"
         )
     return verdicts, faults
@@ -158,7 +158,7 @@ def offered_verdicts(records: Sequence[Record]) -> tuple[list[Verdict], list[str
     return applicable(records, claims), faults
 
 
-def ranked(name: str, folders: Sequence[Path]) -> tuple[Board, list[Standings]]:
+def ranked(name: str, folders: Sequence[Path]) -> tuple[Leaderboard, list[Standings]]:
     """A leaderboard with what was measured in ``folders``: run folders, or folders of them."""
     from genbench.analysis.published import load as load_board
     from genbench.analysis.standings import standings

@@ -12,7 +12,7 @@ from genbench.api import ProgressCallback
 from genbench.devices.hardware import DeviceOptions
 from genbench.devices.launch import launched_ranks, on_ranks
 from genbench.devices.ranks import Ranks
-from genbench.evaluation import Scores, Source
+from genbench.evaluation import SamplesLike, Scores
 from genbench.io.moments import Moments
 
 
@@ -20,9 +20,9 @@ from genbench.io.moments import Moments
 class _Request:
     """What is to be scored, and how."""
 
-    samples: Source
-    reference: Source | Moments
-    train: Source | None
+    samples: SamplesLike
+    reference: SamplesLike | Moments
+    train: SamplesLike | None
     extractor: str
     options: Mapping[str, Any]
     outputs: tuple[str, ...]
@@ -31,10 +31,10 @@ class _Request:
 
 
 def evaluate(
-    samples: Source,
-    reference: Source | Moments,
+    samples: SamplesLike,
+    reference: SamplesLike | Moments,
     *,
-    train: Source | None = None,
+    train: SamplesLike | None = None,
     extractor: str = "inception",
     extractor_options: Mapping[str, Any] | None = None,
     metrics: Sequence[str] | str = evaluation.DEFAULT_METRICS,

@@ -25,7 +25,7 @@ from genbench.loggers import chosen
 from genbench.rendering.progress import Observer, observer_of
 from genbench.report import frames_writer
 from genbench.suite import Suite, Training, parse_precision, trainings
-from genbench.training.loop import Outcome
+from genbench.training.loop import TrainingResult
 
 EXAMPLES = 80_000
 """The budget of a training that no suite describes."""
@@ -48,7 +48,7 @@ def train(
     plugins: Sequence[str | Path] = (),
     data_dir: str | Path = "data",
     progress: bool | Observer = True,
-) -> Outcome:
+) -> TrainingResult:
     """Train a model on a data set, or go on with the training that the folder ``out`` holds.
 
     ``what``: a model's name or factory, with ``dataset``; without it ``SUITE:ENTRY``. The seed is
@@ -68,10 +68,10 @@ def train(
     hardware = _hardware(devices, data_dir)
     hardware.require_shares(training.batch, training.accumulate)
     arguments = hardware, training, Path(out), project, chosen(loggers)
-    outcome: Outcome = _computed(
+    result: TrainingResult = _computed(
         training.label, training, hardware, plugins, progress, _train, *arguments
     )
-    return outcome
+    return result
 
 
 def sample(
@@ -193,10 +193,10 @@ def _train(
     project: str,
     loggers: tuple[str, ...],
     report: ProgressCallback,
-) -> Outcome:
+) -> TrainingResult:
     torch.set_num_threads(training.threads)
     with open_log(ranks, hardware, training, out, project, loggers, report) as log:
-        return train_on_ranks(ranks, hardware, training, out, report, log).outcome
+        return train_on_ranks(ranks, hardware, training, out, report, log).result
 
 
 def _draw(

@@ -225,7 +225,7 @@ def snapshot_scores(
     options = snapshot_options(entries)
     scorer = context.scorer(trained.training.dataset, ranks)
     # Number 0 is the untrained model: scored only where nothing else is left.
-    chosen = [examples for examples in trained.outcome.snapshots if examples > 0] or [0]
+    chosen = [examples for examples in trained.result.snapshots if examples > 0] or [0]
     curve = []
     faults: list[str] = []
     for done, (examples, weights) in enumerate([(i, w) for i in chosen for w in ("ema", "raw")]):

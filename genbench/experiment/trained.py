@@ -33,7 +33,7 @@ class Trained:
 
     identity: str
     folder: Path
-    outcome: loop.Outcome
+    result: loop.TrainingResult
     training: Training
     spec: SampleSpec
     build: Callable[[], GenerativeModel]
@@ -41,7 +41,7 @@ class Trained:
     @property
     def last(self) -> int:
         """The example count of the last good snapshot."""
-        return self.outcome.snapshots[-1]
+        return self.result.snapshots[-1]
 
     def model(self, examples: int, weights: str) -> GenerativeModel:
         """Raises ``store.Damaged`` where the snapshot is, ``GenbenchError`` where it is another
@@ -79,7 +79,7 @@ def train(
         report(ProgressEvent("train", 0, 1, note=said))
     preparation(training, data.spec)  # so is what the samples cannot go through
     hardware.require_shares(training.batch, training.accumulate)
-    plan = loop.Plan(
+    plan = loop.TrainingConfig(
         steps=0 if pretrained else training.steps,
         snapshots=training.snapshots,
         seed=training.seed,
@@ -88,7 +88,7 @@ def train(
     about = description(hardware, training)
     with ExitStack() as held:
 
-        def claim() -> loop.Outcome | None:
+        def claim() -> loop.TrainingResult | None:
             store.require_own(folder, RUN)
             said = f"waiting: another genbench is at {folder}"
             waits = ProgressEvent("waiting", 0, 1, note=said)
@@ -104,10 +104,10 @@ def train(
                 store.write_metadata(folder / RUN, about)
             return _whole(folder, report)
 
-        outcome = ranks.on_rank_zero(claim)
-        if outcome is None:
-            outcome = loop.train(ranks.fabric, build, data, plan, folder, report, log)
-    return Trained(identity, folder, outcome, training, data.spec, build)
+        result = ranks.on_rank_zero(claim)
+        if result is None:
+            result = loop.train(ranks.fabric, build, data, plan, folder, report, log)
+    return Trained(identity, folder, result, training, data.spec, build)
 
 
 def is_pretrained(model: GenerativeModel) -> bool:
@@ -126,27 +126,27 @@ def description(hardware: Hardware, training: Training) -> dict[str, Any]:
     }
 
 
-def _whole(folder: Path, report: ProgressCallback) -> loop.Outcome | None:
+def _whole(folder: Path, report: ProgressCallback) -> loop.TrainingResult | None:
     """How the training ended; ``None`` while it has not, or where a part of it is gone."""
-    outcome = loop.outcome(folder)
-    for part in checkpoint.parts(folder, outcome.snapshots) if outcome else ():
+    result = loop.read_result(folder)
+    for part in checkpoint.parts(folder, result.snapshots) if result else ():
         if not store.metadata_path(part).exists():
             report(
                 ProgressEvent("damaged", 0, 1, note=f"{part} is missing; its training starts again")
             )
             checkpoint.invalidate(folder)
             return None
-    if outcome is not None:
+    if result is not None:
         checkpoint.clear_state(folder)  # a kill may have left it
-    return outcome
+    return result
 
 
 def open_trained(folder: Path) -> Trained:
     """The finished training that ``folder`` holds. Raises ``UsageError`` when it holds none, or one
     that this version cannot read; ``store.Damaged``."""
     metadata = store.read_metadata(folder / RUN)
-    outcome = None if metadata is None else loop.outcome(folder)
-    if metadata is None or outcome is None:
+    result = None if metadata is None else loop.read_result(folder)
+    if metadata is None or result is None:
         raise UsageError(f"{folder} holds no finished training; see genbench train --help")
     try:
         training = TypeAdapter(Training).validate_json(json.dumps(metadata["training"]))
@@ -156,7 +156,7 @@ def open_trained(folder: Path) -> Trained:
         raise UsageError(
             f"{folder / RUN} is not of this version of genbench: {one_line(error)}"
         ) from error
-    return Trained(identity, folder, outcome, training, spec, builder(training, spec))
+    return Trained(identity, folder, result, training, spec, builder(training, spec))
 
 
 def run_folder(context: RunContext, training: Training) -> Path:

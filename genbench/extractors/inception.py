@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from genbench.extractors.resize import choose_rule
 from genbench.extractors.rgb import RgbExtractor, RgbNetwork, fold_batch_norms
-from genbench.extractors.weights import Published
+from genbench.extractors.weights import PublishedWeights
 from genbench.store import pack_state
 
-PUBLISHED = Published(
+PUBLISHED = PublishedWeights(
     "the published Inception network",
     "pt_inception-2015-12-05-6726825d.pth",
     "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/"

@@ -13,9 +13,9 @@ from torchvision.transforms.functional import normalize
 
 from genbench.extractors.resize import ANTIALIASED
 from genbench.extractors.rgb import IMAGENET, RgbExtractor, RgbNetwork, fold_batch_norms
-from genbench.extractors.weights import Published
+from genbench.extractors.weights import PublishedWeights
 
-PUBLISHED = Published(
+PUBLISHED = PublishedWeights(
     "torchvision's Inception v3",
     "inception_v3_google-0cc3c7bd.pth",
     "https://download.pytorch.org/models/inception_v3_google-0cc3c7bd.pth",

@@ -19,7 +19,7 @@ N = TypeVar("N", bound=nn.Module)
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedWeights:
     """A file of weights as its authors publish it."""
 
     what: str

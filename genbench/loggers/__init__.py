@@ -13,12 +13,12 @@ from importlib.util import find_spec
 
 from genbench.api.errors import UnknownName, UsageError
 from genbench.loggers.log import SILENT, Log
-from genbench.loggers.tool import Run
+from genbench.loggers.tool import LoggedRun
 
 LOGGERS = {"csv": None, "mlflow": "mlflow", "tensorboard": "tensorboard", "wandb": "wandb"}
 """By name: the package that it needs, which is the name of the extra too."""
 
-__all__ = ["LOGGERS", "SILENT", "Log", "Run", "chosen"]
+__all__ = ["LOGGERS", "SILENT", "Log", "LoggedRun", "chosen"]
 
 
 def chosen(names: Sequence[str]) -> tuple[str, ...]:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from lightning_fabric.loggers.csv_logs import CSVLogger
 
-from genbench.loggers.tool import Run
+from genbench.loggers.tool import LoggedRun
 
 
-def start(run: Run) -> tuple[CSVLogger, dict[str, int]]:
+def start(run: LoggedRun) -> tuple[CSVLogger, dict[str, int]]:
     """Fabric's logger begins by deleting what there was: it is told that first. Hyperparameters it
     does not log; they are those of ``run.json``."""
     file = run.folder / "csv" / "metrics.csv"

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any
 
 from genbench.api import ProgressCallback, ProgressEvent
-from genbench.loggers.tool import Point, Run, Tool
+from genbench.loggers.tool import LoggedRun, LogPoint, Tool
 
 POINTS = 500
 SECONDS = 5.0
@@ -34,7 +34,7 @@ class Log:
     the step is the examples seen.
     """
 
-    def __init__(self, names: Sequence[str], run: Run, report: ProgressCallback) -> None:
+    def __init__(self, names: Sequence[str], run: LoggedRun, report: ProgressCallback) -> None:
         self.failed = False
         """How the run is to end, where no exception does."""
         self._run, self._report = run, report
@@ -43,7 +43,7 @@ class Log:
         self._read = 0
         self._due = -math.inf if names else math.inf
         self._rated: tuple[int, float] | None = None
-        self._tell()
+        self._report_faults()
 
     @property
     def waits(self) -> bool:
@@ -75,9 +75,11 @@ class Log:
         """Until the tools have taken everything. One that does not is given up."""
         for tool in self._tools:
             tool.wait()
-        self._tell()
+        self._report_faults()
 
-    def _points(self, history: Sequence[Mapping[str, Any]], until: int, now: float) -> list[Point]:
+    def _points(
+        self, history: Sequence[Mapping[str, Any]], until: int, now: float
+    ) -> list[LogPoint]:
         """Of the windows before step ``until`` that were not told yet."""
         fresh = list(takewhile(lambda row: row["step"] < until, history[self._read :]))
         self._read += len(fresh)
@@ -92,12 +94,12 @@ class Log:
             self._rated = examples, now
         return list(points)
 
-    def _give(self, points: Sequence[Point]) -> None:
+    def _give(self, points: Sequence[LogPoint]) -> None:
         for tool in self._tools:
             tool.give(points)
-        self._tell()
+        self._report_faults()
 
-    def _tell(self) -> None:
+    def _report_faults(self) -> None:
         for tool in self._tools:
             if tool.fault is not None:
                 said = f"{tool.name}: {tool.fault}; it is told nothing more of {self._run.name}"
@@ -119,7 +121,7 @@ class Log:
         status = "failed" if self.failed or error is not None else "success"
         for tool in self._tools:
             tool.close(status)
-        self._tell()
+        self._report_faults()
 
 
 def key(*parts: str) -> str:
@@ -136,4 +138,4 @@ def _means(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     return {name: sum(found) / len(found) for name, found in values.items()}
 
 
-SILENT = Log((), Run("", "", Path(), {}, steps=0, batch=0), lambda event: None)
+SILENT = Log((), LoggedRun("", "", Path(), {}, steps=0, batch=0), lambda event: None)

@@ -13,7 +13,7 @@ from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 
 from genbench import store
-from genbench.loggers.tool import Run
+from genbench.loggers.tool import LoggedRun
 
 METADATA = "mlflow.json"
 """Which run is this training's: MLflow's own name for it."""
@@ -57,7 +57,7 @@ class MLflowLogger(Logger):
         self._client.set_terminated(self._run, STATUS[status])
 
 
-def start(run: Run) -> tuple[MLflowLogger, dict[str, int]]:
+def start(run: LoggedRun) -> tuple[MLflowLogger, dict[str, int]]:
     logging.getLogger("mlflow").setLevel(logging.WARNING)  # it announces every table it makes
     # Two jobs that make the tables of a new store at once leave it broken.
     with store.lock(store.cache_folder() / "mlflow"):

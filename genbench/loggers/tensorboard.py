@@ -8,10 +8,10 @@ from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import SCALARS, EventAccumulator
 
 from genbench.loggers.log import RATE
-from genbench.loggers.tool import Run
+from genbench.loggers.tool import LoggedRun
 
 
-def start(run: Run) -> tuple[TensorBoardLogger, dict[str, int]]:
+def start(run: LoggedRun) -> tuple[TensorBoardLogger, dict[str, int]]:
     """TensorBoard shows hyperparameters beside a metric or not at all: beside the rate, which every
     training has, and which is 0 at its start."""
     held = _held(run.folder / "tensorboard")

@@ -15,15 +15,15 @@ from genbench.api.errors import PLUGIN_EXCEPTIONS, one_line
 if TYPE_CHECKING:
     from lightning_fabric.loggers.logger import Logger
 
-PATIENCE = 30.0
+TIMEOUT = 30.0
 """Seconds for a tool to take what it was given, at the end of a stage; then it is given up."""
 
-Point: TypeAlias = tuple[Mapping[str, float], int]
+LogPoint: TypeAlias = tuple[Mapping[str, float], int]
 """Values by key, and at how many examples."""
 
 
 @dataclass(frozen=True)
-class Run:
+class LoggedRun:
     """A training as the tools know it."""
 
     project: str
@@ -41,11 +41,11 @@ class Run:
 class Tool:
     """A logger by its name. Once it has a ``fault``, it is given nothing more."""
 
-    def __init__(self, name: str, run: Run) -> None:
+    def __init__(self, name: str, run: LoggedRun) -> None:
         self.name = name
         self.fault: str | None = None
         self._run = run
-        self._queue: SimpleQueue[Sequence[Point] | str] = SimpleQueue()
+        self._queue: SimpleQueue[Sequence[LogPoint] | str] = SimpleQueue()
         self._given = self._taken = 0
         self._turn = Condition()
         self._thread: Thread | None = None
@@ -54,7 +54,7 @@ class Tool:
         except PLUGIN_EXCEPTIONS as error:
             self.fault = one_line(error)
 
-    def give(self, points: Sequence[Point]) -> None:
+    def give(self, points: Sequence[LogPoint]) -> None:
         """Hand over points, in order of their steps. The first ones, or none, open the tool."""
         if self.fault is not None:
             return
@@ -65,10 +65,10 @@ class Tool:
         self._queue.put(points)
 
     def wait(self) -> None:
-        """Until it has taken everything, or ``PATIENCE`` is over."""
+        """Until it has taken everything, or ``TIMEOUT`` is over."""
         with self._turn:
             ready = self._turn.wait_for(
-                lambda: self.fault is not None or self._taken == self._given, PATIENCE
+                lambda: self.fault is not None or self._taken == self._given, TIMEOUT
             )
         self._require(ready)
 
@@ -76,12 +76,12 @@ class Tool:
         """End the run as ``success`` or ``failed``."""
         if self._thread is not None and self.fault is None:
             self._queue.put(status)
-            self._thread.join(PATIENCE)
+            self._thread.join(TIMEOUT)
             self._require(not self._thread.is_alive())
 
     def _require(self, ready: bool) -> None:
         if not ready:
-            self.fault = f"no answer for {PATIENCE:g} s"
+            self.fault = f"no answer for {TIMEOUT:g} s"
 
     def _work(self) -> None:
         """In the thread. What the tool holds already is not logged again: a training that went back

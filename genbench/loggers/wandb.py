@@ -9,7 +9,7 @@ import wandb
 from lightning_fabric.loggers.logger import Logger
 
 from genbench import store
-from genbench.loggers.tool import Run
+from genbench.loggers.tool import LoggedRun
 
 METADATA = "wandb.json"
 """The run's id, and the last step that was logged of each key."""
@@ -53,7 +53,7 @@ class WandbLogger(Logger):
         self._run.finish(exit_code=0 if status == "success" else 1)
 
 
-def start(run: Run) -> tuple[WandbLogger, dict[str, int]]:
+def start(run: LoggedRun) -> tuple[WandbLogger, dict[str, int]]:
     """Offline, nothing can be resumed, and a folder that is synced replaces the run of its id: each
     is told everything from the start."""
     path = run.folder / METADATA

@@ -11,7 +11,7 @@ from genbench.api.errors import UnknownName
 from genbench.rendering.terminal import show, terminal
 from genbench.rendering.text import csv, html, html_section, json, latex, markdown
 
-__all__ = ["FORMATS", "Shown", "html_section", "render", "show"]
+__all__ = ["FORMATS", "DisplayedDocument", "html_section", "render", "show"]
 
 FORMATS: dict[str, Callable[..., str]] = {
     "terminal": terminal,
@@ -37,7 +37,7 @@ def render(document: Document, format: str, width: int | None = None) -> str:
 
 
 @dataclass(frozen=True, repr=False)
-class Shown:
+class DisplayedDocument:
     """A document that shows itself: printed, and as the value of a notebook's cell."""
 
     document: Document

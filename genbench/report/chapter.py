@@ -9,8 +9,8 @@ from markupsafe import Markup
 
 from genbench.analysis.columns import headline
 from genbench.analysis.comparison import Comparison
-from genbench.analysis.diagnostics import trainings
-from genbench.analysis.entrants import real_baseline
+from genbench.analysis.diagnostics import training_groups
+from genbench.analysis.entry_runs import real_baseline
 from genbench.rendering import html_section
 from genbench.report import panels
 from genbench.report.curves import snapshot_curves
@@ -41,11 +41,11 @@ class Chapter:
 
 def chapter(compared: Comparison, heading: str) -> Chapter:
     """Everything about one comparison."""
-    rows = compared.entrants
+    rows = compared.entry_runs
     records = [record for row in rows for record in row.records]
     colours = {row.label: i for i, row in enumerate(row for row in rows if not row.real)}
     quantities = compared.quantities
-    trained = trainings(records)
+    trained = training_groups(records)
     score = headline(records, compared.protocol)
     planes = [
         *quality_planes(rows, quantities, score),

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from genbench.analysis.columns import Quantity
-from genbench.analysis.diagnostics import Training
+from genbench.analysis.diagnostics import TrainingGroup
 from genbench.report.figures import (
     CROWD,
     log_axis,
@@ -41,7 +41,7 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Curve:
+class ChartLine:
     """One line of a loss or gradient chart."""
 
     series: int
@@ -55,7 +55,7 @@ class Curve:
 
 
 def snapshot_curves(
-    trainings: Sequence[Training],
+    trainings: Sequence[TrainingGroup],
     real: Record | None,
     colours: Mapping[str, int],
     weights: str,
@@ -103,7 +103,7 @@ def snapshot_curves(
     )
 
 
-def history_curves(curves: Sequence[Curve], quantity: str, label: str) -> Markup | None:
+def history_curves(curves: Sequence[ChartLine], quantity: str, label: str) -> Markup | None:
     """Losses or gradient norms along training; ``None`` where no value is finite.
 
     A cross marks the last value before the first that is not finite.

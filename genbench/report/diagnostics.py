@@ -12,11 +12,11 @@ import pandas as pd
 from markupsafe import Markup
 
 from genbench import store
-from genbench.analysis.diagnostics import Training, trainings
-from genbench.analysis.entrants import by_protocol
+from genbench.analysis.diagnostics import TrainingGroup, training_groups
+from genbench.analysis.entry_runs import by_protocol
 from genbench.api import REAL
 from genbench.api.errors import DataError
-from genbench.report.curves import Curve, history_curves
+from genbench.report.curves import ChartLine, history_curves
 from genbench.report.figures import Key, key
 from genbench.store.records import Record
 
@@ -36,8 +36,8 @@ class Family:
 
 def families(records: Sequence[Record]) -> tuple[list[Family], list[str]]:
     """The charts of each model, and a line for each history that cannot be shown."""
-    by_model: dict[str, list[Training]] = {}
-    for training in trainings(records):
+    by_model: dict[str, list[TrainingGroup]] = {}
+    for training in training_groups(records):
         by_model.setdefault(training.model, []).append(training)
     statuses = _statuses(records)
     missing: list[str] = []
@@ -55,10 +55,10 @@ def _statuses(records: Sequence[Record]) -> dict[int, str]:
 
 
 def _family(
-    model: str, trained: Sequence[Training], statuses: Mapping[int, str], missing: list[str]
+    model: str, trained: Sequence[TrainingGroup], statuses: Mapping[int, str], missing: list[str]
 ) -> Family:
     players: dict[str, int] = {}
-    curves: dict[str, list[Curve]] = {quantity: [] for quantity in QUANTITIES}
+    curves: dict[str, list[ChartLine]] = {quantity: [] for quantity in QUANTITIES}
     for training in trained:
         for record in training.records:
             try:
@@ -73,7 +73,7 @@ def _family(
                 for quantity, drawn in curves.items():
                     values = rows[quantity].to_numpy(dtype=np.float64)
                     name = f"{label}, seed {record.seed}"
-                    drawn.append(Curve(index, name, statuses[id(record)], examples, values))
+                    drawn.append(ChartLine(index, name, statuses[id(record)], examples, values))
     charts = [
         history_curves(curves[quantity], words, f"{words} of {model} along training")
         for quantity, words in QUANTITIES.items()

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from genbench.analysis.diagnostics import Training
-from genbench.analysis.entrants import Entrant
+from genbench.analysis.diagnostics import TrainingGroup
+from genbench.analysis.entry_runs import EntryRuns
 from genbench.api import Shown
 from genbench.api.errors import DataError
 from genbench.report.neighbours import pairs_on_page, read_neighbours
@@ -30,7 +30,7 @@ class Panel:
     """One beneath each column of the picture."""
 
 
-def samples(rows: Sequence[Entrant]) -> list[Panel]:
+def samples(rows: Sequence[EntryRuns]) -> list[Panel]:
     """The samples of each row, those of its first seed that has some, the real ones first."""
     shown: dict[str, Shown] = {}
     reasons: dict[str, str] = {}
@@ -58,7 +58,7 @@ def samples(rows: Sequence[Entrant]) -> list[Panel]:
     return made
 
 
-def neighbours(rows: Sequence[Entrant]) -> list[Panel]:
+def neighbours(rows: Sequence[EntryRuns]) -> list[Panel]:
     """Some samples of each row that has some beside training samples, from its first such seed;
     nothing of what is no image."""
     made = []
@@ -80,7 +80,7 @@ def neighbours(rows: Sequence[Entrant]) -> list[Panel]:
     return made
 
 
-def trajectories(trained: Sequence[Training]) -> list[Panel]:
+def trajectories(trained: Sequence[TrainingGroup]) -> list[Panel]:
     """How data become noise, once, and what each training makes of noise, by its first seed that
     shows it."""
     made: dict[str, Panel] = {}
@@ -101,7 +101,7 @@ def trajectories(trained: Sequence[Training]) -> list[Panel]:
     return sorted(made.values(), key=lambda panel: not panel.caption.startswith(TITLES["forward"]))
 
 
-def _first_with(kind: str, row: Entrant) -> Record:
+def _first_with(kind: str, row: EntryRuns) -> Record:
     return next((record for record in row.records if kind in record.files), row.records[0])
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from genbench.analysis.columns import Quantity
-from genbench.analysis.entrants import Entrant, real_baseline
+from genbench.analysis.entry_runs import EntryRuns, real_baseline
 from genbench.report.figures import INK, log_axis, look, mark_outcome, named, svg
 from genbench.store.records import Record
 
@@ -40,7 +40,7 @@ class _Cloud:
     """The seeds of one entry in a plane."""
 
     index: int
-    row: Entrant
+    row: EntryRuns
     done: list[Point] = field(default_factory=list)
     diverged: list[Point] = field(default_factory=list)
     marked: list[tuple[Point, str]] = field(default_factory=list)
@@ -58,7 +58,7 @@ class _Cloud:
 
 
 def quality_planes(
-    rows: Sequence[Entrant], quantities: Mapping[str, Quantity], score: Quantity
+    rows: Sequence[EntryRuns], quantities: Mapping[str, Quantity], score: Quantity
 ) -> list[Plane]:
     """The headline ``score`` against each of ``COSTS``, as far as both are known.
 
@@ -71,7 +71,7 @@ def quality_planes(
 
 
 def _quality_plane(
-    rows: Sequence[Entrant], cost: Quantity, axis: str, score: Quantity
+    rows: Sequence[EntryRuns], cost: Quantity, axis: str, score: Quantity
 ) -> Plane | None:
     clouds = _clouds(rows, cost, score)
     if not clouds:
@@ -105,7 +105,7 @@ def _quality_plane(
 
 
 def precision_recall_plane(
-    rows: Sequence[Entrant], quantities: Mapping[str, Quantity]
+    rows: Sequence[EntryRuns], quantities: Mapping[str, Quantity]
 ) -> Plane | None:
     """Precision against recall; ``None`` without points. The plus is the real row."""
     if "recall" not in quantities or "precision" not in quantities:
@@ -138,7 +138,7 @@ def pareto_front(points: Sequence[Point]) -> list[int]:
     return sorted(kept, key=lambda i: points[i])
 
 
-def _clouds(rows: Sequence[Entrant], x: Quantity, y: Quantity) -> list[_Cloud]:
+def _clouds(rows: Sequence[EntryRuns], x: Quantity, y: Quantity) -> list[_Cloud]:
     real = real_baseline(rows)
     clouds = []
     for index, row in enumerate(row for row in rows if not row.real):

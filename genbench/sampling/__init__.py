@@ -8,8 +8,8 @@ from __future__ import annotations
 from genbench.sampling.blocks import (
     BLOCK,
     VERSION,
-    Drawn,
-    Given,
+    ConditionOfBlock,
+    GeneratedSamples,
     codec_id,
     codec_of,
     draw,
@@ -20,8 +20,8 @@ from genbench.sampling.blocks import (
 __all__ = [
     "BLOCK",
     "VERSION",
-    "Drawn",
-    "Given",
+    "ConditionOfBlock",
+    "GeneratedSamples",
     "codec_id",
     "codec_of",
     "draw",

@@ -42,12 +42,12 @@ BLOCK = 64
 CODEC = "codec.decode"
 """How a codec is called among the networks; no player can be, since modules' names have no dot."""
 
-Given: TypeAlias = Callable[[int], Condition]
+ConditionOfBlock: TypeAlias = Callable[[int], Condition]
 """Block number → what its 64 samples are conditioned on; nothing for an unconditional model."""
 
 
 @dataclass(frozen=True)
-class Drawn:
+class GeneratedSamples:
     """Samples and what they cost."""
 
     data: Tensor
@@ -72,8 +72,8 @@ def draw(
     seed: int,
     options: Mapping[str, Any],
     report: ProgressCallback,
-    given: Given = lambda block: {},
-) -> Drawn:
+    given: ConditionOfBlock = lambda block: {},
+) -> GeneratedSamples:
     """``count`` samples of ``model`` (never a wrapped one), on all devices of ``fabric``, each of
     which returns them all.
 
@@ -101,7 +101,7 @@ def draw(
     each = torch.tensor([counter.rows, counter.flops], dtype=torch.float64, device=fabric.device)
     nfe, flops = cast(Tensor, fabric.all_reduce(each / drawn, reduce_op="mean")).tolist()
     condition = _joined([given(block) for block in range(blocks)], count)
-    return Drawn(
+    return GeneratedSamples(
         data=padded(spec, spec.decode(x).cpu(), condition),
         condition=condition,
         nfe=nfe,
@@ -155,7 +155,7 @@ def seconds_per_block(
     model: GenerativeModel,
     spec: SampleSpec,
     options: Mapping[str, Any],
-    given: Given = lambda block: {},
+    given: ConditionOfBlock = lambda block: {},
 ) -> float:
     """Wall-clock of one block, with nothing counted and nothing else done; on one device."""
     place(fabric, model)

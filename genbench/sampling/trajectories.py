@@ -16,7 +16,7 @@ from torch import Tensor
 from genbench.api import GenerativeModel, Samples, SampleSpec
 from genbench.api.errors import NonFiniteSamples, UsageError
 from genbench.api.seeding import seed_all
-from genbench.sampling.blocks import BLOCK, Given, padded, place
+from genbench.sampling.blocks import BLOCK, ConditionOfBlock, padded, place
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -67,7 +67,7 @@ def reverse(
     frames: int,
     seed: int,
     options: Mapping[str, Any],
-    given: Given,
+    given: ConditionOfBlock,
 ) -> Trajectory:
     """The first ``count`` samples (at most 64) as they come about, at most ``frames`` of the states
     that the sampler passes through, evenly spaced: the last are the samples that ``sampling.draw``

@@ -28,7 +28,7 @@ class Criteria:
     collapse_below: float = COLLAPSE_BELOW
     """A run has collapsed below this share of the real row's."""
 
-    def said(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Those that are not the usual ones, as a protocol has them: runs that are judged by others
         never share a table."""
         return {name: value for name, value in vars(self).items() if value != getattr(USUAL, name)}

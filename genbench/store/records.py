@@ -32,7 +32,7 @@ OTHER_JOBS = ("sensitivity ", "reproduce ")
 """How the names of suites begin that other commands than ``run`` have made."""
 
 
-class Score(TypedDict):
+class ScoreValue(TypedDict):
     """One score of one run."""
 
     value: float | None
@@ -45,7 +45,7 @@ class Score(TypedDict):
     """What a reader of this number must know."""
 
 
-Score.__pydantic_config__ = DESCRIBED  # type: ignore[attr-defined]
+ScoreValue.__pydantic_config__ = DESCRIBED  # type: ignore[attr-defined]
 Output.__pydantic_config__ = DESCRIBED  # type: ignore[attr-defined]
 
 
@@ -87,7 +87,7 @@ class Record:
     ``skipped`` (cannot fit)."""
     reason: str | None = None
     """Why, where the status is not ``done``."""
-    scores: Mapping[str, Score] = field(default_factory=dict)
+    scores: Mapping[str, ScoreValue] = field(default_factory=dict)
     """By output name."""
     outputs: Mapping[str, Output] = field(default_factory=dict)
     """By output name, in the order of the suite: what its metric declares of it."""

@@ -20,14 +20,14 @@ from genbench.suite.file import (
     parse_precision,
     parse_value,
 )
-from genbench.suite.grid import Grid, Point, expand_grid, parse_over
+from genbench.suite.grid import Grid, GridPoint, expand_grid, parse_over
 from genbench.suite.train import OPTIONS, Precision, Train
 
 __all__ = [
     "OPTIONS",
     "Entry",
     "Grid",
-    "Point",
+    "GridPoint",
     "Precision",
     "Prompts",
     "Score",

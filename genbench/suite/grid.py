@@ -21,7 +21,7 @@ _COMMA = re.compile(r",(?![^\[]*\])")
 
 
 @dataclass(frozen=True)
-class Point:
+class GridPoint:
     """One entry at one point of a grid."""
 
     entry: str
@@ -39,7 +39,7 @@ class Grid:
     """A suite whose entries are the points of a grid."""
 
     suite: Suite
-    points: Mapping[str, Point]
+    points: Mapping[str, GridPoint]
     """By the name of the entry that is one: ``DDPM · learning_rate 0.001 · batch 32``."""
     left_out: Mapping[str, str]
     """Entries that have no such setting, and why."""
@@ -77,7 +77,7 @@ def expand_grid(suite: Suite, settings: Mapping[str, Sequence[Any]]) -> Grid:
     """
     offered = {name: _keys(section) for name, section in suite.entries.items()}
     known = {key for keys in offered.values() if keys is not None for key in keys}
-    points: dict[str, Point] = {}
+    points: dict[str, GridPoint] = {}
     left_out: dict[str, str] = {}
     for name, keys in offered.items():
         missing = [key for key in settings if keys is not None and key not in keys]
@@ -86,7 +86,7 @@ def expand_grid(suite: Suite, settings: Mapping[str, Sequence[Any]]) -> Grid:
             left_out[name] = f"model {model!r} has no option {' and no option '.join(missing)}"
             continue
         for values in itertools.product(*settings.values()):
-            point = Point(name, dict(zip(settings, values, strict=True)))
+            point = GridPoint(name, dict(zip(settings, values, strict=True)))
             points[f"{name} · {point.setting}"] = point
     if not points:
         for key in settings:
@@ -111,7 +111,7 @@ def _keys(section: Entry) -> set[str] | None:
         return None
 
 
-def _entry(section: Mapping[str, Any], point: Point) -> dict[str, Any]:
+def _entry(section: Mapping[str, Any], point: GridPoint) -> dict[str, Any]:
     train, options = dict(section["train"]), dict(section["options"])
     for key, value in point.settings.items():
         (train if key in OVERRIDES else options)[key] = value

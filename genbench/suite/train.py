@@ -34,8 +34,9 @@ class Train:
     """How every model trains.
 
     Everything else that lists these options derives the list from here: what an entry may override,
-    ``Training``, the loop's ``Plan``, the conditions of a record, the suite that reproduces a row,
-    the notes beneath a table (a title is the words for its option there), and the help.
+    ``Training``, the loop's ``TrainingConfig``, the conditions of a record, the suite that
+    reproduces a row, the notes beneath a table (where an option is named by its title), and the
+    help.
     """
 
     batch: Annotated[PositiveInt, Field(title="batch")] = 64

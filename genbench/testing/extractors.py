@@ -24,7 +24,7 @@ from genbench.testing.signature import OPTIONS, wrong_options
 COUNT = 24
 """Samples that are embedded; batches are of two thirds of them."""
 
-COMPANY_TOLERANCE = 1e-4
+BATCH_TOLERANCE = 1e-4
 """Of a feature, relative to the largest: a batch of another size changes the last bits."""
 
 SPECS = (
@@ -36,7 +36,7 @@ SPECS = (
 """Kinds of samples of which ``supports`` is asked."""
 
 
-class _Subject:
+class _ExtractorUnderTest:
     """An extractor's factory with its options, on some samples."""
 
     def __init__(self, build: Callable[[], FeatureExtractor], samples: Samples) -> None:
@@ -82,7 +82,7 @@ def extractor_checks(
     says = Check("`supports` answers None or a reason", "", partial(_supports, build))
     groups = []
     for name in data:
-        subject = _Subject(build, open_samples(name, data_dir))
+        subject = _ExtractorUnderTest(build, open_samples(name, data_dir))
         groups.append(_on_data(subject, name, says))
     fits = partial(all_refused, [group[0] for group in groups], "name a data set that fits")
     return [
@@ -93,10 +93,12 @@ def extractor_checks(
     ]
 
 
-def _on_data(subject: _Subject, about: str, says: Check) -> list[Check]:
+def _on_data(subject: _ExtractorUnderTest, about: str, says: Check) -> list[Check]:
     checks: list[Check] = []
 
-    def promise(text: str, attempt: Callable[[_Subject], str | None], *needs: Check) -> Check:
+    def promise(
+        text: str, attempt: Callable[[_ExtractorUnderTest], str | None], *needs: Check
+    ) -> Check:
         checks.append(Check(text, about, partial(attempt, subject), needs))
         return checks[-1]
 
@@ -107,7 +109,7 @@ def _on_data(subject: _Subject, about: str, says: Check) -> list[Check]:
     promise("its id and its `resize`, if any, are text that never changes", _id, shaped)
     same = promise("the same samples have the same features", _deterministic, shaped)
     ordered = promise("rows are in the order of the samples", _order, same)
-    promise("a sample's features do not depend on its companions", _companions, ordered)
+    promise("a sample's features do not depend on its companions", _independent_of_batch, ordered)
     promise("it leaves the global generators of randomness alone", _generators, shaped)
     promise("it leaves the samples as they were", _leaves, shaped)
     return checks
@@ -122,13 +124,13 @@ def _supports(build: Callable[[], FeatureExtractor]) -> str | None:
     return None
 
 
-def _refusal(subject: _Subject) -> None:
+def _refusal(subject: _ExtractorUnderTest) -> None:
     reason = subject.build().supports(subject.spec)
     if reason is not None:
         raise SkipTest(reason)
 
 
-def _shapes(subject: _Subject) -> str | None:
+def _shapes(subject: _ExtractorUnderTest) -> str | None:
     features = subject.embed()
     if not features:
         return "there are none"
@@ -144,7 +146,7 @@ def _shapes(subject: _Subject) -> str | None:
     return None
 
 
-def _id(subject: _Subject) -> str | None:
+def _id(subject: _ExtractorUnderTest) -> str | None:
     one, two = subject.build(), subject.build()
     for name in ("id", "resize"):
         # Scoring protocols say "none" for an extractor without a ``resize``.
@@ -156,7 +158,7 @@ def _id(subject: _Subject) -> str | None:
     return None
 
 
-def _deterministic(subject: _Subject) -> str | None:
+def _deterministic(subject: _ExtractorUnderTest) -> str | None:
     torch.manual_seed(0)
     one = subject.embed()
     torch.manual_seed(1)
@@ -164,27 +166,27 @@ def _deterministic(subject: _Subject) -> str | None:
     return unlike and f"a second time {unlike}"
 
 
-def _order(subject: _Subject) -> str | None:
+def _order(subject: _ExtractorUnderTest) -> str | None:
     order = torch.randperm(len(subject.stored), generator=torch.Generator().manual_seed(0))
     permuted = {name: value[order] for name, value in subject.embed().items()}
-    unlike = _farthest(permuted, subject.embed(order), COMPANY_TOLERANCE)
+    unlike = _farthest(permuted, subject.embed(order), BATCH_TOLERANCE)
     return unlike and f"with the samples in another order {unlike}"
 
 
-def _companions(subject: _Subject) -> str | None:
+def _independent_of_batch(subject: _ExtractorUnderTest) -> str | None:
     third = len(subject.stored) // 3
     rows = torch.arange(3 * third)
     with_some = subject.embed(rows[: 2 * third])
     for others in (torch.cat([rows[:third], rows[2 * third :]]), rows[:third]):
         embedded = subject.embed(others)
         one, two = ({k: v[:third] for k, v in f.items()} for f in (with_some, embedded))
-        unlike = _farthest(one, two, COMPANY_TOLERANCE)
+        unlike = _farthest(one, two, BATCH_TOLERANCE)
         if unlike:
             return f"with other companions {unlike}"
     return None
 
 
-def _generators(subject: _Subject) -> str | None:
+def _generators(subject: _ExtractorUnderTest) -> str | None:
     def states() -> tuple[bytes, bytes, bytes]:
         of_numpy = np.random.get_state()  # noqa: NPY002 - the global one is what is watched
         of_torch = torch.get_rng_state().numpy()
@@ -198,7 +200,7 @@ def _generators(subject: _Subject) -> str | None:
     return f"it draws from that of {moved[0]}" if moved else None
 
 
-def _leaves(subject: _Subject) -> str | None:
+def _leaves(subject: _ExtractorUnderTest) -> str | None:
     batch = subject.batch()
     extract(subject.build().to("cpu"), batch, subject.spec)
     return (

@@ -19,11 +19,18 @@ from genbench.api.seeding import derive, generator
 from genbench.data import open_samples
 from genbench.sampling import BLOCK
 from genbench.testing.checks import DATA, Check, all_refused
-from genbench.testing.processes import Together
+from genbench.testing.model_under_test import (
+    BATCH,
+    INTERRUPTED,
+    SEED,
+    STEPS,
+    ModelUnderTest,
+    differing,
+)
+from genbench.testing.processes import TwoProcessTrainings
 from genbench.testing.signature import OPTIONS, wrong_options
-from genbench.testing.trial import BATCH, INTERRUPTED, SEED, STEPS, Trial, differing
 
-COMPANY_TOLERANCE = 1e-4
+BATCH_TOLERANCE = 1e-4
 """Absolute and relative, of a value in the model's view: other companions may change the last bits
 of a matrix product, never more."""
 
@@ -53,13 +60,15 @@ def model_checks(
     preset = dict(value.sample) if isinstance(value, Variant) else {}
     factory = registry.models.get(value.trains) if isinstance(value, Variant) else value
     chosen = registry.check_options("the model", factory, options or {})
-    trials = [
-        Trial(factory, chosen, preset | dict(sample or {}), open_samples(name, data_dir), name)
+    subjects = [
+        ModelUnderTest(
+            factory, chosen, preset | dict(sample or {}), open_samples(name, data_dir), name
+        )
         for name in data
     ]
-    together = Together()
+    together = TwoProcessTrainings()
     signature = partial(wrong_options, factory, ("spec",), chosen)
-    groups = [_of_trial(trial, together) for trial in trials]
+    groups = [_of_subject(subject, together) for subject in subjects]
     built = [group[0] for group in groups]
     fits = partial(all_refused, built, "name a data set that fits")
     return [
@@ -69,11 +78,11 @@ def model_checks(
     ]
 
 
-def _of_trial(trial: Trial, together: Together) -> list[Check]:
+def _of_subject(subject: ModelUnderTest, together: TwoProcessTrainings) -> list[Check]:
     checks: list[Check] = []
 
-    def promise(text: str, attempt: Callable[[Trial], str | None], *needs: Check) -> Check:
-        checks.append(Check(text, trial.about, partial(attempt, trial), needs))
+    def promise(text: str, attempt: Callable[[ModelUnderTest], str | None], *needs: Check) -> Check:
+        checks.append(Check(text, subject.about, partial(attempt, subject), needs))
         return checks[-1]
 
     built = promise("it is built, or refuses the samples with a UsageError", _builds)
@@ -88,7 +97,7 @@ def _of_trial(trial: Trial, together: Together) -> list[Check]:
     steady = promise("who moves depends on progress, not on the data", _turns, trains)
     seeded = promise("the seed decides the training", _seeded, trains)
     promise("a resumed training is the undisturbed one, bit for bit", _resumes, seeded)
-    together.add(trial, steady, seeded)
+    together.add(subject, steady, seeded)
     promise("two processes train it in step", together.fault, steady, seeded)
     sampled = promise(
         "samples are (B, *shape), floating, finite, in the model's view", _samples, trains
@@ -96,13 +105,13 @@ def _of_trial(trial: Trial, together: Together) -> list[Check]:
     promise("it trains and samples under bf16-mixed", _mixed, sampled)
     promise("sampling leaves the model as it was", _leaves, sampled)
     alone = promise("a block of samples is the same alone or among others", _blocks, sampled)
-    promise("a sample does not depend on its companions", _companions, sampled)
+    promise("a sample does not depend on its companions", _independent_of_batch, sampled)
     promise("a model loaded from `state_dict` gives the same samples", _reloaded, alone)
     return checks
 
 
-def _builds(trial: Trial) -> str | None:
-    model: Any = trial.build()
+def _builds(subject: ModelUnderTest) -> str | None:
+    model: Any = subject.build()
     if not isinstance(model, nn.Module):
         return f"it is a {type(model).__name__}, not an nn.Module"
     if not isinstance(getattr(model, "players", None), nn.ModuleDict) or not model.players:
@@ -113,12 +122,12 @@ def _builds(trial: Trial) -> str | None:
     return None
 
 
-def _sample_options(trial: Trial) -> str | None:
-    return wrong_options(trial.build().sample, ("noise", "condition"), trial.sample)
+def _sample_options(subject: ModelUnderTest) -> str | None:
+    return wrong_options(subject.build().sample, ("noise", "condition"), subject.sample)
 
 
-def _optimisers(trial: Trial) -> str | None:
-    model = trial.build()
+def _optimisers(subject: ModelUnderTest) -> str | None:
+    model = subject.build()
     names = {parameter: name for name, parameter in model.players.named_parameters()}
     owned: set[nn.Parameter] = set()
     for player, network in model.players.items():
@@ -140,8 +149,8 @@ def _optimisers(trial: Trial) -> str | None:
     return None
 
 
-def _learning_rates(trial: Trial) -> str | None:
-    model = trial.build()
+def _learning_rates(subject: ModelUnderTest) -> str | None:
+    model = subject.build()
     for player in model.players:
         how = model.optimization(player)
         group = how.optimizers(model.players[player])[0].param_groups[0]
@@ -153,24 +162,24 @@ def _learning_rates(trial: Trial) -> str | None:
     return None
 
 
-def _trains(trial: Trial) -> str | None:
+def _trains(subject: ModelUnderTest) -> str | None:
     try:
-        run = trial.run
+        run = subject.run
     except UsageError as error:
         return f"it refuses the samples only now: {error}"
-    if run.outcome.status == "done":
+    if run.result.status == "done":
         return None
     last = run.history.iloc[-1]
     for what in ("loss", "gradient_norm"):
         if not math.isfinite(last[what]):
             said = what.replace("_", " ")
             return f"the {said} of {last['player']!r} is {last[what]} at step {last['step']}"
-    return f"a weight is not finite after step {run.outcome.first_nonfinite_step}"
+    return f"a weight is not finite after step {run.result.first_nonfinite_step}"
 
 
-def _players_move(trial: Trial) -> str | None:
-    run = trial.run
-    for player, network in trial.build().players.items():
+def _players_move(subject: ModelUnderTest) -> str | None:
+    run = subject.run
+    for player, network in subject.build().players.items():
         turns = run.history[run.history["player"] == player]
         if turns.empty:
             return f"{player!r} has no turn in {STEPS} steps"
@@ -182,10 +191,10 @@ def _players_move(trial: Trial) -> str | None:
     return None
 
 
-def _outside(trial: Trial) -> str | None:
-    model: Any = trial.build()
+def _outside(subject: ModelUnderTest) -> str | None:
+    model: Any = subject.build()
     inside = set(model.players.parameters())
-    run = trial.run
+    run = subject.run
     for name, parameter in model.named_parameters():
         # A frozen copy that follows the players, as a target network does, is state and may move.
         if parameter not in inside and parameter.requires_grad:
@@ -194,10 +203,10 @@ def _outside(trial: Trial) -> str | None:
     return None
 
 
-def _turns(trial: Trial) -> str | None:
+def _turns(subject: ModelUnderTest) -> str | None:
     """Against a training of other weights on the same data, turned inside out."""
-    usual, other = trial.run, trial.train(seed=SEED + 1, data=_inverted(trial.data))
-    for step in range(other.outcome.examples // BATCH):
+    usual, other = subject.run, subject.train(seed=SEED + 1, data=_inverted(subject.data))
+    for step in range(other.result.examples // BATCH):
         one, two = (" and ".join(run.movers(step)) or "nobody" for run in (usual, other))
         if one != two:
             return f"at step {step} it is {one} on some data and {two} on other"
@@ -209,43 +218,43 @@ def _inverted(data: TensorSamples) -> TensorSamples:
     return replace(data, data=-data.data if levels is None else levels - 1 - data.data)
 
 
-def _seeded(trial: Trial) -> str | None:
-    one = trial.seeded().state_dict()
-    unlike = differing(one, trial.seeded().state_dict())
+def _seeded(subject: ModelUnderTest) -> str | None:
+    one = subject.seeded().state_dict()
+    unlike = differing(one, subject.seeded().state_dict())
     if unlike:
         return f"two models built with one seed differ in {unlike!r}"
-    if torch.initial_seed() != derive(SEED, "init") or trial.run.reseeded:
+    if torch.initial_seed() != derive(SEED, "init") or subject.run.reseeded:
         return "the model seeds torch's global generator, which is the harness's to seed"
-    unlike = differing(trial.run.raw, trial.train().raw)
+    unlike = differing(subject.run.raw, subject.train().raw)
     return unlike and f"two trainings with one seed differ in {unlike!r}"
 
 
-def _resumes(trial: Trial) -> str | None:
-    resumed = trial.train(interrupted=INTERRUPTED)
+def _resumes(subject: ModelUnderTest) -> str | None:
+    resumed = subject.train(interrupted=INTERRUPTED)
     lost = "what must survive a resume is a parameter or a buffer"
     for weights in ("raw", "ema"):
-        unlike = differing(getattr(trial.run, weights), getattr(resumed, weights))
+        unlike = differing(getattr(subject.run, weights), getattr(resumed, weights))
         if unlike:
             return f"{unlike!r} differs ({weights} weights): {lost}"
-    return None if resumed.history.equals(trial.run.history) else f"the history differs: {lost}"
+    return None if resumed.history.equals(subject.run.history) else f"the history differs: {lost}"
 
 
-def _mixed(trial: Trial) -> str | None:
-    run = trial.train(precision="bf16-mixed")
-    if run.outcome.status != "done":
-        return f"it diverges at step {run.outcome.first_nonfinite_step}"
+def _mixed(subject: ModelUnderTest) -> str | None:
+    run = subject.train(precision="bf16-mixed")
+    if run.result.status != "done":
+        return f"it diverges at step {run.result.first_nonfinite_step}"
     for name, weight in run.raw.items():
-        if weight.dtype != trial.run.raw[name].dtype:
+        if weight.dtype != subject.run.raw[name].dtype:
             return f"{name!r} becomes {weight.dtype}"
-    model = trial.load(run.ema)
-    samples = trial.call(model, _noise(model, 5), "bf16-mixed")
+    model = subject.load(run.ema)
+    samples = subject.call(model, _noise(model, 5), "bf16-mixed")
     return None if samples.isfinite().all() else "the samples are not finite"
 
 
-def _samples(trial: Trial) -> str | None:
-    model = trial.load(trial.run.ema)
-    samples = trial.call(model, _noise(model, 5))
-    shape = (5, *trial.spec.shape)
+def _samples(subject: ModelUnderTest) -> str | None:
+    model = subject.load(subject.run.ema)
+    samples = subject.call(model, _noise(model, 5))
+    shape = (5, *subject.spec.shape)
     if not isinstance(samples, Tensor) or tuple(samples.shape) != shape:
         return f"it returns {tuple(getattr(samples, 'shape', ()))}, not {shape}"
     if not samples.is_floating_point():
@@ -257,44 +266,44 @@ def _samples(trial: Trial) -> str | None:
     low, high = samples.aminmax()
     # Of how far they may reach nothing is asked: a sampler of hardly trained weights overshoots,
     # and decoding clamps.
-    if trial.spec.levels is not None and low >= 0 and high > 0.05:
+    if subject.spec.levels is not None and low >= 0 and high > 0.05:
         return f"they run from {low:.2g} to {high:.2g}: the model's view is -1 to 1, not from 0 up"
     return None
 
 
-def _leaves(trial: Trial) -> str | None:
-    model = trial.load(trial.run.ema)
+def _leaves(subject: ModelUnderTest) -> str | None:
+    model = subject.load(subject.run.ema)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    trial.call(model, _noise(model, 5))
+    subject.call(model, _noise(model, 5))
     changed = differing(before, model.state_dict())
     return changed and f"{changed!r} has changed"
 
 
-def _blocks(trial: Trial) -> str | None:
-    model = trial.load(trial.run.ema)
-    alone = trial.draw(model, BLOCK)
+def _blocks(subject: ModelUnderTest) -> str | None:
+    model = subject.load(subject.run.ema)
+    alone = subject.draw(model, BLOCK)
     # The first of these two is drawn after another one.
-    among = trial.draw(model, 2 * BLOCK)[:BLOCK]
+    among = subject.draw(model, 2 * BLOCK)[:BLOCK]
     unlike = int((alone != among).flatten(1).any(1).sum())
     return f"{unlike} of {BLOCK} samples differ" if unlike else None
 
 
-def _companions(trial: Trial) -> str | None:
+def _independent_of_batch(subject: ModelUnderTest) -> str | None:
     """Everything else is held still: the number of samples and the stream of randomness, of which a
     sampler must draw as many numbers for every company."""
-    model = trial.load(trial.run.ema)
+    model = subject.load(subject.run.ema)
     own, some, others = _noise(model, 24).chunk(3)
-    one, two = (trial.call(model, torch.cat([own, company]))[:8] for company in (some, others))
-    if torch.allclose(one, two, atol=COMPANY_TOLERANCE, rtol=COMPANY_TOLERANCE):
+    one, two = (subject.call(model, torch.cat([own, company]))[:8] for company in (some, others))
+    if torch.allclose(one, two, atol=BATCH_TOLERANCE, rtol=BATCH_TOLERANCE):
         return None
     return f"with other companions its values change by up to {(one - two).abs().max():.2g}"
 
 
-def _reloaded(trial: Trial) -> str | None:
+def _reloaded(subject: ModelUnderTest) -> str | None:
     """Of the very instance that was trained, and of another one with its state."""
-    trained, loaded = trial.run.model, trial.load(trial.run.model.state_dict())
+    trained, loaded = subject.run.model, subject.load(subject.run.model.state_dict())
     noise = _noise(loaded, 5)
-    unlike = (trial.call(trained, noise) - trial.call(loaded, noise)).abs().max()
+    unlike = (subject.call(trained, noise) - subject.call(loaded, noise)).abs().max()
     lost = "what sampling needs is a parameter or a buffer"
     return None if unlike == 0 else f"values change by up to {unlike:.2g}: {lost}"
 

@@ -16,7 +16,7 @@ WEIGHTS = ("ema", "raw")
 
 SNAPSHOTS = "snapshots"
 HISTORY = "history.csv"
-OUTCOME = "training.json"
+RESULT = "training.json"
 """Written last: the training has ended."""
 
 STATE = {"model", "average", "optimizers", "history", "step", "seconds", "counted", "kept"}
@@ -94,7 +94,7 @@ def parts(folder: Path, snapshots: Sequence[int]) -> Iterator[Path]:
 def invalidate(folder: Path) -> None:
     """A part of it is lost: the training is to start anew, which leaves the same bits again."""
     clear_state(folder)
-    store.remove(folder / OUTCOME)
+    store.remove(folder / RESULT)
 
 
 def _slot(folder: Path, slot: int) -> Path:

@@ -48,7 +48,7 @@ CHECKPOINT_SHARE = 0.05
 
 
 @validated_dataclass(frozen=True, kw_only=True, config=STRICT)
-class Plan(Train):
+class TrainingConfig(Train):
     """What the loop needs to know of a training."""
 
     steps: int
@@ -62,7 +62,7 @@ class Plan(Train):
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrainingResult:
     """What a training came to. ``status`` is ``done`` or ``diverged``."""
 
     status: str
@@ -83,11 +83,11 @@ def train(
     fabric: Fabric,
     build: Callable[[], GenerativeModel],
     samples: Samples,
-    plan: Plan,
+    config: TrainingConfig,
     folder: Path,
     report: ProgressCallback,
     log: Log = SILENT,
-) -> Outcome:
+) -> TrainingResult:
     """Train what ``build`` makes, or go on with the training that ``folder`` holds.
 
     Leaves in ``folder`` the snapshots, ``history.csv`` and, last, ``training.json``; when that is
@@ -95,22 +95,25 @@ def train(
     step is taken and the training ends as ``diverged``. ``log`` follows the history, and has all of
     it before the training counts as ended.
     """
-    return outcome(folder) or _Training(fabric, build, samples, plan, folder, report, log).run()
+    return (
+        read_result(folder)
+        or _TrainingLoop(fabric, build, samples, config, folder, report, log).run()
+    )
 
 
-def outcome(folder: Path) -> Outcome | None:
+def read_result(folder: Path) -> TrainingResult | None:
     """How the training in ``folder`` ended; ``None`` while it has not."""
-    path = folder / checkpoint.OUTCOME
+    path = folder / checkpoint.RESULT
     metadata = store.read_metadata(path)
     if metadata is None:
         return None
     try:
-        return Outcome(**{**metadata, "snapshots": tuple(metadata["snapshots"])})
+        return TrainingResult(**{**metadata, "snapshots": tuple(metadata["snapshots"])})
     except (KeyError, TypeError) as error:
         raise GenbenchError(f"{path} does not say how a training ended: remove it") from error
 
 
-class _Training:
+class _TrainingLoop:
     """The state of one training: model, average, optimisers, history."""
 
     def __init__(
@@ -118,14 +121,14 @@ class _Training:
         fabric: Fabric,
         build: Callable[[], GenerativeModel],
         samples: Samples,
-        plan: Plan,
+        config: TrainingConfig,
         folder: Path,
         report: ProgressCallback,
         log: Log,
     ) -> None:
-        self.fabric, self.plan, self.folder = fabric, plan, folder
+        self.fabric, self.config, self.folder = fabric, config, folder
         self.report, self.log = report, log
-        seed_all(plan.seed, "init")
+        seed_all(config.seed, "init")
         self.model = build()
         self.average = build()
         self.average.load_state_dict(self.model.state_dict())
@@ -133,7 +136,7 @@ class _Training:
             name: sum(p.numel() for p in player.parameters())
             for name, player in self.model.players.items()
         }
-        order = EpochSampler(len(samples), plan.batch, plan.seed)
+        order = EpochSampler(len(samples), config.batch, config.seed)
         self.load = loader(
             samples,
             order,
@@ -141,7 +144,7 @@ class _Training:
             world=fabric.world_size,
             device=fabric.device,
         )
-        self.prepare = preparation(plan, samples.spec)
+        self.prepare = preparation(config, samples.spec)
         self.history = History()
         self.step = 0
         self.loss = math.nan
@@ -151,7 +154,7 @@ class _Training:
         self._resume(checkpoint.load_state(folder))
         self._clock = time.perf_counter()
         self._saved = self._clock
-        self._reported = self.step * plan.batch, self._clock
+        self._reported = self.step * config.batch, self._clock
         self._save_cost = 0.0
 
     def _resume(self, state: dict[str, Any] | None) -> None:
@@ -192,15 +195,15 @@ class _Training:
             self.step, self.seconds = state["step"], state["seconds"]
             self.counted, self.kept = state["counted"], state["kept"]
 
-    def run(self) -> Outcome:
-        plan = self.plan
-        snapshot_steps = set(plan.snapshot_steps())
+    def run(self) -> TrainingResult:
+        config = self.config
+        snapshot_steps = set(config.snapshot_steps())
         if self.step == 0:
             self._snapshot()
-        budget = plan.steps * plan.batch
+        budget = config.steps * config.batch
         first_nonfinite = None
-        while self.step < plan.steps:
-            progress = Progress(self.step, self.step * plan.batch, budget)
+        while self.step < config.steps:
+            progress = Progress(self.step, self.step * config.batch, budget)
             if not self._take_step(progress):
                 first_nonfinite = self.step
                 break
@@ -210,19 +213,21 @@ class _Training:
                     first_nonfinite = self.step - 1
                     break
                 self._snapshot()
-            self._tell(progress)
+            self._report_progress(progress)
             self.log.follow(self.history.rows)
             self._maybe_save()
         return self._finish(first_nonfinite)
 
     def _take_step(self, progress: Progress) -> bool:
         """Every player's turn; ``False`` as soon as a loss or a gradient norm is not finite."""
-        plan = self.plan
-        seed_all(plan.seed, "train", self.step, self.fabric.global_rank)
+        config = self.config
+        seed_all(config.seed, "train", self.step, self.fabric.global_rank)
         batch = self.prepare(self.load(self.step))
         counter = FlopCounterMode(display=False) if self.step < COUNTED_STEPS else None
         with counter or nullcontext(), self._unsynchronized():
-            first, *others = [self.model.losses(b, progress) for b in split(batch, plan.accumulate)]
+            first, *others = [
+                self.model.losses(b, progress) for b in split(batch, config.accumulate)
+            ]
             for turn in first:
                 if not self._take_turn(turn, others, progress):
                     return False
@@ -230,7 +235,7 @@ class _Training:
                 _same_turn(None, next(micro_batch, None))
         if counter is not None:
             self.counted.append(float(counter.get_total_flops()))
-        self.ema.update(ema.decay(plan.ema_halflife, plan.batch, progress.step))
+        self.ema.update(ema.decay(config.ema_halflife, config.batch, progress.step))
         return True
 
     @contextmanager
@@ -238,7 +243,7 @@ class _Training:
         """Where gradients are accumulated: DDP reduces none of them. It would arm itself at a
         forward pass and reduce at the next backward pass, which may be another micro-batch's."""
         with ExitStack() as held:
-            if self.plan.accumulate > 1 and self.fabric.world_size > 1:
+            if self.config.accumulate > 1 and self.fabric.world_size > 1:
                 for player in self.model.players.values():
                     held.enter_context(self.fabric.no_backward_sync(cast(Any, player)))
             yield
@@ -257,11 +262,11 @@ class _Training:
             group["lr"] = rate * factor
         for optimizer in optimizers:
             optimizer.zero_grad(set_to_none=True)
-        self.fabric.backward(turn.loss / self.plan.accumulate)
+        self.fabric.backward(turn.loss / self.config.accumulate)
         seen = [_measured(turn)]
         for micro_batch in others:
             other = _same_turn(turn, next(micro_batch, None))
-            self.fabric.backward(other.loss / self.plan.accumulate)
+            self.fabric.backward(other.loss / self.config.accumulate)
             seen.append(_measured(other))
         if others and self.fabric.world_size > 1:
             _share_state(player, self.fabric.world_size)
@@ -288,10 +293,10 @@ class _Training:
             optimizer.step()
         return True
 
-    def _tell(self, progress: Progress) -> None:
+    def _report_progress(self, progress: Progress) -> None:
         now = time.perf_counter()
         if now - self._reported[1] > 0.2:
-            examples = self.step * self.plan.batch
+            examples = self.step * self.config.batch
             rate = (examples - self._reported[0]) / (now - self._reported[1])
             self._reported = examples, now
             self.report(ProgressEvent("train", examples, progress.budget, self.loss, rate))
@@ -327,7 +332,7 @@ class _Training:
         return all(bool(p.isfinite().all()) for p in self.model.parameters())
 
     def _snapshot(self) -> None:
-        examples = self.step * self.plan.batch
+        examples = self.step * self.config.batch
         self._require_step(examples)
         self.kept.append(examples)
         if self.fabric.is_global_zero:
@@ -349,11 +354,11 @@ class _Training:
     def _elapsed(self) -> float:
         return self.seconds + time.perf_counter() - self._clock
 
-    def _finish(self, first_nonfinite: int | None) -> Outcome:
+    def _finish(self, first_nonfinite: int | None) -> TrainingResult:
         counted = self.counted
-        result = Outcome(
+        result = TrainingResult(
             status="done" if first_nonfinite is None else "diverged",
-            examples=self.step * self.plan.batch,
+            examples=self.step * self.config.batch,
             first_nonfinite_step=first_nonfinite,
             snapshots=tuple(self.kept),
             seconds=self._elapsed(),
@@ -366,7 +371,7 @@ class _Training:
         if self.fabric.is_global_zero:
             text = self.history.frame().to_csv(index=False)
             store.write_artefact(self.folder / checkpoint.HISTORY, text.encode(), {})
-            store.write_metadata(self.folder / checkpoint.OUTCOME, asdict(result))
+            store.write_metadata(self.folder / checkpoint.RESULT, asdict(result))
             checkpoint.clear_state(self.folder)
         self.fabric.barrier()
         return result

@@ -52,7 +52,7 @@ def test_five_seeds_a_side_can_reach_0_008_and_three_cannot_decide() -> None:
 
 
 def test_contestants_that_share_weights_count_as_one_draw() -> None:
-    """Copies of a contestant add no evidence: p and interval stay as they were."""
+    """Copies of a entry add no evidence: p and interval stay as they were."""
     a, b = RNG.normal(0.8, 1, 6).tolist(), RNG.normal(0, 1, 6).tolist()
     one, copies = compare([a], [b], last="lowest"), compare([a] * 4, [b] * 4, last="lowest")
     assert copies.p == pytest.approx(one.p, rel=1e-9)
@@ -93,7 +93,7 @@ def test_one_seed_has_no_interval() -> None:
 
 def test_the_level_of_the_test_under_no_difference() -> None:
     """Of 400 comparisons of equal groups, five seeds a side, no more than about 5 % are below 0.05;
-    and contestants that move together by seed do not change that."""
+    and entries that move together by seed do not change that."""
     rng = np.random.default_rng(1)
     below = 0
     for _ in range(400):
@@ -134,7 +134,7 @@ def test_separated_groups_have_newcombes_interval(seeds: int, low: float) -> Non
 
 
 def test_the_interval_holds_the_truth_as_often_as_it_says() -> None:
-    """Three contestants a side that share their seeds' luck; the percentile bootstrap holds it in
+    """Three entries a side that share their seeds' luck; the percentile bootstrap holds it in
     less than 90 % of cases."""
     rng = np.random.default_rng(2)
     effects = np.array([-1.0, 0.0, 1.0])[:, None]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from genbench.analysis.curves import course, exceeding, read_curves
+from genbench.analysis.curves import exceeding, read_curves, summarize_curve
 from genbench.api.errors import DataError, UnknownName, UsageError
 from genbench.cli import main
 
@@ -39,19 +39,19 @@ def falls(rows: list[tuple[float, float]]) -> tuple[float, float]:
 def test_published_runs_that_fell(shared_data: Path) -> None:
     published = shared_data / PUBLISHED
     _, curves = read_curves(published, "fid")
-    courses = [course(curve) for curve in curves]
+    summaries = [summarize_curve(curve) for curve in curves]
     series = defaultdict(list)
     with published.open(newline="") as file:
         for row in csv.DictReader(file):
             if row["metric"] == "fid":
                 name = f"{row['run']}, {row['reference_or_n']}"
                 series[name].append((float(row["step"]), float(row["value"])))
-    assert len(courses) == len(series) == 30
+    assert len(summaries) == len(series) == 30
     known = {name: falls(rows) for name, rows in series.items()}
     last = {name for name, (ratio, _) in known.items() if ratio > 1.2}
     worst = {name for name, (_, ratio) in known.items() if ratio > 1.2}
-    assert set(exceeding(courses, "last_over_best", 1.2)) == last
-    assert set(exceeding(courses, "worst_after_best", 1.2)) == worst
+    assert set(exceeding(summaries, "last_over_best", 1.2)) == last
+    assert set(exceeding(summaries, "worst_after_best", 1.2)) == worst
     assert {name.split("-train-")[0] for name in last} == {
         "ACGAN", "ADAGAN(C)", "DCGAN", "GGAN", "LSGAN", "ProjGAN", "WGAN-DRA",
     }  # fmt: skip
@@ -59,14 +59,14 @@ def test_published_runs_that_fell(shared_data: Path) -> None:
     rows = sum(map(len, series.values()))
     repeated = rows - sum(len({step for step, _ in of_one}) for of_one in series.values())
     assert sum(curve.repeated for curve in curves) == repeated == 28
-    for each in courses:
+    for each in summaries:
         assert (each.last_over_best, each.worst_after_best) == pytest.approx(known[each.name])
 
 
 def test_a_course(tmp_path: Path) -> None:
     path = write(tmp_path, HEAD + "r,0,fid,8\nr,10,fid,2\nr,20,fid,6\nr,30,fid,4\n")
     metric, (curve,) = read_curves(path)
-    found = course(curve)
+    found = summarize_curve(curve)
     assert (metric, found.name, found.points) == ("fid", "r", 4)
     assert (found.best, found.best_step, found.last) == (2, 10, 4)
     assert (found.last_over_best, found.worst_after_best, found.max_drawdown) == (2, 3, 2)
@@ -75,7 +75,7 @@ def test_a_course(tmp_path: Path) -> None:
 
 def test_higher_is_better(tmp_path: Path) -> None:
     path = write(tmp_path, HEAD + "r,0,is,2\nr,1,is,8\nr,2,is,4\nr,3,is,5\n")
-    found = course(read_curves(path)[1][0], higher_is_better=True)
+    found = summarize_curve(read_curves(path)[1][0], higher_is_better=True)
     assert (found.best, found.best_step) == (8, 1)
     assert found.last_over_best == pytest.approx(8 / 5)
     assert found.worst_after_best == pytest.approx(2)
@@ -94,7 +94,7 @@ def test_further_columns_are_part_of_the_name(tmp_path: Path) -> None:
 
 def test_what_is_not_finite_is_without_bound(tmp_path: Path) -> None:
     path = write(tmp_path, HEAD + "r,1,fid,5\nr,2,fid,nan\ns,1,fid,5\ns,2,fid,5\n")
-    broken, whole = (course(curve) for curve in read_curves(path)[1])
+    broken, whole = (summarize_curve(curve) for curve in read_curves(path)[1])
     assert (broken.best, broken.last, broken.last_over_best) == (5, None, None)
     assert (broken.worst_after_best, broken.max_drawdown, broken.mean) == (None, None, None)
     assert exceeding([broken, whole], "last_over_best", 1.2) == ["r"]
@@ -102,10 +102,10 @@ def test_what_is_not_finite_is_without_bound(tmp_path: Path) -> None:
 
 def test_a_ratio_that_is_not_defined_exceeds_nothing(tmp_path: Path) -> None:
     path = write(tmp_path, HEAD + "r,1,recall,0\nr,2,recall,0.5\ns,1,recall,-3\ns,2,recall,2\n")
-    courses = [course(curve, higher_is_better=True) for curve in read_curves(path)[1]]
-    assert [each.best for each in courses] == [0.5, 2]
-    assert [each.last_over_best for each in courses] == [None, None]
-    assert exceeding(courses, "last_over_best", 1.2) == []
+    summaries = [summarize_curve(curve, higher_is_better=True) for curve in read_curves(path)[1]]
+    assert [each.best for each in summaries] == [0.5, 2]
+    assert [each.last_over_best for each in summaries] == [None, None]
+    assert exceeding(summaries, "last_over_best", 1.2) == []
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from genbench import registry
-from genbench.analysis.published import Board, load
+from genbench.analysis.published import Leaderboard, load
 from genbench.analysis.reproduction import recipe, reproduced, row
 from genbench.analysis.standings import document, standings
 from genbench.api.errors import UsageError
@@ -50,7 +50,7 @@ seen      = true
 """
 
 
-def board(text: str, tmp_path: Path) -> Board:
+def board(text: str, tmp_path: Path) -> Leaderboard:
     path = tmp_path / "board.toml"
     path.write_text(text, encoding="utf-8")
     return load(str(path))

@@ -122,13 +122,13 @@ def test_only_seeds_that_every_contestant_ran_count() -> None:
     found = only(records, claim("frechet_distance", "lower"))
     assert found.comparison is not None
     assert found.comparison.seeds == (3, 3)
-    assert [contestant.model for contestant in found.group] == ["a", "a2"]
+    assert [entry.model for entry in found.group] == ["a", "a2"]
 
 
 @pytest.mark.parametrize(
     ("records", "quantity", "reason"),
     [
-        (runs("a", FIVE), "frechet_distance", "no contestant of the group 'B' ran"),
+        (runs("a", FIVE), "frechet_distance", "no entry of the group 'B' ran"),
         ([*runs("a", FIVE), *runs("b", FIVE)], "recall", "the records have no recall"),
         (
             [*runs("a", [*FIVE[:4], None]), *runs("b", FIVE)],
@@ -138,12 +138,12 @@ def test_only_seeds_that_every_contestant_ran_count() -> None:
         (
             [*runs("a", FIVE), *[run("b", s, None, status="failed") for s in range(5)]],
             "frechet_distance",
-            "no contestant of the group 'B' ran",
+            "no entry of the group 'B' ran",
         ),
         (
             [*runs("a", FIVE[:1]), *[run("b", s, 1.0) for s in range(1, 6)]],
             "frechet_distance",
-            "its contestants have no seed in common",
+            "its entries have no seed in common",
         ),
         (
             [*runs("a", [-1.0, 0.0, 0.0, 0.0, 1.0]), *runs("b", FIVE)],
@@ -176,7 +176,7 @@ def test_a_cost_measured_for_one_seed_stands_for_all() -> None:
     ]
     found = only(records, claim("seconds_per_sample", "higher"))
     assert (found.outcome, found.adjusted_p) == ("supported", None)
-    assert found.reason == "of pairs of contestants; no seed changes it"
+    assert found.reason == "of pairs of entries; no seed changes it"
     assert found.group[0].values == (0.2,) * 5
 
 
@@ -222,7 +222,7 @@ def test_a_contestant_that_never_ran_vetoes_nothing() -> None:
     idle = [run("a2", seed, None, status="skipped", protocol=PROTOCOL) for seed in range(5)]
     found = only([*runs("a", FIVE), *idle, *runs("b", WORSE)], claim("frechet_distance", "lower"))
     assert found.outcome == "supported"
-    assert [contestant.model for contestant in found.group] == ["a"]
+    assert [entry.model for entry in found.group] == ["a"]
 
 
 def test_suites_are_never_mixed() -> None:

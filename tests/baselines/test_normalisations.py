@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from baselines.networks.batch_norm import PASSES, ROWS, BatchNorm, Standing
+from baselines.networks.batch_norm import PASSES, ROWS, BatchNorm, StandingStatistics
 from baselines.networks.spectral_norm import SpectralNorm, normalise_spectra
 
 
@@ -111,7 +111,7 @@ class Generator(nn.Module):
 
 def test_standing_moments_are_those_of_the_generators_distribution() -> None:
     generator = Generator().eval()
-    Standing(2, 0)(generator)
+    StandingStatistics(2, 0)(generator)
     assert generator.norm.moments is not None
     mean, variance = generator.norm.moments
     error = 3 / (PASSES * ROWS) ** 0.5
@@ -123,7 +123,7 @@ def test_standing_moments_are_those_of_the_generators_distribution() -> None:
 def test_standing_labels_are_uniform() -> None:
     """Of labels 0 … 3, the mean is 1.5 and the variance 15/12."""
     generator = Generator(classes=4).eval()
-    Standing(2, 4)(generator)
+    StandingStatistics(2, 4)(generator)
     assert generator.norm.moments is not None
     mean, variance = generator.norm.moments
     torch.testing.assert_close(mean, torch.full((2,), 1.5), rtol=0, atol=0.4)
@@ -131,7 +131,7 @@ def test_standing_labels_are_uniform() -> None:
 
 
 def test_standing_moments_follow_the_weights_and_touch_no_stream() -> None:
-    generator, settle = Generator().eval(), Standing(2, 0)
+    generator, settle = Generator().eval(), StandingStatistics(2, 0)
     state = torch.get_rng_state()
     settle(generator)
     first = generator.norm.moments
@@ -152,12 +152,12 @@ def test_standing_moments_follow_the_weights_and_touch_no_stream() -> None:
 def test_standing_evaluations_are_not_counted_as_samples() -> None:
     generator, calls = Generator().eval(), []
     generator.register_forward_hook(lambda *_: calls.append(1))
-    Standing(2, 0)(generator)
+    StandingStatistics(2, 0)(generator)
     assert calls == []
 
 
 def test_a_standing_sample_does_not_depend_on_its_companions() -> None:
     generator = Generator().eval()
-    Standing(2, 0)(generator)
+    StandingStatistics(2, 0)(generator)
     noise = torch.randn(5, 2)
     torch.testing.assert_close(generator(noise)[:1], generator(noise[:1]))

@@ -315,7 +315,7 @@ def test_under_slurm(suite: Path, tmp_path: Path) -> None:
     assert [task.returncode for task in tasks] == [0, 0], said
     assert "done after 640 examples" in said[0]
     assert said[1] == ""
-    assert loop.outcome(tmp_path / "run")
+    assert loop.read_result(tmp_path / "run")
 
 
 def test_a_rank_that_dies_is_told_and_the_folder_resumes(tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def test_the_report_and_what_was_compared(results: genbench.Results, tmp_path: P
     assert page.read_text() == (results.folder / "report.html").read_text()
     same = results.compare(results)
     assert {change.outcome for change in same.changes} <= {"within noise", "undecided"}
-    with pytest.raises(UsageError, match="no contestants for the claims"):
+    with pytest.raises(UsageError, match="no entries for the claims"):
         results.verdict()
 
 

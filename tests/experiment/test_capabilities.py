@@ -101,7 +101,7 @@ def given(block: int) -> Condition:
     return {"label": torch.arange(64) % 10 + block}
 
 
-def draw(model: Any, count: int) -> sampling.Drawn:
+def draw(model: Any, count: int) -> sampling.GeneratedSamples:
     return sampling.draw(
         FABRIC,
         model,

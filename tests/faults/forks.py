@@ -68,7 +68,7 @@ def train(model: str, folder: Path, at: int | None, keep: bool) -> int:
     register_optimizer_step_post_hook(moment)
     samples = open_samples(DATASET, folder)
     factory = registry.models.get(model)
-    plan = loop.Plan(
+    plan = loop.TrainingConfig(
         steps=STEPS, batch=8, ema_halflife=50, augment=("horizontal_flip",), snapshots=3, seed=7
     )
     build = partial(registry.call, factory, samples.spec, **OPTIONS[model])

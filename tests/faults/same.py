@@ -17,7 +17,7 @@ def assert_same_training(ours: Path, theirs: Path) -> None:
     for path in theirs.rglob("*"):
         if path.suffix in (".safetensors", ".csv"):
             assert (ours / path.relative_to(theirs)).read_bytes() == path.read_bytes(), path.name
-    ends = [store.read_metadata(folder / checkpoint.OUTCOME) for folder in (ours, theirs)]
+    ends = [store.read_metadata(folder / checkpoint.RESULT) for folder in (ours, theirs)]
     assert_same(*map(_timeless, ends), "end")
     states = [_timeless(checkpoint.load_state(folder)) for folder in (ours, theirs)]
     assert states[1]["step"] == states[1]["history"][-1]["step"] + 1

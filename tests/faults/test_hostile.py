@@ -147,7 +147,7 @@ def test_as_snapshot_and_state(name: str, canary: Path, trained: Path) -> None:
     arguments = ["toy", "points-ring", "--examples", "64", "--out", unfinished]
     if not unfinished.exists():
         assert call("train", *arguments).exit_code == 0
-    store.remove(unfinished / checkpoint.OUTCOME)
+    store.remove(unfinished / checkpoint.RESULT)
     state = unfinished / "checkpoint-1.pt"
     store.write_artefact(state, data, {"step": 1})
     sampled, went_on = confined(
@@ -168,7 +168,7 @@ def test_states_of_something_else(trained: Path, tmp_path: Path) -> None:
         out = tmp_path / str(number)
         arguments = ["toy", "points-ring", "--examples", "64", "--out", out]
         assert call("train", *arguments).exit_code == 0
-        store.remove(out / checkpoint.OUTCOME)
+        store.remove(out / checkpoint.RESULT)
         store.write_artefact(out / "checkpoint-1.pt", store.pack_state(state), {"step": 1})
         (told,) = confined(lambda arguments=arguments: call("train", *arguments))
         assert_refused(told, 1, str(out))

@@ -34,10 +34,10 @@ def train(model: str, folder: Path, after_step: Callable[[int], None]) -> None:
     """Train with a checkpoint after every step, and ``after_step`` after that."""
     samples = open_samples("points-ring", folder)
     build = partial(registry.call, registry.models.get(model), samples.spec, **OPTIONS[model])
-    plan = loop.Plan(steps=STEPS, batch=8, ema_halflife=50, snapshots=4, seed=3)
-    save = loop._Training._maybe_save
+    plan = loop.TrainingConfig(steps=STEPS, batch=8, ema_halflife=50, snapshots=4, seed=3)
+    save = loop._TrainingLoop._maybe_save
 
-    def save_and_tell(self: loop._Training) -> None:
+    def save_and_tell(self: loop._TrainingLoop) -> None:
         save(self)
         after_step(self.step)
 
@@ -46,7 +46,7 @@ def train(model: str, folder: Path, after_step: Callable[[int], None]) -> None:
         patch.setattr(loop, "CHECKPOINT_SHARE", math.inf)
         patch.setattr(loop, "COUNTED_STEPS", 4)
         patch.setattr(checkpoint, "clear_state", lambda folder: None)  # to be compared
-        patch.setattr(loop._Training, "_maybe_save", save_and_tell)
+        patch.setattr(loop._TrainingLoop, "_maybe_save", save_and_tell)
         fabric = Fabric(accelerator="cpu", devices=1)
         loop.train(fabric, build, samples, plan, folder, lambda event: None)
 
@@ -92,7 +92,7 @@ def test_a_damaged_state_is_named_and_the_other_used(
 ) -> None:
     model, folder = undisturbed
     shutil.copytree(folder / "end", tmp_path / "run")
-    for name in (checkpoint.OUTCOME, checkpoint.HISTORY, f"{checkpoint.HISTORY}.json"):
+    for name in (checkpoint.RESULT, checkpoint.HISTORY, f"{checkpoint.HISTORY}.json"):
         (tmp_path / "run" / name).unlink()
     states = sorted((tmp_path / "run").glob("checkpoint-*.pt"), key=_step, reverse=True)
     assert [_step(path) for path in states] == [STEPS, STEPS - 1]

@@ -100,13 +100,13 @@ def test_killed_at_every_call_of_the_end(
     for call in count(1):
         folder = tmp_path / str(call)
         shutil.copytree(whole, folder)
-        for name in (checkpoint.OUTCOME, checkpoint.HISTORY, f"{checkpoint.HISTORY}.json"):
+        for name in (checkpoint.RESULT, checkpoint.HISTORY, f"{checkpoint.HISTORY}.json"):
             (folder / name).unlink()
         killed = forks.train("gan", folder, {"call": call}, keep=False)["killed"]
         forks.train("gan", folder, keep=False)
         for name in ("history.csv", "history.csv.json"):
             assert (folder / name).read_bytes() == (whole / name).read_bytes()
-        assert loop.outcome(folder) is not None
+        assert loop.read_result(folder) is not None
         if not killed:
             break
     # Three files of five calls, a metadata that was not there, four files that go.

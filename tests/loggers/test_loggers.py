@@ -32,7 +32,7 @@ from genbench.devices.hardware import Hardware
 from genbench.devices.ranks import Ranks
 from genbench.executors import local
 from genbench.experiment import RunContext
-from genbench.loggers import LOGGERS, Log, Run, log, tool
+from genbench.loggers import LOGGERS, Log, LoggedRun, log, tool
 from genbench.loggers import csv as csv_tool
 from genbench.store.records import Record
 from genbench.training import loop
@@ -95,9 +95,9 @@ def brisk(patch: pytest.MonkeyPatch) -> None:
 
 def die_ahead(out: Path) -> None:
     """Train with all loggers, one checkpoint after ``KEPT`` steps, and a kill after ``KILLED``."""
-    save = loop._Training._maybe_save
+    save = loop._TrainingLoop._maybe_save
 
-    def save_or_die(self: loop._Training) -> None:
+    def save_or_die(self: loop._TrainingLoop) -> None:
         if self.step == KEPT:
             loop.CHECKPOINT_SECONDS = 0.0
             save(self)
@@ -109,7 +109,7 @@ def die_ahead(out: Path) -> None:
     registry.add_plugin_file(TOY)
     with pytest.MonkeyPatch.context() as patch:
         brisk(patch)
-        patch.setattr(loop._Training, "_maybe_save", save_or_die)
+        patch.setattr(loop._TrainingLoop, "_maybe_save", save_or_die)
         run(out, tuple(LOGGERS))
 
 
@@ -397,7 +397,7 @@ def test_a_logger_that_fails_costs_one_line(
 ) -> None:
     folder, records = logged
     monkeypatch.setattr(csv_tool, "start", lambda run: (kind(run.folder), {}))
-    monkeypatch.setattr(tool, "PATIENCE", 0.2)
+    monkeypatch.setattr(tool, "TIMEOUT", 0.2)
     notes: list[str] = []
     ours = run(tmp_path / "out", ("csv",), lambda e: notes.append(e.note) if e.note else None)
     assert notes == [f"csv: {reason}; it is told nothing more of {folder.name}"]
@@ -438,11 +438,11 @@ def test_jobs_open_the_store_of_mlflow_one_after_another(
             waited.append("free")
 
     monkeypatch.setattr(mlflow_tool, "MlflowClient", alone)
-    mlflow_tool.start(Run("toys", "n", tmp_path, {}, steps=1, batch=1))
+    mlflow_tool.start(LoggedRun("toys", "n", tmp_path, {}, steps=1, batch=1))
 
 
 def test_a_training_that_diverges_shows_where(tmp_path: Path) -> None:
-    found = Log(("csv",), Run("p", "n", tmp_path, {}, steps=4, batch=2), lambda event: None)
+    found = Log(("csv",), LoggedRun("p", "n", tmp_path, {}, steps=4, batch=2), lambda event: None)
     turn = {"examples": 0, "player": "a", "gradient_norm": 1.0, "learning_rate": 0.1}
     with found:
         found.end([{**turn, "step": 0, "loss": 2.0}, {**turn, "step": 1, "loss": math.nan}])

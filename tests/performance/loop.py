@@ -48,7 +48,7 @@ def build(spec: SampleSpec) -> Ddpm:
 
 def whole(samples: Samples, steps: int) -> Callable[[], None]:
     fabric = Fabric(accelerator="cpu", devices=1)
-    plan = loop.Plan(steps=steps, batch=BATCH, ema_halflife=10_000, snapshots=4, seed=0)
+    plan = loop.TrainingConfig(steps=steps, batch=BATCH, ema_halflife=10_000, snapshots=4, seed=0)
 
     def run() -> None:
         with tempfile.TemporaryDirectory() as folder:

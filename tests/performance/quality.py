@@ -149,7 +149,7 @@ def ours(scale: Scale, seed: int) -> Iterator[tuple[float, int, Tensor]]:
     snapshot are those at which it lay on the disk."""
     data = digits("train", Path())
     spec = data.spec
-    plan = loop.Plan(
+    plan = loop.TrainingConfig(
         steps=scale.examples // 64,
         batch=64,
         ema_halflife=10_000,

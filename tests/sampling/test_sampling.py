@@ -31,7 +31,7 @@ class Iterated(nn.Module):
         return x.view(-1, 1, 2, 2)
 
 
-def draw(model: nn.Module, count: int, seed: int = 0, **options: int) -> sampling.Drawn:
+def draw(model: nn.Module, count: int, seed: int = 0, **options: int) -> sampling.GeneratedSamples:
     return sampling.draw(
         Fabric(accelerator="cpu", devices=1),
         model,  # type: ignore[arg-type]

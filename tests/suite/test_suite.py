@@ -128,7 +128,7 @@ def test_mistakes_in_one_line(
 def test_runs_are_judged_by_what_the_suite_says(content: dict[str, Any]) -> None:
     usual = suite.parse("it", content).score
     assert usual.criteria == USUAL
-    assert usual.criteria.said() == {}
+    assert usual.criteria.to_dict() == {}
     assert usual.snapshots.metrics == ("frechet_distance", "coverage")
     content["score"] |= {
         "metrics": ["kernel_distance", "recall"],
@@ -136,7 +136,7 @@ def test_runs_are_judged_by_what_the_suite_says(content: dict[str, Any]) -> None
         "collapse": {"score": "recall", "below": 0.5},
     }
     score = suite.parse("it", content).score
-    assert criteria(score.criteria.said()) == Criteria("kernel_distance", "recall", 0.5)
+    assert criteria(score.criteria.to_dict()) == Criteria("kernel_distance", "recall", 0.5)
     assert score.snapshots.metrics == ("kernel_distance", "recall")
     assert suite.Score.model_validate_json(score.model_dump_json()) == score
     content["score"]["snapshots"] = {"metrics": ["recall"]}

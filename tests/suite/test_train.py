@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from genbench import suite
-from genbench.analysis.entrants import entrants
+from genbench.analysis.entry_runs import entry_runs
 from genbench.analysis.notes import comparison_notes
 from genbench.analysis.reproduction import recipe
 from genbench.api import Output
@@ -22,7 +22,7 @@ from genbench.experiment.jobs import lost
 from genbench.experiment.trained import training_identity
 from genbench.store.records import Record
 from genbench.suite import OPTIONS, Train, Training
-from genbench.training.loop import Plan
+from genbench.training.loop import TrainingConfig
 
 TEXT = """
 title = "A suite"
@@ -60,7 +60,10 @@ def test_an_option_is_everywhere(name: str, tmp_path: Path) -> None:
     assert training({name: value}, of_entry=True) == chosen
     hardware = Hardware(tmp_path, "cpu")
     assert training_identity(hardware, usual) != training_identity(hardware, chosen)
-    assert getattr(Plan(steps=1, snapshots=1, seed=0, **chosen.train_options()), name) == value
+    assert (
+        getattr(TrainingConfig(steps=1, snapshots=1, seed=0, **chosen.train_options()), name)
+        == value
+    )
 
     (record,) = records(tmp_path, {name: value})
     assert record.conditions[name] == value
@@ -68,7 +71,9 @@ def test_an_option_is_everywhere(name: str, tmp_path: Path) -> None:
     scored = replace(record, outputs={"frechet_distance": output})
     again = suite.parse("recipe", recipe([scored]))
     assert again.train.train_options() == chosen.train_options()
-    (note,) = (n for n in comparison_notes(record.protocol, entrants([record])) if "Condition" in n)
+    (note,) = (
+        n for n in comparison_notes(record.protocol, entry_runs([record])) if "Condition" in n
+    )
     assert OPTIONS[name] in note
 
 

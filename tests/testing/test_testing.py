@@ -27,9 +27,8 @@ from genbench.testing import (
     parametrize_with_checks,
     processes,
 )
-from genbench.testing.processes import Together
-from genbench.testing.source import source_of
-from genbench.testing.trial import Trial
+from genbench.testing.model_under_test import ModelUnderTest
+from genbench.testing.processes import TwoProcessTrainings, location_of
 
 PLUGINS = Path(__file__).parents[1] / "plugins"
 with pytest.MonkeyPatch.context() as patch:  # this module's names, not those of all collected
@@ -142,41 +141,41 @@ def test_a_sound_model_of_labels() -> None:
     assert (faults(checks), skipped(checks)) == ({}, set())
 
 
-def trial(model: str, data: str) -> Trial:
+def subject(model: str, data: str) -> ModelUnderTest:
     options = SMALL.get(model, {}).get("options", {})
-    return Trial(registry.models.get(model), options, {}, open_samples(data, Path()), data)
+    return ModelUnderTest(registry.models.get(model), options, {}, open_samples(data, Path()), data)
 
 
 def test_two_processes() -> None:
     """Every model that trains, in one start of two processes."""
-    together = Together()
-    trials = [
-        trial("ddpm", "digits"),
-        trial("score-sde", "points-ring"),
-        trial("gan", "digits"),
-        trial("gan", "points-ring"),
+    together = TwoProcessTrainings()
+    subjects = [
+        subject("ddpm", "digits"),
+        subject("score-sde", "points-ring"),
+        subject("gan", "digits"),
+        subject("gan", "points-ring"),
     ]
-    for each in trials:
+    for each in subjects:
         together.add(each)
-    assert [together.fault(each) for each in trials] == [None] * 4
+    assert [together.fault(each) for each in subjects] == [None] * 4
 
 
 def test_one_fault_among_several_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """The processes end at the first; then each is tried alone."""
     tried: list[list[str]] = []
 
-    def train(cases: Sequence[processes.Case]) -> str | None:
+    def train(cases: Sequence[processes.TwoProcessCase]) -> str | None:
         tried.append([case.data.spec.modality for case in cases])
         return "apart" if "points" in tried[-1] else None
 
     monkeypatch.setattr(processes, "_train_on_two", train)
-    together = Together()
+    together = TwoProcessTrainings()
     kept = Check("it stands", "", lambda: None)
     fallen = Check("it stands", "", lambda: "it fell")
-    trials = [trial("sound", data) for data in ("digits", "points-ring", "points-grid")]
-    for each, need in zip(trials, (kept, kept, fallen), strict=True):
+    subjects = [subject("sound", data) for data in ("digits", "points-ring", "points-grid")]
+    for each, need in zip(subjects, (kept, kept, fallen), strict=True):
         together.add(each, need)
-    assert [together.fault(each) for each in trials[:2]] == [None, "apart"]
+    assert [together.fault(each) for each in subjects[:2]] == [None, "apart"]
     assert tried == [["image", "points"], ["image"], ["points"]]
 
 
@@ -185,7 +184,7 @@ def test_what_another_process_cannot_find_is_said() -> None:
     (check,) = [check for check in checks if check.promise == PROCESSES]
     with pytest.raises(SkipTest, match="another process cannot find the factory"):
         check()
-    assert source_of(partial(models.sound)) is None
+    assert location_of(partial(models.sound)) is None
 
 
 @pytest.mark.parametrize(

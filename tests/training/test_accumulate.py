@@ -70,9 +70,9 @@ class Pair(nn.Module):
 
 def fit(
     folder: Path, *, accumulate: int, devices: int = 1, build: Callable[[], GenerativeModel] = Pair
-) -> loop.Outcome:
+) -> loop.TrainingResult:
     points = torch.randn(100, 2, generator=torch.Generator().manual_seed(0)) + 3
-    plan = loop.Plan(
+    plan = loop.TrainingConfig(
         steps=STEPS, batch=BATCH, accumulate=accumulate, ema_halflife=50, snapshots=1, seed=5
     )
     ranks = Ranks(Hardware(folder, "cpu", devices).fabric("32-true"))

@@ -74,17 +74,17 @@ def quiet(event: ProgressEvent) -> None:
     pass
 
 
-def plan(steps: int = 30, **changes: int) -> loop.Plan:
+def plan(steps: int = 30, **changes: int) -> loop.TrainingConfig:
     values = {"steps": steps, "batch": 8, "snapshots": 3, "seed": 5} | changes
-    return loop.Plan(ema_halflife=50, **values)
+    return loop.TrainingConfig(ema_halflife=50, **values)
 
 
 def fit(
     folder: Path,
     build: Callable[[], GenerativeModel] = Game,
-    plan: loop.Plan = plan(),  # noqa: B008 - a frozen value
+    plan: loop.TrainingConfig = plan(),  # noqa: B008 - a frozen value
     report: Callable[[ProgressEvent], None] = quiet,
-) -> loop.Outcome:
+) -> loop.TrainingResult:
     fabric = Fabric(accelerator="cpu", devices=1)
     return loop.train(fabric, build, data(), plan, folder, report)
 
@@ -285,15 +285,15 @@ def test_a_resumed_training_is_the_undisturbed_one(
     fit(whole, build)
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
     monkeypatch.setattr(loop, "CHECKPOINT_SHARE", math.inf)
-    original = loop._Training._maybe_save
+    original = loop._TrainingLoop._maybe_save
 
-    def save_then_stop(self: loop._Training) -> None:
+    def save_then_stop(self: loop._TrainingLoop) -> None:
         original(self)
         if self.step == stop:
             raise Stop
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop._Training, "_maybe_save", save_then_stop)
+        patch.setattr(loop._TrainingLoop, "_maybe_save", save_then_stop)
         with pytest.raises(Stop):
             fit(broken, build)
     outcome = fit(broken, build)

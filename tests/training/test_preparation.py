@@ -81,7 +81,7 @@ def seen_in_training(folder: Path, train: Train) -> Tensor:
         17, (20, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
     )
     samples = TensorSamples(LEVELS, "levels", stored)
-    plan = loop.Plan(steps=1, snapshots=1, seed=5, **train.train_options())
+    plan = loop.TrainingConfig(steps=1, snapshots=1, seed=5, **train.train_options())
     loop.train(Fabric(accelerator="cpu"), build, samples, plan, folder, lambda event: None)
     return models[0].seen[0]
 

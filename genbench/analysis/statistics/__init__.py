@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from genbench.analysis.statistics.comparisons import (
-    Comparison,
     Difference,
+    GroupComparison,
     compare,
     holm,
     pooled_ranks,
@@ -35,8 +35,8 @@ __all__ = [
     "LEAST_FOR_INTERVAL",
     "LEAST_SEEDS",
     "LEVEL",
-    "Comparison",
     "Difference",
+    "GroupComparison",
     "Intervals",
     "Summary",
     "centre",

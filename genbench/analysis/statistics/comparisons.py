@@ -1,9 +1,9 @@
-"""Is one group of contestants above another? Ranks over seeds, exact tests, corrected.
+"""Is one group of entries above another? Ranks over seeds, exact tests, corrected.
 
-A run without a value (diverged) ranks last. What one seed came to for all contestants of a group is
-one block: contestants that sample the same weights, or saw the same batches, are not independent,
-and only seeds are drawn at random here, not contestants. A comparison therefore speaks of these
-contestants, equally weighted, and of no others.
+A run without a value (diverged) ranks last. What one seed came to for all entries of a group is
+one block: entries that sample the same weights, or saw the same batches, are not independent,
+and only seeds are drawn at random here, not entries. A comparison therefore speaks of these
+entries, equally weighted, and of no others.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from scipy.special import expit, logit
 
 from genbench.analysis.statistics.summaries import LEVEL
 
-Runs = Sequence[Sequence[float | None]]
-"""Of one group: by contestant, by seed, all of the same seeds; ``None`` for a run without value."""
+RunValues = Sequence[Sequence[float | None]]
+"""Of one group: by entry, by seed, all of the same seeds; ``None`` for a run without value."""
 
 
 @dataclass(frozen=True)
-class Comparison:
+class GroupComparison:
     """Of a group A with a group B in one quantity."""
 
     probability: float
     """That a run of A is above one of B, ties counting half, averaged over the pairs of their
-    contestants: in [0, 1] (*probability of improvement*, Agarwal et al. 2021, section 4.3)."""
+    entries: in [0, 1] (*probability of improvement*, Agarwal et al. 2021, section 4.3)."""
     low: float | None
     high: float | None
     """Ends of its 95 % interval; ``None`` with one seed on a side."""
@@ -41,12 +41,12 @@ class Comparison:
     """Of A and of B."""
 
 
-def compare(a: Runs, b: Runs, *, last: Literal["lowest", "highest"]) -> Comparison:
+def compare(a: RunValues, b: RunValues, *, last: Literal["lowest", "highest"]) -> GroupComparison:
     """Group A against group B. ``last``: whether a run without a value ranks ``"lowest"`` or
     ``"highest"``.
 
     The p-value is that of the permutation test over blocks of seeds, on the difference of their
-    mean ranks; for one contestant a side it is the Wilcoxon–Mann–Whitney test. It is exact where
+    mean ranks; for one entry a side it is the Wilcoxon–Mann–Whitney test. It is exact where
     the groups are exchangeable, up to ten seeds a side, and drawn from 200,000 permutations beyond.
     Give both sides as many seeds: without that it is sensitive to unequal variances.
 
@@ -55,7 +55,7 @@ def compare(a: Runs, b: Runs, *, last: Literal["lowest", "highest"]) -> Comparis
     of one group wins against those of the other. Where one group wins all or nothing they have no
     variance, and it is Newcombe's (2006, "Confidence intervals for an effect size measure based
     on the Mann–Whitney statistic", part 2, method 5). In simulations at three, five and ten seeds,
-    with one contestant a side or several that share a seed's luck, it held the truth in 95 to 100 %
+    with one entry a side or several that share a seed's luck, it held the truth in 95 to 100 %
     of cases, and the percentile bootstrap over seeds (Agarwal et al. 2021, section 4.1) in 20 to
     94 %.
     """
@@ -66,21 +66,23 @@ def compare(a: Runs, b: Runs, *, last: Literal["lowest", "highest"]) -> Comparis
     probability = float(wins.mean())
     seeds = (x.shape[1], y.shape[1])
     if min(seeds) < 2:
-        return Comparison(probability, None, None, None, seeds)
+        return GroupComparison(probability, None, None, None, seeds)
     ranks_a, ranks_b = pooled_ranks(a, b, last=last)
     p = _permutation(ranks_a.mean(axis=0), ranks_b.mean(axis=0))
-    return Comparison(probability, *_interval(wins), p, seeds)
+    return GroupComparison(probability, *_interval(wins), p, seeds)
 
 
-def pooled_ranks(a: Runs, b: Runs, *, last: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The rank of every run among those of both groups, ``(contestants, seeds)`` each: 1 is the
+def pooled_ranks(
+    a: RunValues, b: RunValues, *, last: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The rank of every run among those of both groups, ``(entries, seeds)`` each: 1 is the
     lowest; equal values, and all runs without one, share the mean of their ranks."""
     x, y = (_array(side, last) for side in (a, b))
     ranks = stats.rankdata(np.concatenate([x.ravel(), y.ravel()]))
     return ranks[: x.size].reshape(x.shape), ranks[x.size :].reshape(y.shape)
 
 
-def _array(runs: Runs, last: str) -> NDArray[np.float64]:
+def _array(runs: RunValues, last: str) -> NDArray[np.float64]:
     worst = {"lowest": -math.inf, "highest": math.inf}[last]
     return np.array(
         [[v if v is not None and math.isfinite(v) else worst for v in row] for row in runs],

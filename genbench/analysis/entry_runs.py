@@ -19,7 +19,7 @@ _OF_SCORED = ("sample", "weights")
 
 
 @dataclass(frozen=True)
-class Entrant:
+class EntryRuns:
     """One row: the runs of one entry that differ in nothing but the seed."""
 
     label: str
@@ -49,7 +49,7 @@ class _Group:
     """Above 1: the same conditions and seeds came to something else there, from other code say."""
 
 
-def entrants(records: Sequence[Record]) -> list[Entrant]:
+def entry_runs(records: Sequence[Record]) -> list[EntryRuns]:
     """The rows of a table in the order of the records, the real row first.
 
     The same run given twice counts once. Runs of one entry under different conditions are different
@@ -64,7 +64,7 @@ def entrants(records: Sequence[Record]) -> list[Entrant]:
         group.records.sort(key=lambda record: (record.seed or 0, position[id(record)]))
     groups.sort(key=lambda group: min(position[id(record)] for record in group.records))
     groups.sort(key=lambda group: group.records[0].entry != REAL)
-    return [Entrant(_label(group, groups), tuple(group.records)) for group in groups]
+    return [EntryRuns(_label(group, groups), tuple(group.records)) for group in groups]
 
 
 def by_protocol(records: Sequence[Record]) -> list[tuple[Protocol, list[Record]]]:
@@ -83,7 +83,7 @@ def by_protocol(records: Sequence[Record]) -> list[tuple[Protocol, list[Record]]
     return list(groups.values())
 
 
-def real_baseline(rows: Sequence[Entrant]) -> Record | None:
+def real_baseline(rows: Sequence[EntryRuns]) -> Record | None:
     """The record of the real row, where there is one."""
     return next((row.records[0] for row in rows if row.real), None)
 

@@ -41,19 +41,19 @@ STEPS = 20
 """Enough for a penalty or a player whose turn comes every 16 steps."""
 BATCH = 32
 DATA = 256
-"""Samples that a trial trains on."""
+"""Samples that a subject trains on."""
 INTERRUPTED = (7, 13)
 """Where the training that is resumed is interrupted."""
 SEED = 0
 
-PLAN = loop.Plan(steps=STEPS, batch=BATCH, ema_halflife=2 * BATCH, snapshots=1, seed=SEED)
+PLAN = loop.TrainingConfig(steps=STEPS, batch=BATCH, ema_halflife=2 * BATCH, snapshots=1, seed=SEED)
 
 
 @dataclass(frozen=True)
-class Run:
+class ShortTraining:
     """What one training left."""
 
-    outcome: loop.Outcome
+    result: loop.TrainingResult
     history: pd.DataFrame
     initial: Mapping[str, Tensor]
     """The state before the first step."""
@@ -69,7 +69,7 @@ class Run:
         return [*self.history.loc[self.history["step"] == step, "player"]]
 
 
-class Trial:
+class ModelUnderTest:
     """A model's factory and options, on some samples; trainings and draws are made when first
     asked for, and kept."""
 
@@ -96,7 +96,7 @@ class Trial:
         return self.build()
 
     @cached_property
-    def run(self) -> Run:
+    def run(self) -> ShortTraining:
         """The undisturbed training, with which the others are compared."""
         return self.train()
 
@@ -107,7 +107,7 @@ class Trial:
         precision: Precision = "32-true",
         data: TensorSamples | None = None,
         interrupted: Sequence[int] = (),
-    ) -> Run:
+    ) -> ShortTraining:
         """Train by the one loop, from its last checkpoint after each interruption."""
         watch = _Watch(self.build)
         plan = replace(PLAN, seed=seed)
@@ -119,11 +119,11 @@ class Trial:
                     loop.train(
                         _fabric(precision), watch.build, data or self.data, plan, folder, quiet
                     )
-            outcome = loop.outcome(folder)
-            assert outcome is not None
-            last = outcome.snapshots[-1]
-            return Run(
-                outcome,
+            result = loop.read_result(folder)
+            assert result is not None
+            last = result.snapshots[-1]
+            return ShortTraining(
+                result,
                 pd.read_csv(folder / "history.csv"),
                 checkpoint.load_snapshot(folder, 0, "raw"),
                 checkpoint.load_snapshot(folder, last, "raw"),
@@ -139,7 +139,7 @@ class Trial:
         return model
 
     def condition(self, model: GenerativeModel, count: int) -> Condition:
-        """What ``model`` obeys, of as many samples of the trial's data, again and again."""
+        """What ``model`` obeys, of as many samples of the subject's data, again and again."""
         rows = torch.arange(count) % len(self.data)
         return {name: self.data.condition[name][rows] for name in getattr(model, "conditions", ())}
 
