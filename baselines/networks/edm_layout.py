@@ -167,6 +167,6 @@ def _apart(weight: Tensor, *, heads: int) -> Tensor:
 
 def _rows(weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """What their layer makes of each class, and of none: of one-hot vectors, which have a length of
-    √K where there is a bias, and of 0."""
+    √K if there is a bias, and of 0."""
     rows = F.pad(weight.T, (0, 0, 0, 1))
     return rows if bias is None else rows * math.sqrt(weight.shape[1]) + bias

@@ -85,4 +85,4 @@ class Modality:
     followed: int = 6
     """How many samples a strip on the page follows."""
     animated: int = 8
-    """How many samples ``genbench show`` follows, unless it is told."""
+    """How many samples ``genbench show`` follows by default."""

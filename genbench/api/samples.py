@@ -105,7 +105,7 @@ of that shape, on its device. Each sample is changed by itself; randomness comes
 generator.
 
 Under ``genbench.augmentations`` a function ``(spec) -> Augmentation`` is registered, which raises
-``UsageError`` where it is not for samples of ``spec``."""
+``UsageError`` if it is not for samples of ``spec``."""
 
 
 class Samples(Protocol):

@@ -34,7 +34,7 @@ def check(
 ) -> int:
     """Try what a plugin promises, one promise after the other.
 
-    Exit status 1 where one fails, 2 where none could be tried.
+    Exit status 1 if one fails, 2 if none could be tried.
     """
     from genbench.api.errors import UsageError
     from genbench.cli.printing import echo_json

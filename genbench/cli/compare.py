@@ -20,7 +20,7 @@ REGRESSION = 3
 def compare(before: Path, after: Path, scores: str | None, as_json: bool) -> int:
     """Say what got better or worse from run A to run B, beyond the noise of seeds.
 
-    Exit status 3 where something got worse, more runs were lost, or an entry is gone: a gate for
+    Exit status 3 if something got worse, more runs were lost, or an entry is gone: a gate for
     continuous integration.
     """
     from genbench.analysis.changes import changes, document

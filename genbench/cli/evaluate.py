@@ -29,7 +29,7 @@ def evaluate(
 ) -> int:
     """Score SAMPLES: a file, a folder of pictures, or dataset:split.
 
-    Exit status 1 where a metric failed by a fault, 2 where nothing could be scored.
+    Exit status 1 if a metric failed by a fault, 2 if nothing could be scored.
     """
     from genbench.analysis.scores import document
     from genbench.cli.printing import form_of, show

@@ -33,7 +33,8 @@ class Group(click.Group):
         except Damaged as error:
             line = " ".join(str(error).split())
             click.echo(
-                f"genbench: {line}; the genbench run or train that wrote it mends it", err=True
+                f"genbench: {line}; repeat the genbench run or train that wrote it, to repair it",
+                err=True,
             )
             sys.exit(error.exit_code)
         except (GenbenchError, click.ClickException) as error:

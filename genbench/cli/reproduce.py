@@ -25,7 +25,7 @@ def reproduce(
 ) -> int:
     """Train, sample and score the row ROW of the finished run DIR again, from its record.
 
-    Exit status 3 where a score is not where the measured runs make one expect it.
+    Exit status 3 if a score is not where the measured runs make one expect it.
     """
     from genbench.cli.printing import form_of, show
     from genbench.experiment.reproduce import reproduce as run_again

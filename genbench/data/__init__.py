@@ -29,7 +29,7 @@ def open_samples(reference: str, data_dir: Path) -> Samples:
 
     A registered name comes first, so that a folder called ``digits`` is written ``./digits``.
 
-    Raises ``UsageError`` where the text is none of these, ``DataError`` where what it names cannot
+    Raises ``UsageError`` if the text is none of these, ``DataError`` if what it names cannot
     be read, and whatever else ``Registry.make`` raises.
     """
     name, _, argument = reference.partition(":")

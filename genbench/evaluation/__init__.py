@@ -35,7 +35,7 @@ SamplesLike: TypeAlias = "str | Path | Tensor | np.ndarray[Any, Any] | Samples"
 """``dataset:split``, a file, a folder of pictures, a tensor or an array ``(N, …)``, ``Samples``."""
 
 VERSION = 4
-"""Raised whenever the same samples and protocol would give other scores."""
+"""Increased whenever the same samples and protocol would give other scores."""
 
 DEFAULT_METRICS = (
     "frechet_distance",

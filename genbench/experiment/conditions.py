@@ -1,4 +1,4 @@
-"""What generated samples are conditioned on: what random training samples are, or prompts."""
+"""The conditions of generated samples: those of random training samples, or prompts."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from genbench.suite import Prompts
 
 @dataclass(frozen=True)
 class RequestedConditions:
-    """What each block of samples is conditioned on, as far as a model obeys it."""
+    """The conditions of each block of samples, as far as the model takes them."""
 
     names: tuple[str, ...]
     """Of the conditions that the model obeys."""
@@ -48,7 +48,7 @@ class RequestedConditions:
         return self._of(block)[0]
 
     def texts(self, count: int) -> Texts:
-        """The words that the first ``count`` samples are asked for."""
+        """The texts that the first ``count`` samples are conditioned on."""
         blocks = [self._of(block)[1] for block in range(-(-count // sampling.BLOCK))]
         return {
             name: [word for block in blocks for word in block[name]][:count] for name in blocks[0]

@@ -1,4 +1,4 @@
-"""What all jobs of one call share: where things lie, how they are scored, on what they run."""
+"""What all jobs of one call share: the folder, the scoring and the hardware."""
 
 from __future__ import annotations
 

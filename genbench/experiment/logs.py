@@ -1,4 +1,4 @@
-"""What loggers are told of a training: its parameters, and the scores that follow it."""
+"""What loggers receive of a training: its parameters, and the scores that follow it."""
 
 from __future__ import annotations
 

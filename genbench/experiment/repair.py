@@ -1,4 +1,4 @@
-"""Damage under the output folder: found, named in one line, and out of the way of what mends it."""
+"""Damaged files of a run folder: each is reported in one line and removed, to be recomputed."""
 
 from __future__ import annotations
 
@@ -12,22 +12,23 @@ from genbench.api import ProgressCallback, ProgressEvent
 from genbench.training import checkpoint
 
 RUN = "run.json"
-"""What a run folder is for: written before its training starts."""
+"""Describes the training of a run folder; written before the training starts."""
 
 LOGS = "logs"
-"""What loggers leave in a run folder: nothing rests on it, and what is damaged there is theirs."""
+"""What loggers leave in a run folder. No result depends on it, so it is not repaired here."""
 
 
 def repair(folder: Path, about: Mapping[str, Any] | None, report: ProgressCallback) -> None:
-    """Name every damaged file of a run folder, and leave none: what is taken away is made anew by
-    the stage that made it, from what is whole, as if it had never been finished.
+    """Report and remove every damaged file of a run folder. Its stage then recomputes it from the
+    files that are intact.
 
-    ``about`` is what ``run.json`` says; the real row has none. Nobody else may be writing here.
+    ``about`` is the content of ``run.json``; the real row has none. The caller holds the folder's
+    lock.
     """
     for metadata, error in list(store.damaged(folder)):
         if folder / LOGS in metadata.parents:
             continue
-        report(ProgressEvent("damaged", 0, 1, note=f"{error}; what rests on it is computed again"))
+        report(ProgressEvent("damaged", 0, 1, note=f"{error}; what depends on it is recomputed"))
         # The records go first: as long as a part of theirs is missing, they are not finished.
         store.remove(*(folder / "records").glob("*.json"))
         if metadata == folder / RUN and about is not None:
@@ -41,7 +42,8 @@ def repair(folder: Path, about: Mapping[str, Any] | None, report: ProgressCallba
 
 
 def metadata_if_whole(path: Path) -> dict[str, Any] | None:
-    """Metadata; ``None`` if there are none, or damaged: who holds the folder repairs them."""
+    """The metadata; ``None`` if there are none, or if they are damaged (the process that holds the
+    folder repairs them)."""
     try:
         return store.read_metadata(path)
     except store.Damaged:
@@ -49,8 +51,8 @@ def metadata_if_whole(path: Path) -> dict[str, Any] | None:
 
 
 def _describe_again(folder: Path, about: Mapping[str, Any]) -> None:
-    """Rewrite ``run.json``; where neither its rest nor the folder's name tells that the training is
-    this one, it starts anew, so that nobody takes another for it."""
+    """Rewrite ``run.json``. If neither what is left of it nor the folder's name has this training's
+    identity, the training starts again, since the folder may hold another one."""
     identity = str(about["identity"])
     rest = b""
     with suppress(OSError):

@@ -43,7 +43,7 @@ class ReproductionResults:
         return any(each.outcome == "outside" for each in self.scores)
 
     def document(self) -> Document:
-        """What the row came to again."""
+        """The comparison of the row with its repetition."""
         return reproduction.document(self.row, self.scores, self.conditions)
 
 
@@ -58,7 +58,7 @@ def reproduce(
 
     ``scores``: to compare, by default the suite's first. ``options``: as ``run`` takes them. The
     folder ``out`` is by default ``genbench-reproduce-ROW``. Raises ``UsageError``; ``DataError``
-    where the record does not say all that is needed.
+    if the record does not say all that is needed.
     """
     folder, separator, label = what.rpartition(":")
     if not separator or not label or not folder:

@@ -51,7 +51,7 @@ def evaluate(
     ``Samples``. ``reference`` may also be an ``.npz`` of published statistics (``mu``, ``sigma``),
     against which there is a Fréchet distance alone. ``metrics``: names of scores, or ``all``.
 
-    A metric that cannot be computed is skipped, with the reason. Raises ``UsageError`` where
+    A metric that cannot be computed is skipped, with the reason. Raises ``UsageError`` if
     something is unknown or does not fit.
     """
     for plugin in plugins:

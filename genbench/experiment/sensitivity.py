@@ -23,7 +23,7 @@ SENSITIVITY = "sensitivity.md"
 
 @dataclass(frozen=True)
 class SensitivityResults:
-    """What a grid of settings came to."""
+    """The results of a grid of settings."""
 
     results: Results
     entries: Sequence[Sensitivity]
@@ -68,7 +68,7 @@ def sensitivity(
     A setting is an option of the entry's model, or a key of ``[train]``, or ``examples``. ``score``
     ranks the settings (by default the suite's first that a run has); those within ``factor`` of
     the best count as nearly as good. ``options``: as ``run`` takes them. The folder ``out`` is by
-    default ``genbench-NAME-sensitivity``. Raises ``UsageError``; ``DataError`` where no run has
+    default ``genbench-NAME-sensitivity``. Raises ``UsageError``; ``DataError`` if no run has
     ``score``.
     """
     content = resolved(suite)
@@ -92,12 +92,12 @@ def sensitivity(
 
 def _scored(records: Sequence[Record], metrics: Sequence[str], wanted: str | None) -> str:
     """The score to rank by: the one ``wanted``, or the suite's first that some run has. Raises
-    ``DataError`` where none has the one wanted, though runs were scored."""
+    ``DataError`` if none has the one wanted, though runs were scored."""
     scored = {score for record in records for score in record.scores}
     if wanted is None:
         return next((score for score in metrics if score in scored), metrics[0])
     if scored and wanted not in scored:
         skipped = (record.skipped_metrics.get(wanted) for record in records)
-        reason = next((reason for reason in skipped if reason is not None), "no run came to it")
+        reason = next((reason for reason in skipped if reason is not None), "no run has it")
         raise DataError(f"--score {wanted}: {reason}")
     return wanted

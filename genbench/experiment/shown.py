@@ -124,7 +124,7 @@ def neighbours(
     ranks: Ranks, scorer: Scorer, folder: Path, scoring: str, samples: Samples
 ) -> Path | None:
     """The file of the first ``BESIDE`` of ``samples`` and of their nearest training samples, made
-    now or before; ``None`` where no metric looks at the training set's features, which then would
+    now or before; ``None`` if no metric looks at the training set's features, which then would
     be embedded for this alone.
 
     Nearest by the Euclidean distance in the extractor's space. The file holds ``samples`` and

@@ -1,4 +1,4 @@
-"""What is made of a training's weights: samples, scores, a likelihood, a time; each only once."""
+"""What is computed from a training's weights, each once: samples, scores, likelihood, timing."""
 
 from __future__ import annotations
 

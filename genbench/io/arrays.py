@@ -64,7 +64,7 @@ def read_content(path: Path, suffix: str) -> Content:
     """What a file of samples holds, in the format of ``suffix``: ``.npz``, ``.npy``, ``.pt`` or
     ``.safetensors``.
 
-    Raises ``DataError`` where the file is missing, empty, truncated, damaged, not of that format,
+    Raises ``DataError`` if the file is missing, empty, truncated, damaged, not of that format,
     holds statistics instead, or would need unpickling of code.
     """
     readers = {
@@ -79,7 +79,7 @@ def read_content(path: Path, suffix: str) -> Content:
 def save_npz(path: Path, samples: TensorSamples) -> None:
     """Write samples so that reading the file gives them back: spec, data, conditions and texts.
 
-    Raises ``GenbenchError`` where the file cannot be written; an old one is then intact.
+    Raises ``GenbenchError`` if the file cannot be written; an old one is then intact.
     """
     arrays, facts = _entries(samples)
     entries: dict[str, Any] = {name: value.cpu().numpy() for name, value in arrays.items()}

@@ -24,7 +24,7 @@ from genbench.io.threads import in_threads
 from genbench.store import CannotWrite, Damaged, cache_folder, read_artefact, write_artefact
 
 VERSION = 1
-"""Raised whenever the same bytes would give another result."""
+"""Increased whenever the same bytes would give another result."""
 
 SETTLED = 2_000_000_000
 """Nanoseconds after which a change must show in a file's times, on any file system. Results of

@@ -45,7 +45,7 @@ def data_copying(
     ``(T, D)``, ``(N, D)`` and ``(M, D)``. Beyond 64 dimensions the first 64 principal components of
     the training set stand for them. The cells are those of k-means on the training set, weighted by
     their share of the reference; one counts where it holds more than 20 generated samples. Raises
-    ``UsageError`` where no cell with a reference sample does.
+    ``UsageError`` if no cell with a reference sample does.
     """
     from sklearn.cluster import KMeans  # slow to import, and only needed here
     from sklearn.exceptions import ConvergenceWarning
@@ -79,7 +79,8 @@ def data_copying(
 
 
 def _reduced(train: Tensor, *others: Tensor) -> list[Tensor]:
-    """All of them, float64, along the principal components of ``train``, where there are many."""
+    """All sets, float64; along the principal components of ``train`` if they have more
+    dimensions."""
     sets = [x.double() for x in (train, *others)]
     if train.shape[1] <= COMPONENTS:
         return sets

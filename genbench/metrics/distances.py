@@ -47,7 +47,7 @@ def _differences(x: Tensor, y: Tensor) -> Tensor:
 
 
 def require_rows(metric: str, side: str, features: Tensor, least: int) -> None:
-    """Raises ``UsageError`` where ``features`` has fewer than ``least`` rows."""
+    """Raises ``UsageError`` if ``features`` has fewer than ``least`` rows."""
     if len(features) < least:
         raise UsageError(
             f"{metric} needs at least {least} {side} samples; there are {len(features)}"

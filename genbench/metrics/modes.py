@@ -32,7 +32,7 @@ class Mixture(NamedTuple):
 def fit_modes(x: Tensor, labels: Tensor) -> Mixture:
     """A mode for each label: its mean; and one deviation, pooled over modes and coordinates.
 
-    ``x``: ``(N, D)``; ``labels``: ``(N,)`` integers. Raises ``UsageError`` where no mode has a
+    ``x``: ``(N, D)``; ``labels``: ``(N,)`` integers. Raises ``UsageError`` if no mode has a
     second sample to estimate the deviation from.
     """
     _, mode = torch.unique(labels, return_inverse=True)

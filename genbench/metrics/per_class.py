@@ -1,4 +1,5 @@
-"""Class by class: the Fréchet distance within each class, and whether samples are of theirs."""
+"""Class by class: the Fréchet distance within each class, and the accuracy of the samples'
+classes."""
 
 from __future__ import annotations
 
@@ -143,6 +144,6 @@ class ClassAccuracy(Metric):
 
 
 def require_labels(metric: str, features: Features, side: str) -> None:
-    """Raises ``UsageError`` where ``features`` of ``side`` have no labels."""
+    """Raises ``UsageError`` if ``features`` of ``side`` have no labels."""
     if "labels" not in features:
         raise UsageError(f"{metric} needs {side} samples with labels; these have none")

@@ -64,7 +64,7 @@ def farthest(clouds: Sequence[Shown]) -> float:
 
 
 def plane(samples: Shown) -> NDArray[np.float64]:
-    """The first two coordinates, ``(n, 2)``. Raises ``DataError`` where there is only one."""
+    """The first two coordinates, ``(n, 2)``. Raises ``DataError`` if there is only one."""
     flat = samples.data.reshape(len(samples.data), -1).astype(np.float64)
     if flat.shape[1] < 2:
         raise DataError("no picture of points with one coordinate")

@@ -61,7 +61,7 @@ __all__ = [
 ]
 
 Plugin: TypeAlias = Path | PickledFactory
-"""What a job brings along for its process: a file to run, or a model that travels."""
+"""What a job sends to its process: a file to run, or a pickled model."""
 
 
 class Registry:
@@ -107,7 +107,7 @@ class Registry:
         return sorted({*self._installed(), *self._added} - self._pickled.keys())
 
     def get(self, name: str) -> Any:
-        """What is registered under ``name``.
+        """The object registered under ``name``.
 
         Raises ``UnknownName``; ``UsageError`` when two packages claim the name; ``PluginError``
         when its module cannot be imported.
@@ -128,8 +128,8 @@ class Registry:
             ) from error
 
     def make(self, name: str, *arguments: Any, **options: Any) -> Any:
-        """What the factory of that name makes. Raises as ``get`` does, any ``GenbenchError`` of the
-        factory, and ``PluginError`` for its other exceptions."""
+        """The object that the factory of that name returns. Raises as ``get`` does, any
+        ``GenbenchError`` of the factory, and ``PluginError`` for its other exceptions."""
         factory = self.get(name)
         with wrap_plugin_errors(f"{self.kind} {name!r} of {self.origin(name)} failed"):
             return call(factory, *arguments, **options)
@@ -268,7 +268,7 @@ def add_plugin_file(path: Path) -> None:
 
 
 def load_plugin(plugin: Plugin) -> None:
-    """Add what a job brings along: the names of a file, or a model that travelled."""
+    """Add what a job has sent: the names of a file, or a pickled model."""
     if isinstance(plugin, PickledFactory):
         models.receive(plugin)
     else:

@@ -26,7 +26,7 @@ class PickledFactory:
     """A factory on its way to another process."""
 
     name: str
-    """As entries name it, ``__main__:my_factory`` say."""
+    """The name that entries use, for example ``__main__:my_factory``."""
     code: str
     """Its identity."""
     data: bytes
@@ -54,8 +54,8 @@ def is_importable(factory: Callable[..., Any]) -> bool:
 
 
 def imported(name: str) -> Any:
-    """What ``module:name`` names. Raises ``UsageError`` where there is no such module or name in
-    it, ``PluginError`` where the module cannot be imported."""
+    """The object that ``module:name`` names. Raises ``UsageError`` if there is no such module or
+    name, ``PluginError`` if the module cannot be imported."""
     module, _, path = name.partition(":")
     try:
         value: Any = importlib.import_module(module)
@@ -74,7 +74,7 @@ def imported(name: str) -> Any:
 
 
 def pickled(factory: Callable[..., Any]) -> PickledFactory:
-    """Raises ``UsageError`` where its source cannot be read, or it cannot be pickled."""
+    """Raises ``UsageError`` if its source cannot be read, or it cannot be pickled."""
     import cloudpickle
 
     name = name_of(factory)
@@ -95,7 +95,7 @@ def unpickled(factory: PickledFactory) -> Any:
 
 
 def _facts(value: Any, name: str, seen: set[int]) -> Iterator[str]:
-    """What decides a factory: its source, and that of all that it refers to, a fact each."""
+    """What determines a factory: its source, and the source of everything that it refers to."""
     if id(value) in seen:
         return
     seen.add(id(value))

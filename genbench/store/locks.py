@@ -1,4 +1,4 @@
-"""Whose a folder is, and who may write into it."""
+"""The owner of a folder, and the lock of the process that writes into it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _LOCK = ".lock"
 
 
 def require_own(folder: Path, marker: str) -> None:
-    """Raises ``UsageError`` unless ``folder`` is new, empty or holds our ``marker``."""
+    """Raises ``UsageError`` unless ``folder`` is new, is empty, or holds genbench's ``marker``."""
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file; name a folder")
     if not folder.is_dir() or (folder / marker).exists():
         return
-    # A kill may have left the lock, and the marker half written.
+    # A killed process may have left the lock and an incomplete marker.
     ours = (_LOCK, f".{marker}.")
     if not all(path.name.startswith(ours) for path in folder.iterdir()):
         raise UsageError(f"{folder} belongs to something else: it holds files but no {marker}")
@@ -31,9 +31,8 @@ def require_own(folder: Path, marker: str) -> None:
 
 @contextmanager
 def lock(folder: Path, busy: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Hold ``folder`` for this process; where another one holds it, call ``busy`` and wait.
-
-    What a killed process left half written is removed. Raises ``CannotWrite``.
+    """Lock ``folder`` for this process. If another process holds it, call ``busy`` and wait.
+    Incomplete files of a killed process are removed. Raises ``CannotWrite``.
     """
     from filelock import FileLock
 
@@ -61,11 +60,11 @@ def _acquired(held: BaseFileLock, timeout: float) -> bool:
 
 
 def _is_being_written(aside: Path) -> bool:
-    """Whether the process that began it, which need not hold the lock, still runs."""
+    """Whether the process that began to write the file still runs; it need not hold the lock."""
     try:
         os.kill(int(aside.name.split(".")[-2]), 0)
     except PermissionError:
-        return True  # it is somebody else's
+        return True  # another user's process
     except (OSError, OverflowError, ValueError):
         return False
     return True

@@ -20,7 +20,7 @@ from genbench.suite.train import STRICT, Train
 
 @validated_dataclass(frozen=True, kw_only=True, config=STRICT)
 class Training(Train):
-    """What one training is, as far as a suite decides it. Entries with equal ones train once."""
+    """One training, as a suite describes it. Entries with equal trainings share one."""
 
     model: str
     options: Mapping[str, Any]
@@ -50,8 +50,8 @@ class SeededEntry:
     sample: Mapping[str, Any]
     snapshot_sample: Mapping[str, Any]
     fault: str | None = None
-    """What is wrong with the model's plugin, so that nothing can be run. ``training`` then has the
-    options as they were given."""
+    """The error of the model's plugin, if it cannot be used. ``training`` then has the options as
+    they were given."""
 
 
 def trainings(suite: Suite, seeds: Sequence[int] | None = None) -> list[list[SeededEntry]]:
@@ -102,7 +102,7 @@ def _entry(suite: Suite, name: str, section: Entry, seed: int) -> SeededEntry:
 
 def _plugged(section: Entry) -> tuple[str, dict[str, Any], dict[str, Any]]:
     """Which model trains, its options, and the sampling options of a variant. Raises
-    ``PluginError`` where the plugin is at fault, ``UsageError`` where the suite is."""
+    ``PluginError`` if the plugin is at fault, ``UsageError`` if the suite is."""
     trains, factory, preset = trained(section.model)
     what = f"model {section.model!r}"
     return trains, registry.check_options(what, factory, section.options), preset

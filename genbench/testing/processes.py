@@ -71,7 +71,7 @@ def location_of(factory: Callable[..., Any]) -> FactoryLocation | None:
 
 @dataclass(frozen=True)
 class TwoProcessCase:
-    """One training, as another process is told of it."""
+    """One training, as plain data for another process."""
 
     factory: FactoryLocation
     options: Mapping[str, Any]
@@ -79,18 +79,19 @@ class TwoProcessCase:
 
 
 class TwoProcessTrainings:
-    """Trials that train on two processes, all of them when the first is asked for."""
+    """Models that are trained on two processes, all at once when the first result is requested."""
 
     def __init__(self) -> None:
         self._needs: dict[ModelUnderTest, Sequence[Check]] = {}
 
     def add(self, subject: ModelUnderTest, *needs: Check) -> None:
-        """``needs``: what must be kept, or the processes might wait for each other for ever."""
+        """``needs``: checks that must pass first; otherwise the processes might wait for each other
+        for ever."""
         self._needs[subject] = needs
 
     def fault(self, subject: ModelUnderTest) -> str | None:
-        """What keeps ``subject`` from training on two processes, or ``None``. Raises ``SkipTest``
-        where they could not find its factory."""
+        """Why ``subject`` cannot be trained on two processes, or ``None``. Raises ``SkipTest`` if
+        they cannot find its factory."""
         return self._faults[subject]
 
     @cached_property
@@ -127,7 +128,7 @@ def _train_on_two(cases: Sequence[TwoProcessCase]) -> str | None:
 def _train(
     ranks: Ranks, cases: Sequence[TwoProcessCase], folder: Path, report: ProgressCallback
 ) -> None:
-    """On each rank: train every case. The loop raises where the ranks' weights part."""
+    """On each rank: train every case. The loop raises if the ranks' weights differ."""
     for number, case in enumerate(cases):
         build = partial(registry.call, case.factory.load(), case.data.spec, **case.options)
         with brisk():

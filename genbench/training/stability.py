@@ -119,7 +119,7 @@ def mean_along_training(examples: ArrayLike, distances: ArrayLike) -> float | No
 def examples_to_threshold(
     examples: ArrayLike, distances: ArrayLike, threshold: float
 ) -> float | None:
-    """Examples seen at the first snapshot whose distance is at most ``threshold``; ``None`` where
+    """Examples seen at the first snapshot whose distance is at most ``threshold``; ``None`` if
     none is. As fine as the snapshots are: nothing is interpolated."""
     x, y = np.asarray(examples, dtype=np.float64), np.asarray(distances, dtype=np.float64)
     reached = x[y <= threshold]
