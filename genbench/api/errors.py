@@ -42,11 +42,12 @@ class PluginError(GenbenchError):
 
 
 PLUGIN_EXCEPTIONS = (Exception, SystemExit)
-"""What the code of a plugin may raise without ending anybody else's run."""
+"""Exceptions of a plugin's code that end only its own runs."""
 
 
 def one_line(error: BaseException) -> str:
-    """The reason for a row: our own errors as they are, a plugin's with their type."""
+    """The reason for a row: genbench's own errors as they are, a plugin's errors with their
+    type."""
     try:
         text = str(error)
     except BaseException:  # a plugin's own __str__
@@ -69,7 +70,7 @@ def wrap_plugin_errors(what: str) -> Iterator[None]:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """``"; did you mean 'ddpm'?"``, or what there is to choose from when nothing is near."""
+    """``"; did you mean 'ddpm'?"``, or all known names if none is similar."""
     known = sorted(known)
     near = difflib.get_close_matches(name, known, n=1)
     if near:

@@ -1,4 +1,4 @@
-"""What a running stage reports."""
+"""Progress of a running stage."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 @dataclass(frozen=True)
 class ProgressEvent:
-    """What a running stage tells the screen."""
+    """One report of a running stage."""
 
     stage: str
     """``train``, ``sample``, ``score``, …"""
@@ -19,7 +19,7 @@ class ProgressEvent:
     rate: float | None = None
     """Samples a second."""
     note: str | None = None
-    """What a user should read, in a line of its own."""
+    """A message for the user, shown on a separate line."""
 
 
 ProgressCallback: TypeAlias = Callable[[ProgressEvent], None]

@@ -9,13 +9,13 @@ T = TypeVar("T")
 
 
 class Ranks(Protocol):
-    """Processes that run the same code in the same order; or one that is alone."""
+    """Processes that run the same code in the same order; or a single process."""
 
     def on_rank_zero(self, function: Callable[[], T]) -> T:
-        """What ``function`` returns, or raises, on rank 0, where alone it runs."""
+        """What ``function`` returns or raises on rank 0; it runs on no other rank."""
         ...
 
     def barrier(self, error: BaseException) -> None:
-        """For a rank whose work has raised: wait until every rank's has. Raises a ``GenbenchError``
-        if one has not."""
+        """Called on a rank whose work has raised: wait until every rank's work has raised. Raises a
+        ``GenbenchError`` if one has not."""
         ...

@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 REAL = "real"
-"""The entry name of the floor: pictures of the training half scored as if generated."""
+"""The entry name of the real row: training samples scored as if generated."""
 
 
 @dataclass(frozen=True)
 class SampleSpec:
-    """What one sample is, and the one place where the stored and the model's view are exchanged."""
+    """The shape and range of samples, and the conversion between the stored and the model's
+    view."""
 
     modality: str
     """``"image"``, ``"points"``, ``"audio"``, ``"video"``, …"""

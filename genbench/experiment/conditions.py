@@ -78,8 +78,8 @@ class RequestedConditions:
 def conditions(
     hardware: Hardware, trained: Trained, model: GenerativeModel, prompts: Prompts | None = None
 ) -> RequestedConditions:
-    """What the samples of ``model`` are asked for: the ``prompts``, in order; whatever these do not
-    name is what random training samples are conditioned on."""
+    """The conditions of the samples of ``model``: the ``prompts``, in order; conditions that these
+    do not name are those of random training samples."""
     obeyed = tuple(sorted(getattr(model, "conditions", ())))
     if not obeyed and prompts is None:  # the data need not be at hand
         return RequestedConditions((), None, trained.training.seed, None)
@@ -91,7 +91,7 @@ def conditions(
 
 
 def prompted(prompts: Prompts, data: Samples) -> Batch:
-    """A row a prompt, of the conditions that ``data`` declares; without samples. Raises
+    """One row for each prompt, of the conditions that ``data`` declares; without samples. Raises
     ``UsageError`` for a condition or a value that it does not have."""
     declared = data.spec.condition
     condition: dict[str, Tensor] = {}
@@ -113,7 +113,7 @@ def prompted(prompts: Prompts, data: Samples) -> Batch:
 def _tokens(data: Samples, name: str, words: list[str]) -> Tensor:
     tokens: Any = getattr(data, "tokens", None)
     if tokens is None:
-        raise UsageError(f"prompts: {data.id} does not make tokens of words: give lists of tokens")
+        raise UsageError(f"prompts: {data.id} does not tokenise texts: give lists of tokens")
     with wrap_plugin_errors(f"data set {data.id} failed"):
         made: Tensor = tokens(name, words)
     return made

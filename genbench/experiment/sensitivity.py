@@ -28,10 +28,10 @@ class SensitivityResults:
     results: Results
     entries: Sequence[Sensitivity]
     left_out: Mapping[str, str]
-    """Entries that have no such setting, and why."""
+    """Entries that do not have one of the settings, and the reason."""
 
     def document(self) -> Document:
-        """A row an entry, then every setting."""
+        """One row for each entry, then all settings."""
         return document(self.entries, self.left_out)
 
     def __repr__(self) -> str:

@@ -52,7 +52,7 @@ def test_five_seeds_a_side_can_reach_0_008_and_three_cannot_decide() -> None:
 
 
 def test_contestants_that_share_weights_count_as_one_draw() -> None:
-    """Copies of a entry add no evidence: p and interval stay as they were."""
+    """Copies of an entry add no evidence: p and interval stay as they were."""
     a, b = RNG.normal(0.8, 1, 6).tolist(), RNG.normal(0, 1, 6).tolist()
     one, copies = compare([a], [b], last="lowest"), compare([a] * 4, [b] * 4, last="lowest")
     assert copies.p == pytest.approx(one.p, rel=1e-9)
