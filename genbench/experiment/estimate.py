@@ -97,15 +97,15 @@ def sampling_cost(hardware: Hardware, entry: SeededEntry) -> SamplingCost:
     obeyed = getattr(model, "conditions", ())
     given = _rows(data, BLOCK, fabric).condition
     condition: Condition = {name: given[name] for name in obeyed}
-    seen = _Seen()
+    seen = _CallCosts()
     for name, player in model.players.items():
-        model.players[name] = _Answered(player, seen)
+        model.players[name] = _CachedNetwork(player, seen)
     with torch.no_grad(), fabric.autocast():
         model.sample(noise, condition, **options)
     return SamplingCost(seen.rows / BLOCK, seen.flops / BLOCK, seen.seconds / BLOCK)
 
 
-class _Seen:
+class _CallCosts:
     """What the calls of the networks would have come to."""
 
     def __init__(self) -> None:
@@ -114,10 +114,10 @@ class _Seen:
         self.seconds = 0.0
 
 
-class _Answered(nn.Module):
+class _CachedNetwork(nn.Module):
     """A network that is called once for each shape, and then remembered."""
 
-    def __init__(self, network: nn.Module, seen: _Seen) -> None:
+    def __init__(self, network: nn.Module, seen: _CallCosts) -> None:
         super().__init__()
         self.network = network
         self.seen = seen

@@ -40,7 +40,7 @@ class ScannedImages:
     """16 hexadecimal digits that name the bytes of all files, in their order."""
 
 
-class _Seen(NamedTuple):
+class _ScannedFile(NamedTuple):
     stamp: tuple[int, int, int]
     """Size, and when the file's contents and the file itself were changed, in nanoseconds."""
     header: Header
@@ -61,7 +61,7 @@ def scan_images(root: Path, names: Sequence[str]) -> ScannedImages:
     bad = []
     looks = in_threads(lambda part: [_look(root, name) for name in part], unseen)
     for name, found in zip(unseen, chain.from_iterable(looks), strict=True):
-        if isinstance(found, _Seen):
+        if isinstance(found, _ScannedFile):
             seen[name] = found
         else:
             bad.append(f"{shown(name)} ({found})")
@@ -79,11 +79,11 @@ def scan_images(root: Path, names: Sequence[str]) -> ScannedImages:
     return ScannedImages([seen[name].header for name in names], digest.hexdigest()[:16])
 
 
-def _look(root: Path, name: str) -> _Seen | str:
+def _look(root: Path, name: str) -> _ScannedFile | str:
     """What was seen, or the reason why the file cannot be used."""
     try:
         data, status = contents(f"{root}/{name}")
-        return _Seen(_stamp(status), check(data), hashlib.sha256(data).hexdigest())
+        return _ScannedFile(_stamp(status), check(data), hashlib.sha256(data).hexdigest())
     except BadPicture as error:
         return str(error)
     except OSError as error:
@@ -94,7 +94,7 @@ def _stamp(status: os.stat_result) -> tuple[int, int, int]:
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-def _unchanged(root: Path, name: str, kept: Mapping[str, _Seen]) -> bool:
+def _unchanged(root: Path, name: str, kept: Mapping[str, _ScannedFile]) -> bool:
     try:
         return _stamp(os.stat(f"{root}/{name}")) == kept[name].stamp
     except OSError:
@@ -106,7 +106,7 @@ def _place(root: Path) -> Path:
     return cache_folder() / "pictures" / f"{folder}.json"
 
 
-def _recall(root: Path) -> dict[str, _Seen]:
+def _recall(root: Path) -> dict[str, _ScannedFile]:
     """Empty if nothing has been kept, or if it is damaged."""
     with suppress(Damaged):
         found = read_artefact(_place(root))
@@ -115,17 +115,19 @@ def _recall(root: Path) -> dict[str, _Seen]:
     return {}
 
 
-def _unpack(data: bytes) -> dict[str, _Seen]:
+def _unpack(data: bytes) -> dict[str, _ScannedFile]:
     headers: dict[Header, Header] = {}  # most files share one
     seen = {}
     for name, (*stamp, mode, width, height, sha256) in json.loads(data).items():
         header = Header(mode, (width, height))
         size, modified, changed = stamp
-        seen[name] = _Seen((size, modified, changed), headers.setdefault(header, header), sha256)
+        seen[name] = _ScannedFile(
+            (size, modified, changed), headers.setdefault(header, header), sha256
+        )
     return seen
 
 
-def _remember(root: Path, seen: Mapping[str, _Seen]) -> None:
+def _remember(root: Path, seen: Mapping[str, _ScannedFile]) -> None:
     """If it cannot be written, the next pass reads everything again."""
     rows = {name: [*s.stamp, s.header.mode, *s.header.size, s.sha256] for name, s in seen.items()}
     with suppress(CannotWrite):

@@ -14,7 +14,7 @@ from genbench.analysis.entry_runs import real_baseline
 from genbench.rendering import html_section
 from genbench.report import panels
 from genbench.report.curves import snapshot_curves
-from genbench.report.figures import Key, key
+from genbench.report.figures import LegendEntry, key
 from genbench.report.panels import Panel
 from genbench.report.planes import Plane, precision_recall_plane, quality_planes
 from genbench.store.protocol import Protocol, brief, name_of
@@ -29,9 +29,9 @@ class Chapter:
     commands: Sequence[str]
     protocols: Mapping[str, str]
     """By ``planes``, ``curves`` and ``neighbours``, what they rest on, in short."""
-    keys: Sequence[Key]
+    keys: Sequence[LegendEntry]
     planes: Sequence[Plane]
-    training_keys: Sequence[Key]
+    training_keys: Sequence[LegendEntry]
     curves: Mapping[str, Markup]
     """By heading: the headline score of the EMA and the raw weights along training."""
     samples: Sequence[Panel]

@@ -17,7 +17,7 @@ from genbench.analysis.entry_runs import by_protocol
 from genbench.api import REAL
 from genbench.api.errors import DataError
 from genbench.report.curves import ChartLine, history_curves
-from genbench.report.figures import Key, key
+from genbench.report.figures import LegendEntry, key
 from genbench.store.records import Record
 
 QUANTITIES = {"loss": "loss", "gradient_norm": "gradient norm"}
@@ -25,16 +25,16 @@ COLUMNS = ("examples", "player", *QUANTITIES)
 
 
 @dataclass(frozen=True)
-class Family:
+class ModelTrainings:
     """The trainings of one model: those whose losses may be compared."""
 
     model: str
-    keys: Sequence[Key]
+    keys: Sequence[LegendEntry]
     """One for each ``entry · player``."""
     charts: Sequence[Markup]
 
 
-def families(records: Sequence[Record]) -> tuple[list[Family], list[str]]:
+def families(records: Sequence[Record]) -> tuple[list[ModelTrainings], list[str]]:
     """The charts of each model, and a line for each history that cannot be shown."""
     by_model: dict[str, list[TrainingGroup]] = {}
     for training in training_groups(records):
@@ -56,7 +56,7 @@ def _statuses(records: Sequence[Record]) -> dict[int, str]:
 
 def _family(
     model: str, trained: Sequence[TrainingGroup], statuses: Mapping[int, str], missing: list[str]
-) -> Family:
+) -> ModelTrainings:
     players: dict[str, int] = {}
     curves: dict[str, list[ChartLine]] = {quantity: [] for quantity in QUANTITIES}
     for training in trained:
@@ -79,7 +79,7 @@ def _family(
         for quantity, words in QUANTITIES.items()
     ]
     keys = [key(label, index) for label, index in players.items()]
-    return Family(model, keys, [chart for chart in charts if chart])
+    return ModelTrainings(model, keys, [chart for chart in charts if chart])
 
 
 def read_history(record: Record) -> pd.DataFrame:

@@ -78,7 +78,7 @@ _STYLE: dict[Any, Any] = {
 
 
 @dataclass(frozen=True)
-class Key:
+class LegendEntry:
     """An entry in a legend."""
 
     label: str
@@ -87,9 +87,9 @@ class Key:
     glyph: str
 
 
-def key(label: str, index: int) -> Key:
+def key(label: str, index: int) -> LegendEntry:
     """The legend of the index-th entry, from 0."""
-    return Key(label, index % len(SERIES) + 1, GLYPHS[_shape(index)])
+    return LegendEntry(label, index % len(SERIES) + 1, GLYPHS[_shape(index)])
 
 
 def look(index: int) -> tuple[str, str]:
