@@ -1,7 +1,7 @@
 """Noise schedules: t → (alpha_t, sigma_t) of x_t = alpha_t x_0 + sigma_t ε; all else is derived.
 
 Times and what follows from them are float64 on the CPU, whatever the samples' device: they are few,
-and float32 loses 1 - alpha_t² if there is little noise. ``on`` casts them where they meet
+and float32 loses 1 - alpha_t² when there is little noise. ``on`` casts them where they meet
 samples.
 """
 

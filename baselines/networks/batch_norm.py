@@ -4,7 +4,8 @@ In training each call normalises by the moments of its own rows: those of one de
 minibatch of one call, as in the papers. No running average is kept. It would belong to the weights
 as they were trained, and the weights that are sampled are mostly an average of those, of other
 moments; nor would DDP, which broadcasts buffers at each call, let a network be called twice before
-its backward pass. For sampling, ``StandingStatistics`` takes the moments of the very weights at hand.
+its backward pass. For sampling, ``StandingStatistics`` takes the moments of the weights that are
+sampled.
 """
 
 from __future__ import annotations

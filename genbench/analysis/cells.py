@@ -57,7 +57,7 @@ def amount(value: float, unit: str) -> str:
 
 
 def number(value: float | None) -> str:
-    """To four significant digits; a dash if there is none."""
+    """To four significant digits; a dash where there is none."""
     return MISSING if value is None else f"{value:.4g}"
 
 

@@ -24,10 +24,10 @@ class Change:
     entry: str
     score: str
     before: float | None
-    """Mean over seeds; ``None`` if a run has no score."""
+    """Mean over seeds; ``None`` where a run has no score."""
     after: float | None
     difference: Difference | None
-    """After less before; ``None`` if it cannot be told."""
+    """After less before; ``None`` where it cannot be told."""
     adjusted_p: float | None
     """By Holm over all changes that could be tested."""
     outcome: ChangeKind
@@ -76,7 +76,7 @@ def changes(
     before came to no score. Unlike the rank tests of a verdict this can tell with few seeds; it
     leans on scores that are near normal over seeds.
 
-    Raises ``DataError`` if the sides share no entry, or their protocols differ; ``UnknownName``
+    Raises ``DataError`` where the sides share no entry, or their protocols differ; ``UnknownName``
     for a score that no run has.
     """
     ours, theirs = _by_entry(before), _by_entry(after)

@@ -36,7 +36,7 @@ class Quantity:
     path: tuple[str, ...] = ()
     """The keys that lead to the number in a record."""
     better: bool | None = None
-    """Whether higher is better; ``None`` if it is no contest."""
+    """Whether higher is better; ``None`` where it is no contest."""
     decimals: int | None = None
     """``None``: as many as give the column's median three significant digits."""
     unit: str | None = None
@@ -61,7 +61,7 @@ class Quantity:
         return float(value)
 
     def counted(self, record: Record) -> float | None:
-        """The number with which a run counts: ``None`` if it diverged or failed."""
+        """The number with which a run counts: ``None`` where it diverged or failed."""
         return self.read(record) if self.unconditional or record.completed else None
 
 

@@ -48,7 +48,7 @@ class Comparison:
 
 
 def document(records: Sequence[Record]) -> Document:
-    """The comparisons, then the diagnostics of training if there are any."""
+    """The comparisons, then the diagnostics of training where there are any."""
     extra = diagnostics(records)
     sections = [each.section() for each in comparison(records)]
     return Document(

@@ -44,7 +44,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class CurveSummary:
-    """What became of a metric along one training; ``None`` if that is no finite number.
+    """What became of a metric along one training; ``None`` where that is no finite number.
 
     Ratios are of worse over better, in [1, ∞), of values that are positive.
     """
@@ -69,9 +69,9 @@ def read_curves(path: Path, metric: str | None = None) -> tuple[str, list[Curve]
     """The curves of one metric in a CSV file with the columns ``run, step, metric, value``.
 
     Further columns are part of a series' name. Of rows repeated for one step the last counts.
-    ``metric`` may be left out if there is one only. Returns its name and its curves, in the
+    ``metric`` may be left out where there is one only. Returns its name and its curves, in the
     order of the file. Raises ``DataError`` for a file that is not so, ``UnknownName``, and
-    ``UsageError`` if a metric must be named.
+    ``UsageError`` where a metric must be named.
     """
     table = _table(path)
     metrics = list(dict.fromkeys(table["metric"]))
@@ -138,7 +138,7 @@ def stability(
     """Judge the training curves in a CSV file with the columns run, step, metric and value.
 
     ``metric``: which, if the file holds several. Raises ``DataError`` for a file that is none,
-    ``UsageError`` if it holds several metrics and none is named.
+    ``UsageError`` where it holds several metrics and none is named.
     """
     metric, curves = read_curves(Path(path), metric)
     runs = tuple(summarize_curve(curve, higher_is_better) for curve in curves)

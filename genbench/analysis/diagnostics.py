@@ -47,7 +47,7 @@ def training_groups(records: Sequence[Record]) -> list[TrainingGroup]:
 def diagnostics(records: Sequence[Record]) -> Section | None:
     """Loss spikes and gradient tails by player, one row for each player of each training.
 
-    ``None`` if no run recorded any. A diverged run counts with what it recorded until then.
+    ``None`` where no run recorded any. A diverged run counts with what it recorded until then.
     """
     rows = [
         (training, player) for training in training_groups(records) for player in _players(training)

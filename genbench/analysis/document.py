@@ -42,7 +42,7 @@ class Column:
     """Columns of one group stand together, where a table is too wide; without groups it is never
     cut."""
     better: bool | None = None
-    """Whether higher is better; ``None`` if the column is no contest."""
+    """Whether higher is better; ``None`` where the column is no contest."""
     numeric: bool = True
     """Whether it holds numbers, which are aligned to the right and never broken."""
 

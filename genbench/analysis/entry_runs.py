@@ -90,7 +90,7 @@ def by_protocol(records: Sequence[Record]) -> list[tuple[Protocol, list[Record]]
 
 
 def real_baseline(rows: Sequence[EntryRuns]) -> Record | None:
-    """The record of the real row, if there is one."""
+    """The record of the real row, where there is one."""
     return next((row.records[0] for row in rows if row.real), None)
 
 

@@ -31,7 +31,7 @@ class Reproduction:
 
     score: str
     measured: float | None
-    """Mean over the runs of the row; ``None`` if one came to no value."""
+    """Mean over the runs of the row; ``None`` where one came to no value."""
     low: float | None
     """Ends of the 95 % prediction interval: where the mean of so many further runs is to be
     expected; ``None`` for a single run."""

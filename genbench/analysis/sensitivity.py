@@ -41,7 +41,7 @@ class Trial:
     """By seed; ``None`` for a run that diverged, failed or was not scored. One that collapsed has
     its value."""
     score: float | None
-    """Their median, runs without a value ranked last; ``None`` if it falls on one of them."""
+    """Their median, runs without a value ranked last; ``None`` where it falls on one of them."""
     lost: Mapping[str, int]
     """How many of its runs were lost in which way."""
 
@@ -62,10 +62,10 @@ class Sensitivity:
     skipped: tuple[str, ...]
     """The settings that cannot."""
     best: Trial | None
-    """``None`` if none has a score. It was chosen by the score that it is reported by, so that
+    """``None`` where none has a score. It was chosen by the score that it is reported by, so that
     this score flatters it."""
     near: int | None
-    """How many trials are within ``factor`` of the best; ``None`` if that means nothing: a score
+    """How many trials are within ``factor`` of the best; ``None`` where that means nothing: a score
     is negative, the best is 0, or there is none."""
     expected: tuple[float | None, ...]
     """The expected best score of 1 … n trials, as ``statistics.expected_best`` says."""

@@ -24,7 +24,7 @@ class StandingScore:
 
     value: float
     low: float | None = None
-    """Ends of the 95 % interval of the mean over seeds; ``None`` if there is none: of a
+    """Ends of the 95 % interval of the mean over seeds; ``None`` where there is none: of a
     published row, and of too few seeds."""
     high: float | None = None
     deviation: float | None = None
@@ -32,7 +32,7 @@ class StandingScore:
     ended: str = ""
     """``4 of 5``, where a run came to no value and ``value`` is the median with it ranked last."""
     seeds: int | None = None
-    """That it is a mean over; ``None`` if it is none."""
+    """That it is a mean over; ``None`` where it is none."""
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ class Finding:
     heading: str
     """Of the quantity."""
     comparison: GroupComparison | None
-    """Of the claim's group with the other: P(higher). ``None`` if nothing could be compared."""
+    """Of the claim's group with the other: P(higher). ``None`` where nothing could be compared."""
     adjusted_p: float | None
     """By Holm over the claims of the verdict that could be tested."""
     group: tuple[EntryValues, ...]

@@ -1,4 +1,4 @@
-"""The words that every part of genbench shares, and all that a plugin imports.
+"""The types that all of genbench shares; plugins import nothing else.
 
 ``genbench.api.errors`` has the errors, ``genbench.api.seeding`` the random streams. Importing this
 package does not import torch.

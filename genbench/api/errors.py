@@ -76,7 +76,7 @@ def wrap_plugin_errors(what: str) -> Iterator[None]:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """``"; did you mean 'ddpm'?"``, or what there is to choose from when nothing is near."""
+    """``"; did you mean 'ddpm'?"``, or all known names if none is similar."""
     known = sorted(known)
     near = difflib.get_close_matches(name, known, n=1)
     if near:

@@ -33,10 +33,10 @@ ENDINGS = ("done", "diverged", "failed", "skipped")
 
 @dataclass(frozen=True)
 class Resources:
-    """What one job needs of a machine."""
+    """The resources that one job needs."""
 
     devices: int = 1
-    """Processes of the job, each with a device of its own."""
+    """Processes of the job, each with its own device."""
     threads: int = 1
     """CPU threads of each process."""
     memory: int | None = None
@@ -44,7 +44,7 @@ class Resources:
     minutes: int | None = None
     """``None``: unknown."""
     alone: bool = False
-    """Whether nothing else may run beside it, as where seconds are measured."""
+    """Whether no other job may run at the same time, as when time is measured."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,8 +96,8 @@ class Executor(Protocol):
     from keyword options."""
 
     def execute(self, jobs: Sequence[Job], observer: Observer) -> Answers:
-        """Run ``jobs`` in any order; yield each once, when it ends. Whatever one job does costs it
-        its own rows alone. Closing the generator ends what still runs."""
+        """Run ``jobs`` in any order; yield each once, when it ends. A failing job loses only its
+        own rows. Closing the generator ends what still runs."""
         ...
 
 

@@ -9,17 +9,17 @@ from typing import Any, Literal, Protocol
 
 @dataclass  # not frozen: torchmetrics rebuilds what ``compute`` returns field by field
 class Estimate:
-    """A score, and its 95 % interval over draws of the samples, where one is known."""
+    """A score, and its 95 % interval over draws of the samples, if one is known."""
 
     value: float
     low: float | None = None
     high: float | None = None
     note: str | None = None
-    """What a reader of the number must know: too few samples for it to mean anything, say."""
+    """A caution for the reader, for example that there are too few samples."""
 
     @property
     def interval(self) -> str:
-        """``[low, high]``, or nothing."""
+        """``[low, high]``, or empty."""
         if self.low is None or self.high is None:
             return ""
         return f"[{self.low:.6g}, {self.high:.6g}]"
@@ -31,9 +31,9 @@ class Output:
 
     higher_is_better: bool
     heading: str
-    """Of its column: ``Fréchet distance``."""
+    """The heading of its column: ``Fréchet distance``."""
     group: str
-    """Of columns: ``fidelity``, ``diversity``, ``memorization``, or another."""
+    """The group of columns: ``fidelity``, ``diversity``, ``memorization``, or another."""
     decimals: int | None = None
     """``None``: as many as give the column's median three significant digits."""
     floor: Literal["train", "reference"] | None = "train"
@@ -69,7 +69,8 @@ class Metric(Protocol):
 
     @property
     def outputs(self) -> Mapping[str, Output]:
-        """The scores it computes, by name. They are read off the factory, before it is called."""
+        """The scores that it computes, by name. They are read from the factory before it is
+        called."""
         ...
 
     @property
@@ -82,5 +83,5 @@ class Metric(Protocol):
 
     @property
     def compute(self) -> Callable[..., Mapping[str, Estimate]]:
-        """``compute()``: every output, in one go."""
+        """``compute()``: all outputs at once."""
         ...

@@ -1,4 +1,4 @@
-"""What a modality says of its samples: which are possible, how they are shown and written."""
+"""Modalities: which samples are valid, and how they are shown and written."""
 
 from __future__ import annotations
 
@@ -81,8 +81,8 @@ class Modality:
     writers: Mapping[str, Callable[[Shown], bytes]] = field(default_factory=dict)
     """By suffix (``".png"``): the files that can hold samples, beside ``.npz``."""
     previewed: int = 64
-    """How many samples a preview is made of, at the most."""
+    """The most samples in a preview."""
     followed: int = 6
     """How many samples a strip on the page follows."""
     animated: int = 8
-    """How many samples ``genbench show`` follows, unless it is told."""
+    """How many samples ``genbench show`` follows by default."""

@@ -1,4 +1,4 @@
-"""What a model offers to be trained and sampled."""
+"""What a model must provide to be trained and sampled."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a training stands, before the step in question."""
+    """The progress of a training before the current step."""
 
     step: int
     """Steps taken so far."""
@@ -32,7 +32,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class PlayerStep:
-    """One player's move: the loss that its optimiser is to descend."""
+    """One player's turn: the loss that its optimiser minimises."""
 
     player: str
     loss: Tensor
@@ -70,7 +70,7 @@ class Optimization:
     schedule: Callable[[Progress], float] = lambda progress: 1.0
     """A factor of every group's rate."""
     clip_norm: float | None = None
-    """The gradients of the player are rescaled together to this norm where they exceed it;
+    """The gradients of the player are rescaled together to this norm if they exceed it;
     ``None``: never."""
 
     def optimizers(self, player: nn.Module) -> list[torch.optim.Optimizer]:

@@ -32,7 +32,7 @@ Noise: TypeAlias = "Callable[[Tensor], Tensor]"
 
 
 class Sampler(Protocol):
-    """A sampler whose steps know nothing of each other. It treats each sample by itself."""
+    """A sampler with independent steps. It treats each sample by itself."""
 
     def step(self, x_t: Tensor, t: Tensor, s: Tensor, noise: Noise) -> Tensor:
         """x_s ``(B, *shape)`` from x_t; t and s are of shape ``()``, s < t. alpha_t may be
@@ -42,7 +42,7 @@ class Sampler(Protocol):
 
 @runtime_checkable
 class Solver(Protocol):
-    """What carries something from one time of the grid to the next; deterministic."""
+    """A sampler that carries a state from one time of the grid to the next; deterministic."""
 
     def path(self, x: Tensor, times: Tensor) -> Iterator[Tensor]:
         """x ``(B, *shape)`` at ``times[1:]``, from x at ``times[0]``."""

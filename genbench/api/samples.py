@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 REAL = "real"
-"""The entry name of the floor: pictures of the training half scored as if generated."""
+"""The entry name of the real row: training samples scored as if generated."""
 
 RECONSTRUCTION = "reconstruction: "
 """How the entry name of a codec's row begins, before its id: reference samples encoded and decoded,
@@ -27,7 +27,8 @@ the ceiling of what is sampled in its latent space."""
 
 @dataclass(frozen=True)
 class SampleSpec:
-    """What one sample is, and the one place where the stored and the model's view are exchanged."""
+    """The shape and range of samples, and the conversion between the stored and the model's
+    view."""
 
     modality: str
     """``"image"``, ``"points"``, ``"audio"``, ``"video"``, …"""

@@ -37,14 +37,14 @@ def seed_all(seed: int, purpose: str, *index: int) -> None:
 
 @cache
 def _has_accelerator() -> bool:
-    """Asked once a process: asking loads the driver's library, every time."""
+    """Cached, since each query loads the driver's library."""
     import torch
 
     return torch.accelerator.is_available()
 
 
 def generator(seed: int, purpose: str, *index: int) -> torch.Generator:
-    """A CPU generator of its own for one stream; the global ones are left alone."""
+    """A separate CPU generator for one stream; the global ones do not change."""
     import torch
 
     return torch.Generator().manual_seed(derive(seed, purpose, *index))

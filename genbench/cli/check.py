@@ -17,9 +17,12 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("kind", type=click.Choice(["model", "dataset", "extractor", "metric"]))
 @click.argument("name")
-@key_values("Of what is checked.")
+@key_values("Option of the plugin.")
 @click.option(
-    "--data", multiple=True, metavar="DATASET", help="To try it on [digits, points-ring]."
+    "--data",
+    multiple=True,
+    metavar="DATASET",
+    help="Data set for the checks [digits, points-ring].",
 )
 @json_option
 @common
@@ -63,7 +66,8 @@ def check(
 
 
 def _print(checks: Sequence[Check]) -> None:
-    """A line each, as soon as it is known; a reason that several share is printed once."""
+    """One line for each check, as soon as it has ended. A reason that several share is printed
+    once."""
     from genbench.testing.checks import FAILED, PASSED, SKIPPED
 
     about = said = ""

@@ -9,7 +9,7 @@ import click
 from genbench.cli.options import FOLDER, format_option, names, score_names
 
 REGRESSION = 3
-"""Exit status where something got worse, or is gone."""
+"""Exit status if something got worse, or is missing."""
 
 
 @click.command()
@@ -18,9 +18,9 @@ REGRESSION = 3
 @score_names
 @format_option
 def compare(before: Path, after: Path, scores: str | None, form: str) -> int:
-    """Say what got better or worse from run A to run B, beyond the noise of seeds.
+    """Show what got better or worse from run A to run B, beyond the noise of seeds.
 
-    Exit status 3 if something got worse, more runs were lost, or an entry is gone: a gate for
+    Exit status 3 if something got worse, more runs were lost, or an entry is missing: for use in
     continuous integration.
     """
     from genbench.analysis.changes import changes, document

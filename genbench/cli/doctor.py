@@ -12,7 +12,7 @@ from genbench.cli.options import common
 @click.command()
 @common
 def doctor(plugins: tuple[Path, ...], data_dir: Path) -> int:
-    """Say what is here, what is wrong, and how to repair it."""
+    """Show what is installed, what is wrong, and how to repair it."""
     from genbench.experiment.doctor import doctor as look
 
     findings = look(data_dir, plugins=plugins)

@@ -15,8 +15,8 @@ from genbench.cli.options import computing, format_option, key_values, names
 @click.option("--against", "reference", required=True, metavar="REFERENCE")
 @click.option("--train", metavar="DATA", help="The generator's training set.")
 @click.option("--extractor", default="inception", show_default=True)
-@key_values("Of the extractor.")
-@click.option("--metrics", metavar="A,B", help="Scores to compute, or all [the usual nine].")
+@key_values("Option of the extractor.")
+@click.option("--metrics", metavar="A,B", help="Scores to compute, or all [nine common ones].")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @format_option
 @computing
@@ -29,7 +29,7 @@ def evaluate(
 ) -> int:
     """Score SAMPLES: a file, a folder of pictures, or dataset:split.
 
-    Exit status 1 if a metric failed by a fault, 2 if nothing could be scored.
+    Exit status 1 if a metric failed, 2 if nothing could be scored.
     """
     from genbench.analysis.scores import document
     from genbench.cli.printing import show

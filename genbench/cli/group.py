@@ -13,7 +13,7 @@ from genbench.store import Damaged
 
 
 class Group(click.Group):
-    """Tells every mistake in one line, with its exit status and no traceback."""
+    """Reports every mistake in one line, with its exit status and no traceback."""
 
     def main(
         self,
@@ -33,7 +33,8 @@ class Group(click.Group):
         except Damaged as error:
             line = " ".join(str(error).split())
             click.echo(
-                f"genbench: {line}; the genbench run or train that wrote it mends it", err=True
+                f"genbench: {line}; repeat the genbench run or train that wrote it, to repair it",
+                err=True,
             )
             sys.exit(error.exit_code)
         except (GenbenchError, click.ClickException) as error:
@@ -43,7 +44,7 @@ class Group(click.Group):
         except (KeyboardInterrupt, click.Abort) as error:
             if isinstance(error.__cause__, EOFError):  # which click takes for an interrupt
                 raise error.__cause__ from None
-            click.echo("genbench: interrupted; the same command continues", err=True)
+            click.echo("genbench: interrupted; repeat the command to continue", err=True)
             sys.exit(130)
         sys.exit(status if isinstance(status, int) else 0)
 

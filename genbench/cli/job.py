@@ -11,9 +11,9 @@ from genbench.cli.options import FOLDER
 
 @click.command(hidden=True)
 @click.argument("file", type=FOLDER)
-@click.option("--out", type=FOLDER, help="Where its rows are written [standard output].")
+@click.option("--out", type=FOLDER, help="File for its rows [standard output].")
 def job(file: Path, out: Path | None) -> None:
-    """Run the job in FILE, as JSON has it, and give its rows as JSON."""
+    """Run the job in the JSON file FILE, and write its rows as JSON."""
     import json
 
     from genbench import store

@@ -14,10 +14,10 @@ from genbench.cli.options import FOLDER, format_option
 @click.argument("folders", metavar="[DIR]...", nargs=-1, type=FOLDER)
 @format_option
 def leaderboard(name: str, folders: tuple[Path, ...], form: str) -> None:
-    """Rank what was published, and what was measured in DIR, protocol by protocol.
+    """Rank published results, and those measured in DIR, by protocol.
 
-    NAME is one that genbench list leaderboards shows, or a TOML file; DIR a run folder, or one
-    that holds several.
+    NAME is a name that genbench list leaderboards shows, or a TOML file. DIR is a run folder, or a
+    folder of run folders.
     """
     from genbench.analysis.standings import document
     from genbench.cli.printing import show

@@ -28,7 +28,7 @@ KINDS = (
 @json_option
 @common
 def list_(kind: str, as_json: bool, plugins: tuple[Path, ...], data_dir: Path) -> None:
-    """What there is, with a line about each."""
+    """List the registered names, each with a short description."""
     from genbench import registry
     from genbench.cli.printing import echo_json
 

@@ -12,7 +12,7 @@ import click
 from genbench.api.errors import UsageError
 
 FOLDER = click.Path(path_type=Path)
-"""Of a run, or any file: what is wrong with it is reported by what reads it."""
+"""The folder of a run, or a file. It is checked when it is read."""
 
 Command = Callable[..., Any]
 
@@ -24,7 +24,7 @@ plugin_option = click.option(
     help="A Python file that registers models, data sets, extractors or metrics.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="JSON on standard output.")
-score_names = click.option("--scores", metavar="A,B", help="Which to compare [the suite's first].")
+score_names = click.option("--scores", metavar="A,B", help="Scores to compare [the suite's first].")
 
 
 def format_option(command: Command) -> Command:
@@ -60,14 +60,14 @@ _DATA_DIR = click.option(
     default=Path("data"),
     show_default=True,
     envvar="GENBENCH_DATA",
-    help="Where data sets lie, or are downloaded to.",
+    help="Folder of data sets; they are downloaded to it.",
 )
 _DEVICE = click.option(
     "--device",
     type=click.Choice(["auto", "cpu", "cuda"]),
     default="auto",
     show_default=True,
-    help="What to compute on.",
+    help="Device to compute on.",
 )
 _DEVICES = click.option(
     "--devices",
@@ -93,7 +93,7 @@ _STRATEGY = click.option(
 _PRECISION = click.option(
     "--precision",
     metavar="32-true|bf16-mixed",
-    help="In place of the suite's or the training's.",
+    help="Precision [that of the suite or the training].",
 )
 _LOGGERS = click.option(
     "--logger",
@@ -102,7 +102,7 @@ _LOGGERS = click.option(
     metavar="csv|tensorboard|wandb|mlflow",
     help="Log training to this tool too.",
 )
-_SEEDS = click.option("--seeds", metavar="0,1", help="Seeds, in place of the suite's.")
+_SEEDS = click.option("--seeds", metavar="0,1", help="Seeds [the suite's].")
 _JOBS = click.option(
     "--jobs", type=click.IntRange(min=1), help="Parallel runs [as many as the cores allow]."
 )

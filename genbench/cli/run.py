@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--out", type=FOLDER, help="Run folder [genbench-SUITE].")
-@click.option("--executor", default="local", show_default=True, help="What runs the trainings.")
+@click.option("--executor", default="local", show_default=True, help="Executor of the trainings.")
 @of_suite
 def run(suite: Suite, out: Path | None, executor: str, dry_run: bool, where: dict[str, Any]) -> int:
     """Train, sample, score and compare every entry of SUITE (a name or a TOML file)."""

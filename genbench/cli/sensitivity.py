@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     multiple=True,
     required=True,
     metavar="KEY=VALUE,…",
-    help="A setting and its values; further ones after a comma, or by another --over.",
+    help="A setting and its values; separate several by commas, or repeat --over.",
 )
 @click.option("--score", metavar="NAME", help="Score to rank by [the suite's first].")
 @click.option(
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     type=click.FloatRange(min=1),
     default=1.5,
     show_default=True,
-    help="Which settings count as nearly as good as the best.",
+    help="Settings within this factor of the best count as nearly as good.",
 )
 @click.option("--out", type=FOLDER, help="Run folder [genbench-SUITE-sensitivity].")
 @format_option

@@ -11,8 +11,8 @@ from genbench.cli.options import FOLDER, format_option
 
 @click.command()
 @click.argument("curves", metavar="CURVES.csv", type=FOLDER)
-@click.option("--metric", help="Which of several.")
-@click.option("--higher-is-better", is_flag=True, help="As of an inception score.")
+@click.option("--metric", help="Metric to read, if there are several.")
+@click.option("--higher-is-better", is_flag=True, help="For scores such as the inception score.")
 @click.option("--over", "limit", type=click.FloatRange(min=1), default=1.2, show_default=True)
 @format_option
 def stability(

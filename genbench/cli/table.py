@@ -12,8 +12,8 @@ from genbench.cli.options import FOLDER, format_option, names
 @click.command()
 @click.argument("folders", metavar="DIR...", nargs=-1, required=True, type=FOLDER)
 @format_option
-@click.option("--scores", metavar="A,B", help="Which to show, and no others.")
-@click.option("--entries", metavar="A,B", help="Which to show, in this order.")
+@click.option("--scores", metavar="A,B", help="Scores to show [all].")
+@click.option("--entries", metavar="A,B", help="Entries to show, in this order [all].")
 def table(folders: tuple[Path, ...], form: str, scores: str | None, entries: str | None) -> None:
     """Print the comparison tables of finished runs."""
     from genbench.analysis.comparison import document

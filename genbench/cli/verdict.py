@@ -11,7 +11,7 @@ from genbench.cli.options import FOLDER, format_option
 
 @click.command()
 @click.argument("folders", metavar="DIR...", nargs=-1, required=True, type=FOLDER)
-@click.option("--claims", metavar="CLAIMS", help="A name or a TOML file [all that apply].")
+@click.option("--claims", metavar="CLAIMS", help="Name or TOML file of claims [all that apply].")
 @format_option
 def verdict(folders: tuple[Path, ...], claims: str | None, form: str) -> None:
     """Decide claims on finished runs: supported, contradicted or undecided, and why."""

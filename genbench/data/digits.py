@@ -18,7 +18,7 @@ from genbench.api import Categorical, Samples, SampleSpec
 from genbench.api.errors import DataError
 from genbench.api.seeding import generator
 from genbench.data import choose_split
-from genbench.io.memory import in_memory
+from genbench.store import in_memory
 
 SEED = 0
 """Of the permutation that parts the halves."""

@@ -22,7 +22,7 @@ from torch import Tensor
 from genbench.api import Categorical, Samples, SampleSpec
 from genbench.api.seeding import generator
 from genbench.data import choose_split
-from genbench.io.memory import in_memory
+from genbench.store import in_memory
 
 COUNT = 10_000
 """Points in each split."""

@@ -20,10 +20,9 @@ from genbench.api import Categorical, Samples, SampleSpec
 from genbench.api.errors import DataError
 from genbench.data import choose_split
 from genbench.io.idx import read_idx
-from genbench.io.memory import in_memory
 from genbench.io.pictures import PictureFiles
 from genbench.io.scan import scan_images
-from genbench.store import CannotWrite, refused
+from genbench.store import CannotWrite, in_memory, refused
 
 if TYPE_CHECKING:
     from torchvision import datasets

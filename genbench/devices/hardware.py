@@ -64,7 +64,7 @@ class Hardware:
         )
 
     def require_shares(self, batch: int, accumulate: int = 1) -> None:
-        """Raises ``UsageError`` if a batch cannot be shared evenly by the devices, each of which
+        """Raises ``UsageError`` where a batch cannot be shared evenly by the devices, each of which
         takes its share in ``accumulate`` micro-batches."""
         if batch % self.world:
             raise UsageError(f"a batch of {batch} cannot be shared evenly by {self.world} devices")

@@ -83,7 +83,7 @@ def launched_ranks(hardware: Hardware) -> Iterator[None]:
     """Around the whole of a call that computes. Where torchrun or SLURM has started several
     processes, rank 0 goes on, and every other serves it in here until it is done, and ends.
 
-    Raises ``UsageError`` if their number is not what ``hardware`` says; ``SystemExit`` in a
+    Raises ``UsageError`` where their number is not what ``hardware`` says; ``SystemExit`` in a
     process that has served.
     """
     if started() not in (1, hardware.world):

@@ -66,11 +66,11 @@ def evaluate(
 ) -> Scores:
     """Score anybody's samples against a reference.
 
-    ``samples``, ``reference`` and ``train``: see ``SamplesLike``; ``reference`` may also be an ``.npz``
-    of published statistics (``mu`` and ``sigma``), against which there is a Fréchet distance alone.
-    Metrics that need the training set are skipped, with the reason, without it. ``ranks``: the
-    processes that share the work, if there are several. Raises ``UsageError`` if something is
-    unknown or does not fit.
+    ``samples``, ``reference`` and ``train``: see ``SamplesLike``. ``reference`` may also be an
+    ``.npz`` of published statistics (``mu`` and ``sigma``), with which only the Fréchet distance is
+    computed. Without ``train``, metrics that need the training set are skipped, with the reason.
+    ``ranks``: the processes that share the work, if there are several. Raises ``UsageError`` if
+    something is unknown or does not fit.
     """
 
     def opened(source: SamplesLike) -> Samples:

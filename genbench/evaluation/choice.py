@@ -15,7 +15,8 @@ def resolve(outputs: Sequence[str], seed: int) -> dict[str, Metric]:
     """Fresh metrics that compute all of ``outputs``, by registered name.
 
     Names are those of outputs, as in ``precision``. Raises ``UnknownName``; ``UsageError`` when two
-    metrics compute one output; and, where an output is missing, what kept a plugin from loading.
+    metrics compute one output; and, if an output is missing, the error that kept a plugin from
+    loading.
     """
     makers, broken = declared()
     chosen: dict[str, Metric] = {}
@@ -34,8 +35,8 @@ def resolve(outputs: Sequence[str], seed: int) -> dict[str, Metric]:
 
 
 def every_output() -> list[str]:
-    """The names of all scores that can be asked for, sorted; those that two metrics claim, and
-    those of a plugin at fault, are left out."""
+    """The names of all scores that can be requested, sorted. Those that two metrics claim, and
+    those of a plugin that fails, are left out."""
     makers, _ = declared()
     return sorted(output for output, names in makers.items() if len(names) == 1)
 

@@ -1,4 +1,4 @@
-"""Samples → features, batch by batch; those that took long are kept for the next time."""
+"""Samples → features, batch by batch. Features that took long to compute are kept."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ from genbench.registry import wrap_plugin_errors
 BATCH = 256
 
 WORTH_KEEPING = 2.0
-"""Seconds: what took less is computed again."""
+"""Seconds: features that took less time are not kept."""
 
 HASHED = re.compile(r"@[0-9a-f]{12,}$")
-"""How ids end that name their contents: another process may trust these alone."""
+"""The end of an id that holds a hash of the contents. Features are kept only for such ids."""
 
 
 @torch.no_grad()
@@ -55,7 +55,7 @@ def embed(
     """
     batches = ceil(len(samples) / BATCH)
     turns = range(0, batches, ranks.world)
-    # Where nothing is left for a rank, the last batch is made once more and not looked at.
+    # A rank without a batch of its own computes the last batch again, which is ignored.
     mine = [min(turn + ranks.rank, batches - 1) for turn in turns]
     reader = read_ahead(
         samples, [torch.arange(i * BATCH, min((i + 1) * BATCH, len(samples))) for i in mine]
@@ -103,7 +103,7 @@ def _features(
 
 
 def asks_for(extractor: FeatureExtractor) -> Set[str]:
-    """The conditions that an extractor must know beside the samples, by name."""
+    """The names of the conditions that an extractor needs beside the samples."""
     return frozenset(getattr(extractor, "conditions", ()))
 
 
@@ -143,8 +143,8 @@ FEATURES = store.Stage[list[Features]](
     kept=lambda features, seconds: seconds > WORTH_KEEPING,
     cache=True,
 )
-"""Features of a data set, batch by batch, for other commands too. ``made_by`` is what decides them
-beside the extractor's id: its options and a plugin's code."""
+"""Features of a data set, batch by batch, shared by all commands. ``made_by``: what determines them
+beside the extractor's id, that is its options and a plugin's code."""
 
 
 def embed_once(
@@ -156,8 +156,8 @@ def embed_once(
     names: Collection[str],
     report: ProgressCallback,
 ) -> list[Features]:
-    """``embed``, or what an earlier command has kept of it, which is the same to the bit. Nothing
-    is kept if ``made_by`` is ``None``, which is unknown."""
+    """``embed``, or the features that an earlier command has kept, which are equal bit for bit.
+    Nothing is kept if ``made_by`` is ``None`` (unknown)."""
 
     def compute() -> list[Features]:
         return list(embed(samples, extractor, device, ranks, names, report))

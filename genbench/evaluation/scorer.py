@@ -39,7 +39,7 @@ class Scorer:
     extractor_name: str
     extractor: FeatureExtractor
     spec: SampleSpec
-    """Of what it scores."""
+    """Of the samples that it scores."""
     reference: Samples | Moments
     train: Samples | None
     outputs: tuple[str, ...]
@@ -52,7 +52,7 @@ class Scorer:
     )
 
     def protocol(self, count: int, outputs: Sequence[str] | None = None) -> dict[str, Any]:
-        """What must agree before two numbers may share a column."""
+        """The parts that must be equal for two scores to share a column."""
         chosen = resolve(outputs or self.outputs, self.seed)
         metrics = {name: version_of(name, metric) for name, metric in chosen.items()}
         needs_train = any("train" in metric.sides for metric in chosen.values())
@@ -73,9 +73,9 @@ class Scorer:
         }
 
     def code(self, outputs: Sequence[str] | None = None) -> dict[str, str]:
-        """Hashes of the source of the plugins at work, which a version number may not follow, and
-        the extractor's options, which its id may not name. genbench's own code is followed by
-        ``VERSION`` and the metrics' versions."""
+        """Hashes of the source of the plugins in use, whose version may not change with it, and the
+        extractor's options, which its id may not name. ``VERSION`` and the metrics' versions stand
+        for genbench's own code."""
         used = [(registry.metrics, name) for name in resolve(outputs or self.outputs, self.seed)]
         used.append((registry.extractors, self.extractor_name))
         hashes = {
@@ -93,10 +93,9 @@ class Scorer:
         ranks: Ranks = ALONE,
         report: ProgressCallback = lambda event: None,
     ) -> Scores:
-        """The scores of ``samples``; all ranks embed, and rank 0 computes.
-
-        A metric that raises costs its own outputs: they are skipped, with the reason. Raises
-        ``UsageError`` when the samples do not fit the reference.
+        """The scores of ``samples``. All ranks embed, and rank 0 computes. If a metric raises, its
+        outputs are skipped, with the reason. Raises ``UsageError`` if the samples do not fit the
+        reference.
         """
         beside = self.train if isinstance(self.reference, Moments) else self.reference
         if beside is not None:
@@ -150,8 +149,8 @@ class Scorer:
 
     @torch.no_grad()
     def rehearse(self) -> None:
-        """Take and embed one sample of each set: a fault is told before anything is trained. Raises
-        ``GenbenchError``."""
+        """Take and embed one sample of each set, so that a fault is reported before anything is
+        trained. Raises ``GenbenchError``."""
         for samples in (self.reference, self.train):
             if samples is not None and not isinstance(samples, Moments):
                 self._offered(samples)
@@ -165,7 +164,7 @@ class Scorer:
         return _needed([metric for metric in running if "train" in metric.sides])
 
     def training_features(self, ranks: Ranks = ALONE) -> list[Features]:
-        """Those that ``training_needs`` names, batch by batch, embedded once."""
+        """The features that ``training_needs`` names, batch by batch, embedded once."""
         assert self.train is not None
         return self._once(self.train, self.training_needs(), ranks, lambda event: None)
 
@@ -176,7 +175,7 @@ class Scorer:
         ranks: Ranks,
         report: ProgressCallback,
     ) -> dict[str, list[Features]]:
-        """The features that ``metrics`` look at, by side, and no others."""
+        """The names of the features that ``metrics`` use, by side."""
         sides = {"reference": self.reference, "generated": samples, "train": self.train}
         features = {}
         for side, source in sides.items():
@@ -204,8 +203,8 @@ class Scorer:
 
     @cached_property
     def _made_by(self) -> dict[str, Any] | None:
-        """What decides the features beside the extractor's id, which names its weights; ``None``
-        if a plugin's source cannot be told."""
+        """What determines the features beside the extractor's id, which names its weights; ``None``
+        if a plugin's source is unknown."""
         code = None
         if not registry.extractors.is_ours(self.extractor_name):
             try:
@@ -298,7 +297,7 @@ def scorer(
 
 
 def check_fit(samples: Samples, reference: Samples) -> None:
-    """Raises ``UsageError`` unless both are samples of one kind, and there are some."""
+    """Raises ``UsageError`` unless both are samples of one kind and neither is empty."""
     for source in (samples, reference):
         if len(source) == 0:
             raise UsageError(f"{source.id} holds no samples")
@@ -315,7 +314,7 @@ def _needed(metrics: Sequence[Metric]) -> frozenset[str]:
 
 
 def _unsynced(metric: Metric) -> Metric:
-    """Rank 0 has all features: what torchmetrics would gather from the others is not there."""
+    """Rank 0 has all features, so that torchmetrics must not gather from the other ranks."""
     for module in metric.modules() if isinstance(metric, nn.Module) else ():
         if isinstance(module, torchmetrics.Metric):
             module.distributed_available_fn = lambda: False

@@ -27,12 +27,12 @@ class Scores:
     values: Mapping[str, Estimate]
     """By output name."""
     skipped: Mapping[str, str]
-    """Outputs without a score → the reason."""
+    """Outputs without a score → the reason why."""
     outputs: Mapping[str, Output]
-    """By output name: what its metric declares of it."""
+    """By output name: the metric's description of it."""
     protocol: Mapping[str, Any]
     faults: Sequence[str] = ()
-    """Those of ``skipped`` that a fault of their metric has cost: another try may give them."""
+    """The outputs in ``skipped`` whose metric failed; another try may give them."""
 
     def to_frame(self) -> pd.DataFrame:
         """Columns ``metric, value, low, high``: the ends of the 95 % interval, or NaN."""
@@ -43,13 +43,13 @@ class Scores:
         return frame.astype({"value": float, "low": float, "high": float})
 
     def differences(self, other: Scores) -> list[str]:
-        """What keeps these numbers from being compared with ``other``'s, a line each, as in
-        ``samples: 500 against 1000``; empty where the protocols are one."""
+        """The reasons why these scores cannot be compared with ``other``'s, a line each, as in
+        ``samples: 500 against 1000``. Empty if the protocols are equal."""
         return protocol_differences(self.protocol, other.protocol)
 
     @property
     def notes(self) -> list[str]:
-        """What a reader of the numbers must know, a line each."""
+        """Cautions for the reader, a line each."""
         return [f"{name}: {e.note}" for name, e in self.values.items() if e.note is not None]
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""What generated samples are conditioned on: what random training samples are, or prompts."""
+"""The conditions of generated samples: those of random training samples, or prompts."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from genbench.suite import Prompts
 
 @dataclass(frozen=True)
 class RequestedConditions:
-    """What each block of samples is conditioned on, as far as a model obeys it."""
+    """The conditions of each block of samples, as far as the model takes them."""
 
     names: tuple[str, ...]
     """Of the conditions that the model obeys."""
@@ -48,7 +48,7 @@ class RequestedConditions:
         return self._of(block)[0]
 
     def texts(self, count: int) -> Texts:
-        """The words that the first ``count`` samples are asked for."""
+        """The texts that the first ``count`` samples are conditioned on."""
         blocks = [self._of(block)[1] for block in range(-(-count // sampling.BLOCK))]
         return {
             name: [word for block in blocks for word in block[name]][:count] for name in blocks[0]
@@ -78,8 +78,8 @@ class RequestedConditions:
 def conditions(
     hardware: Hardware, trained: Trained, model: GenerativeModel, prompts: Prompts | None = None
 ) -> RequestedConditions:
-    """What the samples of ``model`` are asked for: the ``prompts``, in order; whatever these do not
-    name is what random training samples are conditioned on."""
+    """The conditions of the samples of ``model``: the ``prompts``, in order; conditions that these
+    do not name are those of random training samples."""
     obeyed = tuple(sorted(getattr(model, "conditions", ())))
     if not obeyed and prompts is None:  # the data need not be at hand
         return RequestedConditions((), None, trained.training.seed, None)
@@ -91,7 +91,7 @@ def conditions(
 
 
 def prompted(prompts: Prompts, data: Samples) -> Batch:
-    """A row a prompt, of the conditions that ``data`` declares; without samples. Raises
+    """One row for each prompt, of the conditions that ``data`` declares; without samples. Raises
     ``UsageError`` for a condition or a value that it does not have."""
     declared = data.spec.condition
     condition: dict[str, Tensor] = {}
@@ -113,7 +113,7 @@ def prompted(prompts: Prompts, data: Samples) -> Batch:
 def _tokens(data: Samples, name: str, words: list[str]) -> Tensor:
     tokens: Any = getattr(data, "tokens", None)
     if tokens is None:
-        raise UsageError(f"prompts: {data.id} does not make tokens of words: give lists of tokens")
+        raise UsageError(f"prompts: {data.id} does not tokenise texts: give lists of tokens")
     with wrap_plugin_errors(f"data set {data.id} failed"):
         made: Tensor = tokens(name, words)
     return made

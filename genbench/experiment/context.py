@@ -1,4 +1,4 @@
-"""What all jobs of one call share: where things lie, how they are scored, on what they run."""
+"""What all jobs of one call share: the folder, the scoring and the hardware."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class RunContext:
     samples: int
     score: suite.Score
     loggers: tuple[str, ...] = ()
-    """What follows the trainings: names of ``genbench.loggers``. They are in no identity."""
+    """The names of the loggers. They are part of no identity."""
     prompts: suite.Prompts | None = None
-    """What generated samples are asked for."""
+    """The prompts of generated samples."""
 
     @classmethod
     def of(
@@ -41,13 +41,13 @@ class RunContext:
 
     def scorer(self, dataset: str, ranks: Ranks | None = None) -> Scorer:
         """The suite's scoring protocol for models trained on ``dataset``, kept a process; on the
-        device of ``ranks``, where something is to be embedded."""
+        device of ``ranks``, if something must be embedded."""
         key = self.score.model_dump_json()
         device = self.hardware.device if ranks is None else str(ranks.fabric.device)
         return cached_scorer(key, dataset, self.hardware.data_dir, device)
 
     def protocol(self, dataset: str) -> dict[str, Any]:
-        """What every row of the suite is scored under."""
+        """The protocol of every row of the suite."""
         said = self.scorer(dataset).protocol(self.samples)
         if self.score.likelihood is not None:
             said["likelihood_samples"] = self.score.likelihood.samples

@@ -1,4 +1,4 @@
-"""``genbench doctor``: what is here, what is wrong, and the fix for it."""
+"""``genbench doctor``: what is installed, what is wrong, and how to fix it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PACKAGES = (
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """One line; ``fix`` is given where something is wrong."""
+    """One line of the report; ``fix`` is given if something is wrong."""
 
     what: str
     value: str
@@ -36,7 +36,7 @@ class Diagnosis:
 
 
 def doctor(data_dir: str | Path = "data", *, plugins: Sequence[str | Path] = ()) -> list[Diagnosis]:
-    """Every finding: packages, devices, data, weights and plugins."""
+    """One line for each package, device, data folder, weights file and plugin."""
     for plugin in plugins:
         registry.add_plugin_file(Path(plugin))
     return [
@@ -94,7 +94,7 @@ PAIR_FIX = (
 def _data(data_dir: Path) -> list[Diagnosis]:
     where = data_dir.resolve()
     if not where.exists():
-        return [Diagnosis("data", f"{where} (not there yet; data sets are downloaded to it)")]
+        return [Diagnosis("data", f"{where} (does not exist yet; data sets are downloaded to it)")]
     if not where.is_dir():
         return [Diagnosis("data", f"{where} is a file", "name a folder with --data-dir")]
     if not os.access(where, os.W_OK):
@@ -106,14 +106,14 @@ def _weights() -> list[Diagnosis]:
     try:
         from genbench.extractors.inception import PUBLISHED
     except ImportError as error:
-        return [Diagnosis("weights", f"cannot be looked for: {error}", "mend the packages above")]
+        return [Diagnosis("weights", f"cannot be searched: {error}", "repair the packages above")]
     path = PUBLISHED.path()
-    state = "present" if path.is_file() else "not there; needed for the extractor 'inception' only"
+    state = "present" if path.is_file() else "missing; needed for the extractor 'inception' only"
     return [Diagnosis("weights", f"{path} ({state})")]
 
 
 def _plugins() -> list[Diagnosis]:
-    """Every name, with where it comes from unless it is genbench's own; and what cannot be used."""
+    """Every name, with its package unless that is genbench; and the names that cannot be used."""
     found = []
     for group in registry.GROUPS:
         named, bad = [], []
@@ -126,7 +126,7 @@ def _plugins() -> list[Diagnosis]:
                 bad.append(Diagnosis(f"{group.kind} {name}", str(error), "uninstall one of them"))
             except GenbenchError as error:
                 module = group.point(name).value.partition(":")[0]
-                fix = f"mend or uninstall {origin}; python -c 'import {module}' shows where"
+                fix = f"repair or uninstall {origin}; python -c 'import {module}' shows the error"
                 bad.append(Diagnosis(f"{group.kind} {name}", str(error), fix))
         found += [Diagnosis(f"{group.kind}s", ", ".join(named)), *bad]
     return found

@@ -1,4 +1,4 @@
-"""What loggers are told of a training: its parameters, and the scores that follow it."""
+"""What loggers receive of a training: its parameters, and the scores that follow it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def open_log(
     loggers: Sequence[str],
     report: ProgressCallback,
 ) -> Log:
-    """The log of the training in ``folder``; rank 0 alone speaks to the tools."""
+    """The log of the training in ``folder``; only rank 0 sends to the tools."""
     run = LoggedRun(
         project=project,
         name=folder.resolve().name,
@@ -42,7 +42,7 @@ def open_log(
 
 
 def rows_of(history: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows as the loop had them: NaN is a column's that only other turns have."""
+    """The rows as the loop had them; a NaN of a column that only other turns have is left out."""
     return [
         {str(name): value for name, value in row.items() if name in COLUMNS or value == value}
         for row in history.astype({"player": str}).to_dict("records")

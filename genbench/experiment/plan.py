@@ -25,7 +25,7 @@ class PlannedTraining:
 
     entries: Sequence[SeededEntry]
     training: TrainingCost | None
-    """``None`` if the cost is not known."""
+    """``None`` where the cost is not known."""
     samplings: Sequence[SamplingCost]
     """A sample of each of ``entries``."""
     snapshots: SamplingCost | None
@@ -45,7 +45,7 @@ class Plan:
 
     @property
     def seconds(self) -> float | None:
-        """Of the whole run without the scoring; ``None`` if a cost is not known."""
+        """Of the whole run without the scoring; ``None`` where a cost is not known."""
         parts = [self._seconds(planned) for planned in self.trainings]
         known = [part for part in parts if part is not None]
         return sum(known) / self.workers if len(known) == len(parts) else None

@@ -1,4 +1,4 @@
-"""Damage under the output folder: found, named in one line, and out of the way of what mends it."""
+"""Damaged files of a run folder: each is reported in one line and removed, to be recomputed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from genbench.experiment.stage_table import RECORD, STAGES
 from genbench.training import checkpoint
 
 RUN = "run.json"
-"""What a run folder is for: written before its training starts."""
+"""Describes the training of a run folder; written before the training starts."""
 
 _STAGES = "|".join(sorted({stage.name for stage in STAGES}))
 _OURS = re.compile(
@@ -28,13 +28,14 @@ file is none of its business."""
 
 
 def repair(folder: Path, about: Mapping[str, Any] | None, report: ProgressCallback) -> None:
-    """Name every damaged file of a run folder, and leave none: what is taken away is made anew by
-    the stage that made it, from what is whole, as if it had never been finished.
+    """Report and remove every damaged file of a run folder. Its stage then recomputes it from the
+    files that are intact.
 
-    ``about`` is what ``run.json`` says; the real row has none. Nobody else may be writing here.
+    ``about`` is the content of ``run.json``; the real row has none. The caller holds the folder's
+    lock.
     """
     for metadata, error in list(store.damaged(folder, _OURS)):
-        report(ProgressEvent("damaged", 0, 1, note=f"{error}; what rests on it is computed again"))
+        report(ProgressEvent("damaged", 0, 1, note=f"{error}; what depends on it is recomputed"))
         # The records go first: as long as a part of theirs is missing, they are not finished.
         records = (folder / RECORD.name).glob("*.json")
         store.remove(*(file for file in records if _OURS.fullmatch(f"{RECORD.name}/{file.name}")))
@@ -49,7 +50,8 @@ def repair(folder: Path, about: Mapping[str, Any] | None, report: ProgressCallba
 
 
 def metadata_if_whole(path: Path) -> dict[str, Any] | None:
-    """Metadata; ``None`` if there are none, or damaged: who holds the folder repairs them."""
+    """The metadata; ``None`` if there are none, or if they are damaged (the process that holds the
+    folder repairs them)."""
     try:
         return store.read_metadata(path)
     except store.Damaged:
@@ -57,8 +59,8 @@ def metadata_if_whole(path: Path) -> dict[str, Any] | None:
 
 
 def _describe_again(folder: Path, about: Mapping[str, Any]) -> None:
-    """Rewrite ``run.json``; where neither its rest nor the folder's name tells that the training is
-    this one, it starts anew, so that nobody takes another for it."""
+    """Rewrite ``run.json``. If neither what is left of it nor the folder's name has this training's
+    identity, the training starts again, since the folder may hold another one."""
     identity = str(about["identity"])
     rest = b""
     with suppress(OSError):

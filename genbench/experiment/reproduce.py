@@ -29,21 +29,21 @@ from genbench.suite import parse
 
 @dataclass(frozen=True)
 class ReproductionResults:
-    """A row run again."""
+    """A repeated row."""
 
     row: str
     results: Results
     scores: Sequence[Reproduction]
     conditions: Sequence[str]
-    """What differs from when the row was measured, a line each."""
+    """The conditions that differ from those of the measured row, a line each."""
 
     @property
     def differs(self) -> bool:
-        """Whether a score is outside of what its record makes one expect."""
+        """Whether a score is outside the range that its record predicts."""
         return any(each.outcome == "outside" for each in self.scores)
 
     def document(self) -> Document:
-        """What the row came to again."""
+        """The comparison of the row with its repetition."""
         return reproduction.document(self.row, self.scores, self.conditions)
 
 
@@ -75,7 +75,7 @@ def reproduce(
     context = RunContext.of(suite, out, hardware)
     different = protocol_differences(before[0].protocol, context.protocol(suite.dataset))
     if different:
-        raise DataError(f"the scoring protocol cannot be had again: {'; '.join(different)}")
+        raise DataError(f"the scoring protocol cannot be reproduced: {'; '.join(different)}")
     results = run(suite, out, **options)
     after = [record for record in results.records if record.seed is not None]
     found = [reproduced(before, after, name) for name in names]

@@ -1,4 +1,4 @@
-"""What a run came to, from the call that ran it or from its folder."""
+"""The results of a run, from the call that ran it or from its folder."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class Results:
-    """The records of a run, and what they say. ``genbench.load`` gives the same of its folder."""
+    """The records of a run, and what follows from them. ``genbench.load`` reads the same from a
+    folder."""
 
     records: Sequence[Record]
-    """One an entry and seed, and the real row."""
+    """One for each entry and seed, and one for the real row."""
     folder: Path
     suite: Suite | None = None
     """As it was run; ``None`` if the folder does not hold it."""
@@ -42,17 +43,19 @@ class Results:
 
     @property
     def has_faults(self) -> bool:
-        """Whether a run failed, or a metric did: the command line's exit status 1."""
+        """Whether a run or a metric failed; the command line then exits with status 1."""
         return any(record.status == "failed" or record.faults for record in self.records)
 
     def frame(self) -> pd.DataFrame:
-        """One row a score: ``suite, entry, model, …, seed, status, metric, value, low, high``."""
+        """One row for each score: ``suite, entry, model, …, seed, status, metric, value, low,
+        high``."""
         return to_frame(self.records)
 
     def table(
         self, *, scores: Sequence[str] | None = None, entries: Sequence[str] | None = None
     ) -> DisplayedDocument:
-        """The comparison, of all scores and entries or of those that are named, in this order.
+        """The comparison table. ``scores`` and ``entries`` choose columns and rows, and their
+        order.
 
         Raises ``UnknownName``.
         """
@@ -61,8 +64,8 @@ class Results:
         return DisplayedDocument(document(select(self.records, scores, entries)))
 
     def verdict(self, claims: str | None = None) -> DisplayedDocument:
-        """What the records decide of the claims in a file, or of those of that name; by default of
-        all that packages offer and these records have the entries for."""
+        """The verdict on the claims of that name or file; by default, on all installed claims for
+        which these records have entries."""
         from genbench.analysis.verdict import document
 
         return DisplayedDocument(document(decided(self.records, claims)[0]))
@@ -75,7 +78,8 @@ class Results:
         return changes(self.records, after.records, scores)
 
     def leaderboard(self, name: str) -> DisplayedDocument:
-        """The published rows of a leaderboard, and this run's beside those of equal protocol."""
+        """The published rows of a leaderboard, with this run's rows beside those of equal
+        protocol."""
         from genbench.analysis.standings import document
 
         return DisplayedDocument(document(*ranked(name, [self.folder])))
@@ -91,8 +95,8 @@ class Results:
         return out
 
     def samples(self, entry: str, seed: int | None = None) -> Samples:
-        """The samples that were scored, of an entry and seed (by default its first); of ``real``,
-        some of the reference. Raises ``UnknownName``; ``DataError`` if there are none."""
+        """The scored samples of an entry and seed (by default its first seed); for ``real``, some
+        samples of the reference. Raises ``UnknownName``; ``DataError`` if there are none."""
         from genbench.data import open_samples
 
         runs = {r.entry: [x for x in self.records if x.entry == r.entry] for r in self.records}
@@ -118,8 +122,7 @@ class Results:
 def load(folder: str | Path) -> Results:
     """The results that a run left in its folder.
 
-    Raises ``DataError`` if it holds none; ``store.Damaged`` if they are not as they were
-    written.
+    Raises ``DataError`` if it holds none; ``store.Damaged`` if a file has changed since.
     """
     folder = Path(folder).absolute()
     path = folder / SUITE
@@ -129,8 +132,8 @@ def load(folder: str | Path) -> Results:
 
 
 def decided(records: Sequence[Record], claims: str | None) -> tuple[list[Verdict], list[str]]:
-    """The verdicts on claims, or on all that packages offer and that apply; and why others cannot
-    be read.
+    """The verdicts on ``claims``, or on all installed claims that apply; and the reasons why others
+    cannot be read.
 
     Raises ``UsageError`` if none applies.
     """
@@ -149,8 +152,8 @@ def decided(records: Sequence[Record], claims: str | None) -> tuple[list[Verdict
 
 
 def offered_verdicts(records: Sequence[Record]) -> tuple[list[Verdict], list[str]]:
-    """The verdicts on all claims that packages offer and that apply, if any; and why others
-    cannot be read."""
+    """The verdicts on all installed claims that apply, if any; and the reasons why others cannot be
+    read."""
     from genbench.analysis.claims import offered
     from genbench.analysis.verdict import applicable
 

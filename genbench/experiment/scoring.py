@@ -18,7 +18,7 @@ from genbench.io.moments import Moments
 
 @dataclass(frozen=True)
 class _Request:
-    """What is to be scored, and how."""
+    """The samples to be scored, and the options."""
 
     samples: SamplesLike
     reference: SamplesLike | Moments

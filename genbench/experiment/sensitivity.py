@@ -23,15 +23,15 @@ SENSITIVITY = "sensitivity.md"
 
 @dataclass(frozen=True)
 class SensitivityResults:
-    """What a grid of settings came to."""
+    """The results of a grid of settings."""
 
     results: Results
     entries: Sequence[Sensitivity]
     left_out: Mapping[str, str]
-    """Entries that have no such setting, and why."""
+    """Entries that do not have one of the settings, and the reason."""
 
     def document(self) -> Document:
-        """A row an entry, then every setting."""
+        """One row for each entry, then all settings."""
         return document(self.entries, self.left_out)
 
     def __repr__(self) -> str:
@@ -98,6 +98,6 @@ def _scored(records: Sequence[Record], metrics: Sequence[str], wanted: str | Non
         return next((score for score in metrics if score in scored), metrics[0])
     if scored and wanted not in scored:
         skipped = (record.skipped_metrics.get(wanted) for record in records)
-        reason = next((reason for reason in skipped if reason is not None), "no run came to it")
+        reason = next((reason for reason in skipped if reason is not None), "no run has it")
         raise DataError(f"--score {wanted}: {reason}")
     return wanted

@@ -1,4 +1,4 @@
-"""What a report shows of a training: its trajectories, and samples beside the nearest real ones."""
+"""Files for the report: a training's trajectories, and its samples beside the nearest real ones."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from genbench.sampling.trajectories import FORWARD, REVERSE, Trajectory
 from genbench.suite import Prompts, SeededEntry
 
 FRAMES = 10
-"""Of a trajectory that a report shows."""
+"""Frames of a trajectory in a report."""
 BESIDE = 8
 """Samples that are shown beside their nearest training samples."""
 

@@ -48,7 +48,7 @@ def train(
     data_dir: str | Path = "data",
     progress: bool | Observer = True,
 ) -> TrainingResult:
-    """Train a model on a data set, or go on with the training that the folder ``out`` holds.
+    """Train a model on a data set, or resume the training in the folder ``out``.
 
     ``what``: a model's name or factory, with ``dataset``; without it ``SUITE:ENTRY``. The seed is
     0 or the suite's first, and the budget 80,000 examples or the suite's. Raises ``UsageError``.

@@ -1,4 +1,4 @@
-"""Every stage of an experiment: what decides its value, its version, and what is kept of it.
+"""Every stage of an experiment: its inputs, its version, and what is stored of it.
 
 A training is identified here and stored by the loop, since it can be resumed. Everything else is
 computed by ``Stage.once``, in the folder of its training, of the real row, or of the cache.
@@ -60,7 +60,7 @@ SCORES = Stage[Scores](
     inputs=("samples", "protocol", "code", "outputs"),
     pack=_as_json,
     unpack=_scores,
-    # A repair of what a metric rests on need not change the identity.
+    # A failed metric is tried again: its repair need not change the identity.
     kept=lambda scores, seconds: not scores.faults,
 )
 """Scores, from the scoring protocol and the code of the plugins that take part. ``outputs`` are the
@@ -117,7 +117,7 @@ RECORD = Stage[Record](
     inputs=("training", "model", "sample", "snapshot_sample", "context"),
     pack=_as_json,
     unpack=lambda contents: Record(**contents[1]),
-    kept=lambda record, seconds: not record.faults,  # what has one is tried again
+    kept=lambda record, seconds: not record.faults,  # a row with a fault is tried again
 )
 """The row of an entry. The entries that share the training decide ``snapshot_sample``, how its
 snapshots were sampled; ``context`` is how the suite scores."""

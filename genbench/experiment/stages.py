@@ -1,4 +1,4 @@
-"""What is made of a training's weights: samples, scores, a likelihood, a time; each only once."""
+"""What is computed from a training's weights, each once: samples, scores, likelihood, timing."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def draw(
     report: ProgressCallback,
     prompts: Prompts | None = None,
 ) -> tuple[TensorSamples, dict[str, Any]]:
-    """Samples and what they cost: drawn now, or read from an earlier draw; whole on every rank."""
+    """Samples and their cost, drawn now or read from the store; all of them on every rank."""
     training = trained.training
     model = trained.model(examples, weights)
     resolved = sampling_options(model, f"model {training.model!r}", options)
@@ -134,8 +134,8 @@ def snapshot_inputs(
     weights: str,
     options: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """What decides all that a snapshot gives: see ``stage_table.SNAPSHOT``. ``options`` of sampling
-    may name a registered sampler, whose code then is part of it."""
+    """The inputs of everything that is computed from a snapshot: see ``stage_table.SNAPSHOT``.
+    ``options`` of sampling may name a registered sampler, whose code then is part of it."""
     sampler = (options or {}).get("sampler")
     name = sampler.get("name") if isinstance(sampler, Mapping) else sampler
     codes = [registry.models.code(trained.training.model).identity]
@@ -217,10 +217,8 @@ def snapshot_scores(
     report: ProgressCallback,
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Quality along training, EMA and raw: ``{"examples", "weights", "scores"}`` a snapshot; and
-    the outputs that a fault of their metric has cost.
-
-    Where a sampler gives NaN or infinity the scores are ``None``. Empty where no metric is asked
-    for along training.
+    the outputs whose metric failed. If a sampler gives NaN or infinity, the scores are ``None``.
+    Empty if no metric is computed along training.
     """
     plan = context.score.snapshots
     if not plan.metrics:
@@ -275,7 +273,7 @@ def seconds_per_sample(context: RunContext, entry: SeededEntry) -> float:
 
 
 def stored_seconds(context: RunContext, entry: SeededEntry) -> float | None:
-    """What ``seconds_per_sample`` has measured; ``None`` before."""
+    """The stored result of ``seconds_per_sample``; ``None`` if there is none."""
     return TIMING.find(run_folder(context, entry.training), _timing_inputs(context, entry))
 
 

@@ -1,4 +1,4 @@
-"""A training and the folder it lies in: trained, resumed, or found finished."""
+"""A training and its folder: trained, resumed, or already finished."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from genbench.training.batches import preparation
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished training, and how to get at its weights."""
+    """A finished training, and access to its weights."""
 
     identity: str
     folder: Path
@@ -44,8 +44,8 @@ class Trained:
         return self.result.snapshots[-1]
 
     def model(self, examples: int, weights: str) -> GenerativeModel:
-        """Raises ``store.Damaged`` if the snapshot is, ``GenbenchError`` if it is another
-        model's."""
+        """The model with the weights of a snapshot. Raises ``store.Damaged`` if the snapshot is
+        damaged, ``GenbenchError`` if it belongs to another model."""
         model = self.build()
         tensors = checkpoint.load_snapshot(self.folder, examples, weights)
         try:
@@ -65,19 +65,19 @@ def train(
     report: ProgressCallback,
     log: Log = SILENT,
 ) -> Trained:
-    """Train, resume, or find finished in ``folder`` what ``training`` describes.
+    """Run ``training`` in ``folder``, resume it, or read it if it has finished.
 
-    What is damaged there is named and made anew, from the seeds to the same bits. Raises
+    Damaged files are reported and recomputed, bit for bit, from the seeds. Raises
     ``UsageError`` when ``folder`` holds another training, or the batch cannot be shared.
     """
     data = open_cached(training.dataset, hardware.data_dir)
     identity = training_identity(hardware, training)
     build = builder(training, data.spec)
-    pretrained = is_pretrained(build())  # what does not fit is told before anything is written
+    pretrained = is_pretrained(build())  # a misfit is reported before anything is written
     if pretrained:
         said = f"{training.label}: its weights are given, nothing is trained"
         report(ProgressEvent("train", 0, 1, note=said))
-    preparation(training, data.spec)  # so is what the samples cannot go through
+    preparation(training, data.spec)  # so is a wrong augmentation
     hardware.require_shares(training.batch, training.accumulate)
     plan = loop.TrainingConfig(
         steps=0 if pretrained else training.steps,
@@ -111,12 +111,12 @@ def train(
 
 
 def is_pretrained(model: GenerativeModel) -> bool:
-    """Whether its weights came whole from elsewhere."""
+    """Whether its weights were given, so that nothing is trained."""
     return bool(getattr(model, "pretrained", False))
 
 
 def description(hardware: Hardware, training: Training) -> dict[str, Any]:
-    """What ``run.json`` says; the identity first, where a file cut off still has it."""
+    """The content of ``run.json``. The identity is first, so that a truncated file still has it."""
     spec = open_cached(training.dataset, hardware.data_dir).spec
     return {
         "identity": training_identity(hardware, training),
@@ -127,7 +127,7 @@ def description(hardware: Hardware, training: Training) -> dict[str, Any]:
 
 
 def _whole(folder: Path, report: ProgressCallback) -> loop.TrainingResult | None:
-    """How the training ended; ``None`` while it has not, or where a part of it is gone."""
+    """How the training ended; ``None`` if it has not, or if a part of it is missing."""
     result = loop.read_result(folder)
     for part in checkpoint.parts(folder, result.snapshots) if result else ():
         if not store.metadata_path(part).exists():
@@ -137,13 +137,13 @@ def _whole(folder: Path, report: ProgressCallback) -> loop.TrainingResult | None
             checkpoint.invalidate(folder)
             return None
     if result is not None:
-        checkpoint.clear_state(folder)  # a kill may have left it
+        checkpoint.clear_state(folder)  # a killed process may have left it
     return result
 
 
 def open_trained(folder: Path) -> Trained:
-    """The finished training that ``folder`` holds. Raises ``UsageError`` when it holds none, or one
-    that this version cannot read; ``store.Damaged``."""
+    """The finished training that ``folder`` holds. Raises ``UsageError`` if it holds none, or one
+    that this version cannot read; ``store.Damaged`` if it is damaged."""
     metadata = store.read_metadata(folder / RUN)
     result = None if metadata is None else loop.read_result(folder)
     if metadata is None or result is None:
@@ -177,14 +177,14 @@ def training_identity(hardware: Hardware, training: Training) -> str:
 
 
 def _code(training: Training) -> list[str]:
-    """Of the model, and of the augmentations that others have added: the loop's version speaks for
-    our own."""
+    """Hashes of the model's code, and of the code of augmentations from plugins. The loop's version
+    stands for genbench's own augmentations."""
     added = [name for name in training.augment if not registry.augmentations.is_ours(name)]
     codes = [registry.models.code(training.model), *map(registry.augmentations.code, added)]
     return [code.identity for code in codes]
 
 
 def builder(training: Training, spec: SampleSpec) -> Callable[[], GenerativeModel]:
-    """What builds the model of a training. Raises as its factory does."""
+    """A function that builds the model of a training. Raises what the model's factory raises."""
     factory = registry.models.get(training.model)
     return partial(registry.call, factory, spec, **training.options)

@@ -1,4 +1,4 @@
-"""Files that a user names: only regular files are opened, and every error is one line."""
+"""Files that a user names. Only regular files are opened, and every error is one line."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def shown(name: str | Path) -> str:
 
 
 def listed(names: Iterable[str]) -> str:
-    """The first ``SHOWN`` of them, and how many more there are."""
+    """The first ``SHOWN`` names, and the number of the others."""
     names = iter(names)
     first = list(islice(names, SHOWN))
     more = sum(1 for _ in names)
@@ -61,7 +61,7 @@ def contents(path: str) -> tuple[bytes, os.stat_result]:
 
 
 def load(path: Path, read: Callable[[str, BufferedReader], T]) -> T:
-    """What ``read`` makes of a file, given its name for messages and the file itself.
+    """The value that ``read`` returns for a file, given its name for messages and the open file.
 
     Raises ``DataError`` if the file cannot be opened, is empty, or ``read`` raises anything:
     numpy, zipfile, zlib and torch do so on damaged files.

@@ -5,7 +5,7 @@
 - ``pool_3`` ``(N, D)``, the features themselves: score-SDE (``assets/stats`` of
   https://github.com/yang-song/score_sde). Its evaluation takes their unbiased covariance.
 
-Whose features they are no such file says: they must be those of the extractor at work.
+No such file says of which network the features are: it must be the extractor in use.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Moments:
     covariance: Tensor
     """``(D, D)`` float64, symmetric."""
     count: int | None
-    """Of the samples behind them, where the file tells."""
+    """The number of samples behind them, if the file states it."""
 
 
 def open_moments(path: Path) -> Moments | None:

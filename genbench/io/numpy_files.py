@@ -1,7 +1,7 @@
 """``.npy`` and ``.npz`` files: arrays of plain numbers that take no more memory than they have.
 
 Format: ``numpy.lib.format``; an ``.npz`` is a zip archive of ``.npy`` files. numpy allocates what a
-header promises before it reads; here the promise is first held against the bytes that are there.
+header promises before it reads; here the header is first compared with the bytes in the file.
 """
 
 from __future__ import annotations
@@ -35,8 +35,9 @@ _HEADERS = {
 class NpzReader(Mapping[str, Array]):
     """The arrays of an ``.npz`` file by name, each read when it is asked for.
 
-    Raises ``DataError`` for an entry that is encrypted, no array, an array of objects, or longer
-    than what is there. Other damage raises what ``zipfile``, ``zlib`` and numpy raise.
+    Raises ``DataError`` for an entry that is encrypted, is no array, is an array of objects, or
+    promises more bytes than the file holds. Other damage raises what ``zipfile``, ``zlib`` and
+    numpy raise.
     """
 
     def __init__(self, where: str, file: BufferedReader) -> None:
@@ -60,7 +61,7 @@ class NpzReader(Mapping[str, Array]):
         expansion = {zipfile.ZIP_STORED: 1, zipfile.ZIP_DEFLATED: EXPANSION}
         if entry.compress_type not in expansion:
             raise DataError(f"{where} is compressed as numpy never does; save it with numpy.savez")
-        # What the archive says of the size before compression is not asked for: it may lie.
+        # The size before compression that the archive states is not used: it may be wrong.
         most = expansion[entry.compress_type] * min(entry.compress_size, self._size)
         with self._zip.open(entry) as stream:
             if stream.read(len(_NPY)) != _NPY:
@@ -76,7 +77,7 @@ def read_npy(where: str, file: BufferedReader) -> Array:
 
 
 def check_magic(where: str, file: BufferedReader, kind: str, *magic: bytes) -> None:
-    """Tell another format from a damaged file, and a bare pickle from both. Raises ``DataError``
+    """Distinguish another format from a damaged file, and a pickle from both. Raises ``DataError``
     unless the file begins with one of ``magic``."""
     start = file.read(8)
     file.seek(0)

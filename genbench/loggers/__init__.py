@@ -1,9 +1,9 @@
-"""Trainings as they show in a user's own tools: their curves live, then their scores.
+"""Loggers: a training's curves, live, and then its scores, in a user's own tools.
 
-``log`` is what the loop and the runner speak to, ``tool`` one logger in a thread of its own. The
-other modules have the name of a logger each, and a function ``start(run)`` that begins or takes up
-the run of a training: it returns a Fabric ``Logger``, and the last step that the tool holds of each
-key. Importing this package imports none of the tools, and no torch.
+The loop and the runner call ``log``; ``tool`` runs one logger in a separate thread. Every other
+module is named as its logger, and has a function ``start(run)`` that starts or continues the run of
+a training. It returns a Fabric ``Logger`` and, for each key, the last step that the tool already
+has. Importing this package imports none of the tools, and no torch.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from genbench.loggers.log import SILENT, Log
 from genbench.loggers.tool import LoggedRun
 
 LOGGERS = {"csv": None, "mlflow": "mlflow", "tensorboard": "tensorboard", "wandb": "wandb"}
-"""By name: the package that it needs, which is the name of the extra too."""
+"""By name: the package that the logger needs, which also is the name of the extra."""
 
 __all__ = ["LOGGERS", "SILENT", "Log", "LoggedRun", "chosen"]
 
@@ -24,8 +24,8 @@ __all__ = ["LOGGERS", "SILENT", "Log", "LoggedRun", "chosen"]
 def chosen(names: Sequence[str]) -> tuple[str, ...]:
     """The loggers of these names, each once.
 
-    Raises ``UnknownName``; ``UsageError`` if the package of one is not installed, or it cannot
-    start without asking something.
+    Raises ``UnknownName``; ``UsageError`` if a package is not installed, or if a logger would have
+    to ask the user something.
     """
     for name in names:
         if name not in LOGGERS:
@@ -41,8 +41,9 @@ def chosen(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _require_key() -> None:
-    """Before a training is there, in whose midst wandb would ask for it. Its service is not started
-    here: it would serve every process, and not let one take up the run of another that has died."""
+    """Checked before the training starts, since wandb would ask for the key during it. Its service
+    is not started here: one service for all processes would not let a process continue the run of
+    another one that has died."""
     import wandb
     from wandb.sdk.wandb_setup import singleton
 

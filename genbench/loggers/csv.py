@@ -1,4 +1,4 @@
-"""``logs/csv/metrics.csv``: a row a point, a column a key, and ``step``."""
+"""``logs/csv/metrics.csv``: one row for each point, one column for each key, and ``step``."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from genbench.loggers.tool import LoggedRun
 
 
 def start(run: LoggedRun) -> tuple[CSVLogger, dict[str, int]]:
-    """Fabric's logger begins by deleting what there was: it is told that first. Hyperparameters it
-    does not log; they are those of ``run.json``."""
+    """Fabric's logger deletes an earlier file when it starts, so the rows of that file are read
+    first and logged again. It does not log hyperparameters; ``run.json`` has them."""
     file = run.folder / "csv" / "metrics.csv"
     rows = _rows(file)
     file.unlink(missing_ok=True)
-    # It would write after every so many steps, too; a tool is saved after every delivery.
+    # The file is written after every delivery, so not also after a number of steps.
     logger = CSVLogger(run.folder, "csv", version="", flush_logs_every_n_steps=sys.maxsize)
     held: dict[str, int] = {}
     for row in rows:
@@ -30,7 +30,7 @@ def start(run: LoggedRun) -> tuple[CSVLogger, dict[str, int]]:
 
 
 def _rows(file: Path) -> list[dict[str, str]]:
-    """Those that were written whole."""
+    """The rows that are complete."""
     try:
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What a training tells its user's tools, and how often.
+"""What is logged of a training, and how often.
 
 Along training: the means over equal windows of steps, at most ``POINTS`` of them. A training of a
 million steps is then as quick to look at as one of a thousand, and no outlier is passed over, as it
@@ -28,7 +28,8 @@ RATE = "train/examples_per_second"
 
 
 class Log:
-    """The tools of one training: silent if there are none, as on every rank but the first.
+    """The loggers of one training. It does nothing if there are none, as on every rank but the
+    first.
 
     The keys are ``train/PLAYER/NAME`` of what the history holds, ``RATE``, and those of ``add``;
     the step is the examples seen.
@@ -36,7 +37,7 @@ class Log:
 
     def __init__(self, names: Sequence[str], run: LoggedRun, report: ProgressCallback) -> None:
         self.failed = False
-        """How the run is to end, where no exception does."""
+        """Whether the run is marked as failed if no exception ends it."""
         self._run, self._report = run, report
         self._tools = [Tool(name, run) for name in names]
         self._window = max(1, math.ceil(run.steps / POINTS))
@@ -47,7 +48,7 @@ class Log:
 
     @property
     def waits(self) -> bool:
-        """Whether there are tools, and no history has been told yet."""
+        """Whether there are loggers, and no history has been logged yet."""
         return bool(self._tools) and self._read == 0
 
     def follow(self, history: Sequence[Mapping[str, Any]]) -> None:
@@ -60,19 +61,19 @@ class Log:
         self._give(self._points(history, done - done % self._window, now))
 
     def end(self, history: Sequence[Mapping[str, Any]]) -> None:
-        """The training is over: returns when the tools have all of it."""
+        """Called when the training is over. Returns when the tools have received all of it."""
         if self._tools and history:
             self._give(self._points(history, history[-1]["step"] + 1, time.perf_counter()))
             self.wait()
 
     def add(self, where: Iterable[str], values: Mapping[str, float | None], examples: int) -> None:
-        """Scores, or what else there is; where one could not be had, NaN."""
+        """Log scores or other values; a missing one is logged as NaN."""
         if self._tools:
             told = {key(*where, n): math.nan if v is None else v for n, v in values.items()}
             self._give([(told, examples)])
 
     def wait(self) -> None:
-        """Until the tools have taken everything. One that does not is given up."""
+        """Wait until the tools have taken everything. A tool that does not is given up."""
         for tool in self._tools:
             tool.wait()
         self._report_faults()
@@ -80,7 +81,7 @@ class Log:
     def _points(
         self, history: Sequence[Mapping[str, Any]], until: int, now: float
     ) -> list[LogPoint]:
-        """Of the windows before step ``until`` that were not told yet."""
+        """The means over the windows before step ``until`` that were not logged yet."""
         fresh = list(takewhile(lambda row: row["step"] < until, history[self._read :]))
         self._read += len(fresh)
         points: list[tuple[dict[str, float], int]] = []
@@ -102,8 +103,10 @@ class Log:
     def _report_faults(self) -> None:
         for tool in self._tools:
             if tool.fault is not None:
-                said = f"{tool.name}: {tool.fault}; it is told nothing more of {self._run.name}"
-                self._report(ProgressEvent("train", 0, 1, note=said))
+                note = (
+                    f"{tool.name}: {tool.fault}; nothing more of {self._run.name} is logged there"
+                )
+                self._report(ProgressEvent("train", 0, 1, note=note))
         self._tools = [tool for tool in self._tools if tool.fault is None]
 
     def __enter__(self) -> Log:
@@ -115,7 +118,7 @@ class Log:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Ends the run. An interrupt waits for no tool: what is left is told by the next call."""
+        """Ends the run. After an interrupt it does not wait: the next call logs what is left."""
         if error is not None and not isinstance(error, Exception):
             return
         status = "failed" if self.failed or error is not None else "success"
@@ -125,7 +128,7 @@ class Log:
 
 
 def key(*parts: str) -> str:
-    """``parts`` with slashes between, of the characters that every tool takes."""
+    """``parts`` joined by slashes, with only those characters that every tool accepts."""
     return re.sub(r"[^\w./-]+", "_", "/".join(parts), flags=re.ASCII)
 
 

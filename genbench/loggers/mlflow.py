@@ -1,4 +1,5 @@
-"""MLflow: an experiment a suite, a run a training, where ``MLFLOW_TRACKING_URI`` says."""
+"""MLflow: one experiment for each suite and one run for each training, at
+``MLFLOW_TRACKING_URI``."""
 
 from __future__ import annotations
 
@@ -16,16 +17,16 @@ from genbench import store
 from genbench.loggers.tool import LoggedRun
 
 METADATA = "mlflow.json"
-"""Which run is this training's: MLflow's own name for it."""
+"""The file that holds MLflow's id of this training's run."""
 
 BATCH = 1000
-"""Metrics a request, at most."""
+"""The most metrics in one request."""
 
 STATUS = {"success": "FINISHED", "failed": "FAILED"}
 
 
 class MLflowLogger(Logger):
-    """Sends what it was told when it is saved."""
+    """Collects metrics, and sends them when it is saved."""
 
     def __init__(self, client: MlflowClient, experiment: str, run: str) -> None:
         self._client, self._experiment, self._run = client, experiment, run
@@ -58,8 +59,8 @@ class MLflowLogger(Logger):
 
 
 def start(run: LoggedRun) -> tuple[MLflowLogger, dict[str, int]]:
-    logging.getLogger("mlflow").setLevel(logging.WARNING)  # it announces every table it makes
-    # Two jobs that make the tables of a new store at once leave it broken.
+    logging.getLogger("mlflow").setLevel(logging.WARNING)  # it logs every table that it creates
+    # Two jobs that create the tables of a new store at the same time break it.
     with store.lock(store.cache_folder() / "mlflow"):
         client = MlflowClient()
         experiment = _experiment(client, run.project)
@@ -77,7 +78,7 @@ def start(run: LoggedRun) -> tuple[MLflowLogger, dict[str, int]]:
 
 
 def _found(client: MlflowClient, path: Path) -> str | None:
-    """The run that the metadata names, where the tracking server knows it."""
+    """The run that the metadata names, if the tracking server has it."""
     try:
         metadata = store.read_metadata(path)
         return None if metadata is None else str(client.get_run(metadata["run"]).info.run_id)
@@ -86,7 +87,7 @@ def _found(client: MlflowClient, path: Path) -> str | None:
 
 
 def _experiment(client: MlflowClient, name: str) -> str:
-    """Made by the first job that needs it; those of several machines may try."""
+    """Created by the first job that needs it; several machines may try at the same time."""
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         try:

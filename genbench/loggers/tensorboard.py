@@ -1,4 +1,4 @@
-"""``logs/tensorboard``: event files, one a process that has trained or scored."""
+"""``logs/tensorboard``: event files, one for each process that has trained or scored."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from genbench.loggers.tool import LoggedRun
 
 
 def start(run: LoggedRun) -> tuple[TensorBoardLogger, dict[str, int]]:
-    """TensorBoard shows hyperparameters beside a metric or not at all: beside the rate, which every
-    training has, and which is 0 at its start."""
+    """TensorBoard shows hyperparameters only beside a metric. They are logged beside the rate,
+    which every training has and which is 0 at its start."""
     held = _held(run.folder / "tensorboard")
     logger = TensorBoardLogger(run.folder, "tensorboard", version="")
     if RATE not in held:

@@ -1,4 +1,4 @@
-"""One logger in a thread of its own: a training neither waits for it nor falls with it."""
+"""One logger in a separate thread: the training does not wait for it, and survives its failure."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ if TYPE_CHECKING:
     from lightning_fabric.loggers.logger import Logger
 
 TIMEOUT = 30.0
-"""Seconds for a tool to take what it was given, at the end of a stage; then it is given up."""
+"""Seconds that a tool has at the end of a stage to take what is left; then it is given up."""
 
 LogPoint: TypeAlias = tuple[Mapping[str, float], int]
-"""Values by key, and at how many examples."""
+"""Values by key, and the number of examples seen."""
 
 
 @dataclass(frozen=True)
 class LoggedRun:
-    """A training as the tools know it."""
+    """A training, as loggers describe it."""
 
     project: str
     """The suite's name."""
     name: str
-    """That of its run folder."""
+    """The name of its run folder."""
     folder: Path
-    """For what is kept beside the training."""
+    """The folder for files of loggers."""
     parameters: Mapping[str, Any]
     """Its hyperparameters, flat."""
     steps: int
@@ -39,7 +39,7 @@ class LoggedRun:
 
 
 class Tool:
-    """A logger by its name. Once it has a ``fault``, it is given nothing more."""
+    """A logger by its name. Once it has a ``fault``, it receives nothing more."""
 
     def __init__(self, name: str, run: LoggedRun) -> None:
         self.name = name
@@ -55,7 +55,8 @@ class Tool:
             self.fault = one_line(error)
 
     def give(self, points: Sequence[LogPoint]) -> None:
-        """Hand over points, in order of their steps. The first ones, or none, open the tool."""
+        """Hand over points, in the order of their steps. The first call opens the tool, even
+        without points."""
         if self.fault is not None:
             return
         if self._thread is None:
@@ -65,7 +66,7 @@ class Tool:
         self._queue.put(points)
 
     def wait(self) -> None:
-        """Until it has taken everything, or ``TIMEOUT`` is over."""
+        """Wait until it has taken everything, or ``TIMEOUT`` is over."""
         with self._turn:
             ready = self._turn.wait_for(
                 lambda: self.fault is not None or self._taken == self._given, TIMEOUT
@@ -84,8 +85,8 @@ class Tool:
             self.fault = f"no answer for {TIMEOUT:g} s"
 
     def _work(self) -> None:
-        """In the thread. What the tool holds already is not logged again: a training that went back
-        to its last checkpoint comes by the same values once more."""
+        """Runs in the thread. Values that the tool already has are not logged again: a training
+        that resumes from its last checkpoint repeats them."""
         try:
             logger, held = self._start(self._run)
             while not isinstance(given := self._queue.get(), str):

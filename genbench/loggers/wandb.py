@@ -1,4 +1,4 @@
-"""Weights & Biases: a project a suite, a run a training, where its own variables say."""
+"""Weights & Biases: one project for each suite and one run for each training."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ METADATA = "wandb.json"
 """The run's id, and the last step that was logged of each key."""
 
 STEP = "examples"
-"""What every other key is drawn over. W&B's own step only grows, and scores of snapshots come after
+"""The x-axis of every other key. W&B's own step only grows, and scores of snapshots come after
 the training."""
 
 
 class WandbLogger(Logger):
-    """Logs what it was told when it is saved, of which the metadata are told first: a kill between
-    the two costs a moment's values, not a curve that goes back."""
+    """Collects metrics, and logs them when it is saved. The metadata are written first: a kill
+    between the two loses the latest values, but no curve goes back."""
 
     def __init__(self, run: Any, path: Path, held: dict[str, int]) -> None:
         self._run, self._path, self._held = run, path, held
@@ -54,8 +54,8 @@ class WandbLogger(Logger):
 
 
 def start(run: LoggedRun) -> tuple[WandbLogger, dict[str, int]]:
-    """Offline, nothing can be resumed, and a folder that is synced replaces the run of its id: each
-    is told everything from the start."""
+    """Offline, a run cannot be resumed, and a synced folder replaces the run of its id. So
+    everything is logged again from the start."""
     path = run.folder / METADATA
     try:
         metadata = store.read_metadata(path) or {}

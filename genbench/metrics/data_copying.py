@@ -79,7 +79,8 @@ def data_copying(
 
 
 def _reduced(train: Tensor, *others: Tensor) -> list[Tensor]:
-    """All of them, float64, along the principal components of ``train``, if there are many."""
+    """All sets, float64; along the principal components of ``train`` if they have more
+    dimensions."""
     sets = [x.double() for x in (train, *others)]
     if train.shape[1] <= COMPONENTS:
         return sets

@@ -1,4 +1,4 @@
-"""Metrics that look at all features of a side at once."""
+"""The base class of metrics that need all features of a side at once."""
 
 from __future__ import annotations
 
@@ -28,5 +28,5 @@ class FeatureMetric(Metric):
         getattr(self, f"{side}_features").append(features["features"])
 
     def all_of(self, side: str) -> Tensor:
-        """``(N, D)``: what has been kept of a side."""
+        """``(N, D)``: all features of a side."""
         return dim_zero_cat(getattr(self, f"{side}_features"))

@@ -24,14 +24,14 @@ Covariance: TypeAlias = npt.NDArray[np.float64]
 MOMENTS = ("counts", "means", "scatters")
 
 ACCURACY = 1e-11
-"""Of the traces: where the fast way seems to lose more, the slow one is taken."""
+"""Of the traces: if the fast method loses more, the slow one is used."""
 
 
 def frechet_distance(mu1: Tensor, sigma1: Tensor, mu2: Tensor, sigma2: Tensor) -> float:
     """|μ₁ - μ₂|² + tr(Σ₁ + Σ₂ - 2(Σ₁Σ₂)^½), in [0, ∞).
 
     The squared distance, as FID is (Dowson & Landau 1982; Heusel et al. 2017, eq. 6). Covariances
-    of any rank will do: what rounding cannot tell from an empty direction counts as empty.
+    may have any rank: a direction whose variance is within rounding of 0 counts as empty.
 
     ``mu``: ``(D,)``; ``sigma``: ``(D, D)``, symmetric positive semi-definite. Computed in float64
     on the CPU. Raises ``UsageError`` if one of them is not finite.
@@ -87,7 +87,7 @@ def root_of_full_rank(sigma1: Covariance, sigma2: Covariance) -> float | None:
 
 
 def _empty(sigma: Covariance) -> float:
-    """The variance that rounding cannot tell from none, as LAPACK's ``dpstrf`` has it."""
+    """The variance below which rounding hides any other, as LAPACK's ``dpstrf`` has it."""
     return float(len(sigma) * np.finfo(sigma.dtype).eps * sigma.diagonal().max())
 
 
@@ -164,7 +164,7 @@ class FrechetDistance(Metric):
     proportional to 1/N (Chong & Forsyth 2020): compare at equal counts. Needs 2 samples a side.
 
     The interval is the jackknife's over groups of the generated samples, about the biased value;
-    there is none where these are too few for a covariance of full rank, and then a note says so.
+    there is none, and a note, if these are too few for a covariance of full rank.
     """
 
     needs: Set[str] = frozenset({"features"})
@@ -201,7 +201,8 @@ class FrechetDistance(Metric):
     def accept_moments(self, mean: Tensor, covariance: Tensor, count: int | None) -> None:
         """Take mean ``(D,)`` and covariance ``(D, D)``, as they are published, in place of the
         reference's features. ``count``: of the samples behind them, where it is known."""
-        known = len(mean) + 1 if count is None else count  # as many as Σ needs: nobody knows
+        # For an unknown count, as many as Σ needs.
+        known = len(mean) + 1 if count is None else count
         for moment, value in zip(
             MOMENTS,
             (mean.new_full((1,), known), mean[None], covariance[None] * (known - 1)),

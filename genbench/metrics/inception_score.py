@@ -1,4 +1,4 @@
-"""Inception score: how sure a classifier is of each sample, and how varied it finds them all."""
+"""Inception score: how certain a classifier is of each sample, and how diverse its classes are."""
 
 from __future__ import annotations
 

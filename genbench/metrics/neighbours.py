@@ -40,7 +40,8 @@ SPARE = 8
 
 @dataclass(frozen=True)
 class ApproximateDistances:
-    """Rows about a centre, float32 or float64, and what their products can tell."""
+    """Rows relative to a centre, float32 or float64, and bounds on their distances from
+    products."""
 
     points: Tensor
     """``(N, D)``."""

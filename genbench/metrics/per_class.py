@@ -1,4 +1,5 @@
-"""Class by class: the Fréchet distance within each class, and whether samples are of theirs."""
+"""Class by class: the Fréchet distance within each class, and the accuracy of the samples'
+classes."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Intervals of scores: what another draw of as many samples would have changed.
 
 Only the draw of the samples is meant, with reference, extractor and generator held fixed; how
-trainings differ is told by seeds, in ``genbench.analysis.statistics``. The intervals hold at 95 %.
+trainings differ is measured over seeds, in ``genbench.analysis.statistics``. The intervals hold at
+95 %.
 
 A bootstrap draws some samples twice, and a copy is nobody's neighbour and adds no rank: it is valid
 for means over samples alone, whose limit stands here in closed form. What depends smoothly on means

@@ -1,4 +1,4 @@
-"""Spatial Fréchet distance: over features that still know where things are (Nash et al. 2021)."""
+"""Spatial Fréchet distance: over features that keep positions (Nash et al. 2021)."""
 
 from __future__ import annotations
 

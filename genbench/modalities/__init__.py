@@ -16,8 +16,8 @@ from genbench.api.errors import DataError, UsageError
 
 
 def find(spec: SampleSpec) -> Modality | None:
-    """What is registered for samples of ``spec``; ``None`` if nothing is, which costs their
-    pictures alone. Raises ``UsageError`` and ``PluginError`` as ``Registry.get`` does."""
+    """The modality of samples of ``spec``; ``None`` if none is registered, so that only their
+    pictures are missing. Raises ``UsageError`` and ``PluginError`` as ``Registry.get`` does."""
     if spec.modality not in registry.modalities.names():
         return None
     found: Modality = registry.modalities.get(spec.modality)
@@ -25,8 +25,8 @@ def find(spec: SampleSpec) -> Modality | None:
 
 
 def require(spec: SampleSpec) -> Modality:
-    """What is registered for samples of ``spec``. Raises ``DataError`` if nothing is, or no
-    sample can be of this spec; otherwise as ``find`` does."""
+    """The modality of samples of ``spec``. Raises ``DataError`` if none is registered, or if no
+    sample can have this spec; otherwise as ``find`` does."""
     found = find(spec)
     if found is None or found.check(spec) is not None:
         shape = "×".join(str(side) for side in spec.shape)

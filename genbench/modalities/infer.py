@@ -35,9 +35,9 @@ from genbench.api import (
 )
 from genbench.api.errors import DataError
 from genbench.io.arrays import Content
-from genbench.io.memory import in_memory
 from genbench.io.numpy_files import Array
 from genbench.modalities import impossible
+from genbench.store import in_memory
 
 _CHANNELS = (1, 3)
 _IMAGES = "(N, C, H, W), (N, H, W, C) or (N, H, W) with 1 or 3 channels"

@@ -82,7 +82,7 @@ __all__ = [
 ]
 
 Plugin: TypeAlias = Path | PickledFactory
-"""What a job brings along for its process: a file to run, or a model that travels."""
+"""What a job sends to its process: a file to run, or a pickled model."""
 
 
 class Registry:
@@ -154,7 +154,7 @@ class Registry:
         return sorted({*self.installed, *self.added} - anonymous)
 
     def get(self, name: str) -> Any:
-        """What is registered under ``name``.
+        """The object registered under ``name``.
 
         Raises ``UnknownName``; ``UsageError`` when two packages claim the name; ``PluginError``
         when its module cannot be imported; ``CodeChanged`` when its source is no longer what its
@@ -185,8 +185,8 @@ class Registry:
             ) from error
 
     def make(self, name: str, *arguments: Any, **options: Any) -> Any:
-        """What the factory of that name makes. Raises as ``get`` does, any ``GenbenchError`` of the
-        factory, and ``PluginError`` for its other exceptions."""
+        """The object that the factory of that name returns. Raises as ``get`` does, any
+        ``GenbenchError`` of the factory, and ``PluginError`` for its other exceptions."""
         factory = self.get(name)
         failed = f"{self.kind} {name!r} of {self.origin(name)} failed"
         with wrap_plugin_errors(failed), kept_torch():

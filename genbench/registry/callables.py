@@ -26,7 +26,7 @@ class PickledFactory:
     """A factory on its way to another process."""
 
     name: str
-    """As entries name it, ``__main__:my_factory`` say, or as a script has registered it."""
+    """The name that entries use, ``__main__:my_factory`` for example, or that was registered."""
     code: str
     """Its identity."""
     data: bytes
@@ -56,8 +56,8 @@ def is_importable(factory: Callable[..., Any]) -> bool:
 
 
 def imported(name: str) -> Any:
-    """What ``module:name`` names. Raises ``UsageError`` if there is no such module or name in
-    it, ``PluginError`` if the module cannot be imported."""
+    """The object that ``module:name`` names. Raises ``UsageError`` if there is no such module or
+    name, ``PluginError`` if the module cannot be imported."""
     module, _, path = name.partition(":")
     try:
         value: Any = importlib.import_module(module)
@@ -103,7 +103,7 @@ def unpickled(factory: PickledFactory) -> Any:
 
 
 def _facts(value: Any, name: str, seen: set[int]) -> Iterator[str]:
-    """What decides a factory: its source, and that of all that it refers to, a fact each."""
+    """What determines a factory: its source, and the source of everything that it refers to."""
     if id(value) in seen:
         return
     seen.add(id(value))

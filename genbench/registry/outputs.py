@@ -1,4 +1,4 @@
-"""The scores that can be asked for, as the registered metrics declare them."""
+"""The scores that can be requested, as the registered metrics declare them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from genbench.api.metrics import LIKELIHOOD, LIKELIHOOD_OUTPUT
 
 
 def declared() -> tuple[dict[str, dict[str, Output]], list[GenbenchError]]:
-    """By score, by the registered metric that computes it: what the metric declares of it; and why
-    some plugins could not be asked. Loads every metric."""
+    """Score → registered metric → the metric's description of the score; and the errors of plugins
+    that cannot be loaded. Loads every metric."""
     found: dict[str, dict[str, Output]] = {}
     broken: list[GenbenchError] = []
     for metric in registry.metrics.names():
@@ -18,7 +18,7 @@ def declared() -> tuple[dict[str, dict[str, Output]], list[GenbenchError]]:
             with wrap_plugin_errors(f"metric {metric!r} failed"):
                 outputs = dict(registry.metrics.get(metric).outputs)
         except GenbenchError as error:
-            broken.append(error)  # it costs its own outputs alone, which nobody may want
+            broken.append(error)  # only its own outputs are missing, which may not be wanted
             continue
         for name, output in outputs.items():
             found.setdefault(name, {})[metric] = output
@@ -26,6 +26,6 @@ def declared() -> tuple[dict[str, dict[str, Output]], list[GenbenchError]]:
 
 
 def known() -> dict[str, Output]:
-    """Every score that can be asked for, the likelihood included."""
+    """Every score that can be requested, the likelihood included."""
     found = {name: next(iter(metrics.values())) for name, metrics in declared()[0].items()}
     return {**found, LIKELIHOOD: LIKELIHOOD_OUTPUT}

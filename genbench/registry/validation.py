@@ -1,4 +1,4 @@
-"""The content of a file as a pydantic model; every mistake in one line that names the key."""
+"""The content of a file as a pydantic model. A mistake is one line that names the key."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Content = TypeVar("Content", bound=BaseModel)
 
 
 _UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
-"""Of a model or a table, and of a dataclass."""
+"""pydantic's types of the error, for a model and for a dataclass."""
 
 
 def validated(kind: type[Content], source: str, content: Mapping[str, Any]) -> Content:
@@ -26,14 +26,13 @@ def validated(kind: type[Content], source: str, content: Mapping[str, Any]) -> C
         # JSON mode: an array may stand for a tuple, everything else is as strict as the model.
         return kind.model_validate_json(json.dumps(content), context={"source": source})
     except TypeError as error:
-        raise UsageError(f"{source}: dates and times have no meaning here ({error})") from None
+        raise UsageError(f"{source}: dates and times are not supported ({error})") from None
     except ValidationError as error:
         raise UsageError(f"{source}: {explain(kind, error)}") from None
 
 
 def message(error: ErrorDetails) -> str:
-    """What is wrong with a value. Our validators say it all; pydantic's leave out what was
-    given."""
+    """What is wrong with a value. The value is added to pydantic's own messages, which lack it."""
     if error["type"] == "value_error":
         return str(error["ctx"]["error"])
     said = error["msg"]
@@ -41,8 +40,9 @@ def message(error: ErrorDetails) -> str:
 
 
 def explain(kind: type, error: ValidationError) -> str:
-    """The mistake in a file or a call, in one line: the misspelt key before a missing one."""
-    # A misspelt key is also a missing one: the misspelling is what helps.
+    """The mistake in a file or a call, in one line. A misspelt key is reported before a missing
+    one."""
+    # A misspelt key often is also a missing one; its spelling is the better hint.
     first = min(error.errors(), key=lambda e: e["type"] not in _UNKNOWN)
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] in _UNKNOWN:

@@ -104,7 +104,7 @@ def snapshot_curves(
 
 
 def history_curves(curves: Sequence[ChartLine], quantity: str, label: str) -> Markup | None:
-    """Losses or gradient norms along training; ``None`` if no value is finite.
+    """Losses or gradient norms along training; ``None`` where no value is finite.
 
     A cross marks the last value before the first that is not finite.
     """

@@ -28,7 +28,7 @@ class Neighbours:
 
 
 def read_neighbours(path: Path) -> Neighbours:
-    """What the runner left there. Raises ``DataError`` if it is nothing, ``store.Damaged``."""
+    """What the runner left there. Raises ``DataError`` where it is nothing, ``store.Damaged``."""
     artefact = store.read_artefact(path)
     if artefact is None:
         raise DataError(f"{path.name}: no such file")
@@ -43,7 +43,7 @@ def read_neighbours(path: Path) -> Neighbours:
 
 
 def pairs_on_page(found: Neighbours, label: str) -> Markup | None:
-    """Each sample beside its neighbour; ``None`` if the modality has no such picture."""
+    """Each sample beside its neighbour; ``None`` where the modality has no such picture."""
     shown_by = modalities.find(found.samples.spec)
     if shown_by is None or shown_by.pairs is None:
         return None

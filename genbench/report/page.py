@@ -32,7 +32,7 @@ def write_report(folders: Sequence[Path], out: Path) -> None:
 
     History and sample files that are missing or unreadable are named on the page.
 
-    Raises ``DataError`` if a folder holds no records, ``store.Damaged`` if a file is not as
+    Raises ``DataError`` where a folder holds no records, ``store.Damaged`` where a file is not as
     it was written, ``store.CannotWrite`` where ``out`` cannot be.
     """
     records = [located(record, folder) for folder in folders for record in read_records(folder)]

@@ -28,7 +28,7 @@ STRIP = 10
 
 
 def read_frames(path: Path) -> Frames:
-    """The trajectory in a safetensors file. Raises ``DataError`` if there is none,
+    """The trajectory in a safetensors file. Raises ``DataError`` where there is none,
     ``store.Damaged``."""
     artefact = store.read_artefact(path)
     if artefact is None:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 VERSION = 1
-"""Increased whenever the same weights, options and seed would give other samples."""
+"""Raised whenever the same weights, options and seed would give other samples."""
 
 BLOCK = 64
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 VERSION = 1
-"""Increased whenever the same weights, data and seed would give other numbers."""
+"""Raised whenever the same weights, data and seed would give other numbers."""
 
 
 def offered(model: GenerativeModel) -> bool:

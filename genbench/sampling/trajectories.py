@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 VERSION = 1
-"""Increased whenever the same weights, options and seed would give other frames."""
+"""Raised whenever the same weights, options and seed would give other frames."""
 
 FORWARD, REVERSE, WALK = "forward", "reverse", "walk"
 
@@ -44,7 +44,7 @@ def forward(
 ) -> Trajectory:
     """The first ``count`` of ``samples`` on their way to noise, in equal fractions of it.
 
-    Raises ``UsageError`` if the model offers no forward process.
+    Raises ``UsageError`` where the model offers no forward process.
     """
     diffused: Any = getattr(model, "diffused", None)
     if diffused is None:

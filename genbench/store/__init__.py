@@ -1,4 +1,4 @@
-"""Durable files, artefacts with their checksums, folders that one process holds; and records."""
+"""Durable files, artefacts with checksums, locked folders, stages and records."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from genbench.store.locks import lock, require_own
 from genbench.store.stage import Artefact, Contents, Stage
 from genbench.store.tensors import (
     hash_tensor,
+    in_memory,
     pack_state,
     pack_tensors,
     unpack_state,
@@ -46,6 +47,7 @@ __all__ = [
     "fingerprint",
     "hash_tensor",
     "held",
+    "in_memory",
     "lock",
     "make_folder",
     "metadata_path",

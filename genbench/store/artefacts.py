@@ -1,4 +1,4 @@
-"""Checksummed files: never unpickled, whole or named as damaged.
+"""Files with checksums. They are never unpickled; a file that has changed is reported as damaged.
 
 An *artefact* is a file with its metadata in a file beside it (``x.csv`` and ``x.csv.json``). The
 metadata are written last, and those of an artefact that is replaced are removed first: an artefact
@@ -50,7 +50,7 @@ def read_metadata(path: Path) -> dict[str, Any] | None:
     try:
         body = json.loads(data.decode())
         body.pop("checksum")
-        # Byte for byte, so that no flipped bit passes, not even between two tokens.
+        # All bytes are compared, so that even a flipped bit between two tokens is found.
         whole = data == _metadata(body)
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise Damaged(f"{path} is damaged: not a metadata") from error
@@ -72,7 +72,8 @@ def write_artefact(path: Path, data: bytes, metadata: Mapping[str, Any]) -> None
 
 
 def read_artefact(path: Path) -> tuple[bytes, dict[str, Any]] | None:
-    """The bytes and the metadata; ``None`` if it was never finished. Raises ``Damaged``."""
+    """The bytes and the metadata; ``None`` if the artefact was never finished. Raises
+    ``Damaged``."""
     metadata = read_metadata(metadata_path(path))
     if metadata is None:
         return None
@@ -86,7 +87,7 @@ def read_artefact(path: Path) -> tuple[bytes, dict[str, Any]] | None:
 
 
 def require_artefact(path: Path) -> tuple[bytes, dict[str, Any]]:
-    """The bytes and the metadata. Raises ``Damaged`` also where it was never finished."""
+    """The bytes and the metadata. Raises ``Damaged``, also if the artefact was never finished."""
     artefact = read_artefact(path)
     if artefact is None:
         raise Damaged(f"{path} is missing or unfinished")

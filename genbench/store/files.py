@@ -1,6 +1,6 @@
-"""Files that are whole or absent: written aside, synced, renamed.
+"""Files that are complete or absent: each is written under another name, synced and renamed.
 
-Everything that genbench writes goes through here, and raises ``CannotWrite`` if it fails.
+Everything that genbench writes goes through here. Raises ``CannotWrite`` if that fails.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ _held: dict[Path, int] = {}
 
 
 class CannotWrite(GenbenchError):
-    """The disk is full, the folder read-only, …: nothing that follows could be stored either."""
+    """A file cannot be written (a full disk, a read-only folder, …). The run ends, since later
+    files could not be written either."""
 
     path: Path | None = None
     """What could not be written. ``None``: the disk is not at fault; a plugin raised this, or it
@@ -75,7 +76,7 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Create a folder and those that it lies in, where they are not there. Raises ``CannotWrite``.
+    """Create a folder and its parents if they do not exist. Raises ``CannotWrite``.
 
     A new folder's name is synced as a file's is, or a crash could lose what is written into it.
     """
@@ -117,12 +118,12 @@ def remove_left_behind(folder: Path) -> None:
 
 
 def refused(error: OSError) -> bool:
-    """Whether an error of code that writes by itself, as a download does, is the disk's."""
+    """Whether an error in code that writes files itself (a download, say) comes from the disk."""
     return error.errno in _REFUSALS
 
 
 def remove(*paths: Path) -> None:
-    """Remove files, in this order, those that are there. Raises ``CannotWrite``."""
+    """Remove files, in this order; missing ones are skipped. Raises ``CannotWrite``."""
     for path in paths:
         with writing(path):
             path.unlink(missing_ok=True)
@@ -134,7 +135,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def cache_folder() -> Path:
-    """Where what can be computed again is kept between commands: ``$GENBENCH_CACHE``, or
+    """The folder of what is kept between commands and can be recomputed: ``$GENBENCH_CACHE``, or
     ``~/.cache/genbench``; for a user without a home, among the temporary files."""
     given = os.environ.get("GENBENCH_CACHE")
     if given:
@@ -147,7 +148,7 @@ def cache_folder() -> Path:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Raises ``CannotWrite``, naming ``path``, for an ``OSError`` within."""
+    """Turns an ``OSError`` inside into a ``CannotWrite`` that names ``path``."""
     try:
         yield
     except OSError as error:
@@ -210,7 +211,7 @@ def _digest(text: str) -> str:
 
 
 def _sync(folder: Path) -> None:
-    """Make the names in ``folder`` last."""
+    """Sync the names in ``folder`` to the disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

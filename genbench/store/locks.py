@@ -1,4 +1,4 @@
-"""Whose a folder is, and who may write into it."""
+"""The owner of a folder, and the lock of the process that writes into it."""
 
 from __future__ import annotations
 
@@ -17,22 +17,21 @@ _LOCK = ".lock"
 
 
 def require_own(folder: Path, marker: str) -> None:
-    """Raises ``UsageError`` unless ``folder`` is new, empty or holds our ``marker``."""
+    """Raises ``UsageError`` unless ``folder`` is new, is empty, or holds genbench's ``marker``."""
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file; name a folder")
     if not folder.is_dir() or (folder / marker).exists():
         return
-    # A kill may have left the lock, and the marker half written.
+    # A killed process may have left the lock and an incomplete marker.
     if not all(path.name == _LOCK or is_aside(path) for path in folder.iterdir()):
         raise UsageError(f"{folder} belongs to something else: it holds files but no {marker}")
 
 
 @contextmanager
 def lock(folder: Path, busy: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Hold ``folder`` for this process; where another one holds it, call ``busy`` and wait.
-
-    What a killed process left half written is removed. Raises ``CannotWrite``, and lets ``writing``
-    raise it if the folder is moved away.
+    """Lock ``folder`` for this process. If another process holds it, call ``busy`` and wait.
+    Incomplete files of a killed process are removed. Raises ``CannotWrite``; whatever writes into
+    the folder raises it too, once the folder is moved away.
     """
     from filelock import FileLock
 

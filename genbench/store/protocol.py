@@ -1,4 +1,4 @@
-"""The scoring protocol: what must be equal before two numbers may be compared."""
+"""The scoring protocol: what must be equal for two scores to be comparable."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from typing import Any, TypeAlias
 from genbench.store import canonical
 
 Protocol: TypeAlias = Mapping[str, Any]
-"""Part → what it was, as ``Scores.protocol`` and ``Record.protocol`` have it."""
+"""Name of a part → its value, as in ``Scores.protocol`` and ``Record.protocol``."""
 
 
 HEADLINE = "frechet_distance"
 COLLAPSE_SCORE, COLLAPSE_BELOW = "coverage", 0.25
-"""What a suite judges runs by where it does not say otherwise."""
+"""The headline score of a suite that does not name another."""
 
 
 @dataclass(frozen=True)
 class Criteria:
-    """What runs are judged by, as ``[score]`` of their suite says."""
+    """The criteria by which runs are judged, from ``[score]`` of their suite."""
 
     headline: str = HEADLINE
-    """The score that stability, curves, planes and rankings are about."""
+    """The score that stability, curves, planes and rankings use."""
     collapse_score: str = COLLAPSE_SCORE
-    """Of which higher is better."""
+    """The score of collapse, of which higher is better."""
     collapse_below: float = COLLAPSE_BELOW
     """A run has collapsed below this share of the real row's."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Those that are not the usual ones, as a protocol has them: runs that are judged by others
-        never share a table."""
+        """The criteria that differ from the defaults, as part of a protocol: runs with other
+        criteria never share a table."""
         return {name: value for name, value in vars(self).items() if value != getattr(USUAL, name)}
 
 
@@ -38,13 +38,13 @@ USUAL = Criteria()
 
 
 def criteria(protocol: Protocol) -> Criteria:
-    """What the runs of that protocol are judged by."""
+    """The criteria of a protocol's runs."""
     return Criteria(**{name: protocol[name] for name in vars(USUAL) if name in protocol})
 
 
 def protocol_differences(a: Protocol, b: Protocol) -> list[str]:
-    """What keeps two protocols apart, one line each: ``samples: 500 against 1000``. Empty where
-    they are equal and their numbers may share a column."""
+    """The differences of two protocols, one line each: ``samples: 500 against 1000``. Empty if they
+    are equal, so that their scores may share a column."""
     flat_a, flat_b = flat(a), flat(b)
     return [
         f"{name}: {_said(flat_a, name)} against {_said(flat_b, name)}"
@@ -64,8 +64,8 @@ def describe(protocol: Protocol) -> str:
 
 
 def brief(protocol: Protocol) -> str:
-    """What was compared with what, in a few words: ``500 samples against 899 of digits:test, in the
-    features of digits``. Contents that the ids name are left out: ``describe`` has them."""
+    """A short description of the protocol: ``500 samples against 899 of digits:test, in the
+    features of digits``. Hashes are left out; ``describe`` has them."""
     if not protocol:
         return "nothing was scored"
     return (
@@ -75,7 +75,7 @@ def brief(protocol: Protocol) -> str:
 
 
 def name_of(protocol: Protocol, part: str) -> str:
-    """A data set or an extractor without the hash of its contents: ``digits:test``."""
+    """The name of a data set or an extractor, without the hash of its contents: ``digits:test``."""
     return _said(protocol, part).partition("@")[0]
 
 
@@ -85,7 +85,7 @@ def lines(protocol: Protocol) -> list[str]:
 
 
 def flat(mapping: Mapping[str, Any]) -> dict[str, Any]:
-    """With the entries of inner mappings named ``outer.inner``."""
+    """The mapping with the items of inner mappings named ``outer.inner``."""
     entries: dict[str, Any] = {}
     for name, value in mapping.items():
         if isinstance(value, Mapping):

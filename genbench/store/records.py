@@ -1,4 +1,4 @@
-"""Record: one tidy row for one entry and seed; and the output folder that keeps them."""
+"""Records: one for each entry and seed; and the output folder that holds them."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ if TYPE_CHECKING:
 
 SCHEMA = 2
 DESCRIBED = {"use_attribute_docstrings": True}
-"""For pydantic: what a schema says of a field is what stands beneath it here."""
+"""For pydantic: the docstring of a field becomes its description in the JSON Schema."""
 
 RECORDS = "records.jsonl"
 MARKER = "genbench.json"
-"""Says whose an output folder is and, once they are written, the checksums of its files."""
+"""The file that names the suite of an output folder and, once they are written, the checksums of
+its files."""
 
 
 OTHER_JOBS = ("sensitivity ", "reproduce ")
-"""How the names of suites begin that other commands than ``run`` have made."""
+"""The first words of the names of suites that were made by other commands than ``run``."""
 
 
 class ScoreValue(TypedDict):
@@ -37,12 +38,12 @@ class ScoreValue(TypedDict):
 
     value: float | None
     low: float | None
-    """Ends of its 95 % interval over draws of the samples; ``null`` where it has none."""
+    """Ends of its 95 % interval over draws of the samples; ``null`` if there is none."""
     high: float | None
     deviation: NotRequired[float | None]
     """Of the real row: over its draws."""
     note: NotRequired[str | None]
-    """What a reader of this number must know."""
+    """A caution for the reader."""
 
 
 ScoreValue.__pydantic_config__ = DESCRIBED  # type: ignore[attr-defined]
@@ -58,24 +59,25 @@ def score_of(estimate: Estimate) -> ScoreValue:
 
 PRECISION = 0.1
 DISTANCE = 10.0
-"""A run was not trained under this share of the real row's precision, and over this multiple of
-its distance."""
+"""A run is "not trained" if its precision is below this share of the real row's, and its distance
+above this multiple of the real row's."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run came to."""
+    """The outcome of a run."""
 
     status: str
     """``done``, ``collapsed``, ``not trained``, ``missing`` (no such score), ``diverged``,
     ``failed``, ``skipped``."""
     value: float | None = None
-    """The score that was asked for, with the first three."""
+    """The requested score; given with the first three statuses."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """What one entry with one seed came to. JSON-like throughout; missing knowledge is ``None``."""
+    """The result of one entry with one seed. All values are JSON-like; an unknown value is
+    ``None``."""
 
     __pydantic_config__: ClassVar = DESCRIBED
 
@@ -83,7 +85,7 @@ class Record:
     """Its name, or ``sensitivity SUITE``, ``reproduce DIR:ROW``."""
     entry: str
     model: str
-    """As the suite names it, ``ddim`` say."""
+    """The model as the suite names it, for example ``ddim``."""
     trains: str | None
     """The model that was trained for it, ``ddpm`` say; ``None`` for the real row and the row of a
     codec."""
@@ -94,15 +96,16 @@ class Record:
     """``done``, ``diverged`` (a result, scored at its last good snapshot), ``failed`` (a fault),
     ``skipped`` (cannot fit)."""
     reason: str | None = None
-    """Why, where the status is not ``done``."""
+    """The reason, if the status is not ``done``."""
     scores: Mapping[str, ScoreValue] = field(default_factory=dict)
     """By output name."""
     outputs: Mapping[str, Output] = field(default_factory=dict)
-    """By output name, in the order of the suite: what its metric declares of it."""
+    """By output name, in the order of the suite: the metric's description of the output."""
     skipped_metrics: Mapping[str, str] = field(default_factory=dict)
-    """By output name: why there is no score."""
+    """By output name: the reason why there is no score."""
     faults: Sequence[str] = ()
-    """Output names, final or along training, that a fault of their metric has cost."""
+    """Names of the outputs, final or along training, that are missing because their metric
+    failed."""
     protocol: Mapping[str, Any] = field(default_factory=dict)
     """The scoring protocol: ``extractor``, ``reference``, ``train``, ``samples``, ``shape``,
     ``levels``, ``resize``, ``metrics`` (name → version). Equal protocols may share a column."""
@@ -128,7 +131,7 @@ class Record:
     schema: int = SCHEMA
 
     def __post_init__(self) -> None:
-        """Outputs that were read from a file are mappings there."""
+        """Outputs read from a file are mappings."""
         outputs = {
             name: output if isinstance(output, Output) else Output(**output)
             for name, output in self.outputs.items()
@@ -142,27 +145,26 @@ class Record:
 
     @property
     def command(self) -> str:
-        """What ran it, without its options."""
+        """The command that ran it, without its options."""
         return (
             f"genbench {self.suite if self.suite.startswith(OTHER_JOBS) else f'run {self.suite}'}"
         )
 
     def value(self, output: str) -> float | None:
-        """The score of that name, if there is one; of a run that diverged, at its last good
+        """The score of that name, or ``None``; for a run that diverged, the score at its last good
         snapshot."""
         score = self.scores.get(output)
         return None if score is None else score["value"]
 
     @property
     def completed(self) -> bool:
-        """Whether what it came to counts: it neither diverged nor failed."""
+        """Whether it neither diverged nor failed nor was skipped."""
         return self.status == "done"
 
     def outcome(self, score: str | None = None, real: Record | None = None) -> Outcome:
-        """What the run came to for ``score``, or, without one, as a whole.
-
-        ``real``: the real row, without which no run is known to have collapsed or not to have
-        been trained. Both are told of completed runs, by their final scores:
+        """The outcome for ``score``, or, without one, of the run as a whole. ``real``: the real
+        row, which is needed to recognise two statuses. Both are of completed runs and are decided
+        by their final scores:
 
         - ``not trained``: its precision is under ``PRECISION`` (a tenth) of the real row's, and its
           headline score, if lower is better, over ``DISTANCE`` (ten) times the real row's: neither
@@ -220,10 +222,8 @@ def write_records(folder: Path, records: Iterable[Record]) -> None:
 
 
 def read_records(folder: Path) -> list[Record]:
-    """The records of an output folder.
-
-    Raises ``DataError`` if it holds none, or those of another schema; ``Damaged``, naming the
-    line, where they are not as they were written.
+    """The records of an output folder. Raises ``DataError`` if it holds none, or those of another
+    schema; ``Damaged``, naming the line, if they have changed since they were written.
     """
     path = folder / RECORDS
     try:
@@ -269,15 +269,14 @@ def _parse(where: str, line: str) -> Record:
 
 
 def seal(folder: Path, suite: str, names: Iterable[str] = ()) -> None:
-    """Mark ``folder`` as that suite's, and keep there the checksums of the files ``names``."""
+    """Write the marker of ``folder``: its suite, and the checksums of the files ``names``."""
     files = {name: _sha256(folder / name) for name in names}
     write_metadata(folder / MARKER, {"suite": suite, "files": files})
 
 
 def sealed(folder: Path) -> dict[str, bool]:
-    """By name: whether a sealed file is there as it was written. Empty before they all were.
-
-    Raises ``Damaged`` if the marker itself is.
+    """By name: whether a sealed file is unchanged. Empty before all files were written. Raises
+    ``Damaged`` if the marker itself is damaged.
     """
     marker = read_metadata(folder / MARKER) or {}
     files = marker.get("files", {})
@@ -295,7 +294,8 @@ PROVENANCE = ("suite", "entry", "model", "trains", "dataset", "seed", "status")
 
 
 def tidy_rows(records: Iterable[Record]) -> list[dict[str, Any]]:
-    """One row a measurement: the record's provenance, ``metric``, ``value``, ``low``, ``high``."""
+    """One row for each measurement: the record's provenance, ``metric``, ``value``, ``low``,
+    ``high``."""
     return [
         {name: getattr(record, name) for name in PROVENANCE}
         | {"metric": metric}
@@ -306,7 +306,7 @@ def tidy_rows(records: Iterable[Record]) -> list[dict[str, Any]]:
 
 
 def to_frame(records: Iterable[Record]) -> pd.DataFrame:
-    """``tidy_rows`` as a table of pandas."""
+    """``tidy_rows`` as a pandas ``DataFrame``."""
     import pandas as pd
 
     return pd.DataFrame(tidy_rows(records), columns=[*PROVENANCE, "metric", "value", "low", "high"])

@@ -1,4 +1,4 @@
-"""A stage: what is computed once and stored under the fingerprint of all that decides it."""
+"""A stage: a value that is computed once and stored under the fingerprint of its inputs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from genbench.store.files import CannotWrite
 T = TypeVar("T")
 
 Contents: TypeAlias = tuple[bytes, Mapping[str, Any]]
-"""The bytes of a file and its metadata; no bytes if the metadata are all there is."""
+"""The bytes of a file and its metadata; no bytes if only metadata are stored."""
 
 
 def _unchanged(contents: Any) -> Any:
@@ -48,14 +48,14 @@ class Stage(Generic[T]):
     version: int
     """Increased whenever the same inputs would give another value."""
     inputs: tuple[str, ...]
-    """The names of everything else that decides the value."""
+    """The names of all inputs that determine the value."""
     pack: Callable[[T], Contents] = _unchanged
     unpack: Callable[[Contents], T] = _unchanged
     """By default, the values are ``Contents`` themselves."""
     suffix: str = ".json"
-    """Of the stored file; ``.json`` if the metadata are all there is."""
+    """Of the stored file; ``.json`` if only metadata are stored."""
     kept: Callable[[T, float], bool] = lambda value, seconds: True
-    """Whether a value that took so many seconds is stored."""
+    """Given the seconds that a value took, whether it is stored."""
     alone: bool = False
     """Whether rank 0 computes alone and sends the value to the others; else all ranks compute."""
     cache: bool = False
@@ -76,10 +76,9 @@ class Stage(Generic[T]):
         inputs: Mapping[str, Any],
         compute: Callable[[], T],
     ) -> Artefact[T]:
-        """What is stored for ``inputs`` in ``folder``; else what ``compute`` returns, which is then
-        stored. Rank 0 decides which of the two, and writes.
-
-        Raises what ``compute`` does, ``Damaged`` and ``CannotWrite``, on every rank.
+        """The value stored for ``inputs`` in ``folder``; if there is none, the value that
+        ``compute`` returns, which is then stored. Rank 0 looks and writes. Raises what ``compute``
+        raises, ``Damaged`` and ``CannotWrite``, on every rank.
         """
         identity = self.identity(inputs)
         path = self._path(folder, identity)
@@ -102,7 +101,7 @@ class Stage(Generic[T]):
         return Artefact(identity, path, value)
 
     def find(self, folder: Path, inputs: Mapping[str, Any]) -> T | None:
-        """What is stored for ``inputs``; ``None`` if nothing is, or it is damaged."""
+        """The value stored for ``inputs``; ``None`` if there is none, or if it is damaged."""
         try:
             return self._load(self._path(folder, self.identity(inputs)))
         except Damaged:

@@ -1,4 +1,4 @@
-"""Tensors as bytes, and what names them."""
+"""Tensors as bytes, and the names that their contents give to tensors and samples."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ import io
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from genbench.api import Condition, SampleSpec, TensorSamples, Texts
+from genbench.store.artefacts import fingerprint
+
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 def pack_tensors(tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> bytes:
-    """Tensors as safetensors bytes; those that share memory, as tied weights do, each whole."""
+    """Tensors as safetensors bytes. Tensors that share memory, as tied weights do, are each stored
+    whole."""
     from safetensors.torch import save
 
     whole: dict[str, Tensor] = {}
@@ -57,3 +61,25 @@ def hash_tensor(*tensors: Tensor) -> str:
         digest.update(f"{array.dtype}{array.shape}".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()[:16]
+
+
+def in_memory(
+    name: str,
+    split: str,
+    spec: SampleSpec,
+    data: Tensor,
+    condition: Condition,
+    texts: Texts | None = None,
+) -> TensorSamples:
+    """Samples with the id ``name:split@hash``.
+
+    ``data`` is ``(N, *spec.shape)`` in the stored view; ``condition`` has N rows for each name in
+    ``spec.condition``, ``texts`` N texts for those whose words are known. The hash covers the spec
+    too: the same integers are other samples under other levels.
+    """
+    ordered = dict(sorted(condition.items()))
+    parts: list[Any] = [spec.to_dict(), hash_tensor(data, *ordered.values())]
+    words = {name: list(said) for name, said in (texts or {}).items()}
+    if words:
+        parts.append(words)
+    return TensorSamples(spec, f"{name}:{split}@{fingerprint(parts)}", data, ordered, words)

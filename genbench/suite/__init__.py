@@ -1,7 +1,7 @@
 """A suite file → validated entries.
 
 A suite says what is compared: one data set, one scoring protocol, one budget, several seeds, and
-the entries. Every mistake in it is told in one line that names the key and the nearest right one.
+the entries. Every mistake is reported in one line that names the key and the nearest right one.
 """
 
 from __future__ import annotations

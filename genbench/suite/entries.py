@@ -20,7 +20,7 @@ from genbench.suite.train import STRICT, Train
 
 @validated_dataclass(frozen=True, kw_only=True, config=STRICT)
 class Training(Train):
-    """What one training is, as far as a suite decides it. Entries with equal ones train once."""
+    """One training, as a suite describes it. Entries with equal trainings share one."""
 
     model: str
     options: Mapping[str, Any]
@@ -50,8 +50,8 @@ class SeededEntry:
     sample: Mapping[str, Any]
     snapshot_sample: Mapping[str, Any]
     fault: str | None = None
-    """What is wrong with the model's plugin, so that nothing can be run. ``training`` then has the
-    options as they were given."""
+    """The error of the model's plugin, if it cannot be used. ``training`` then has the options as
+    they were given."""
 
 
 def trainings(suite: Suite, seeds: Sequence[int] | None = None) -> list[list[SeededEntry]]:

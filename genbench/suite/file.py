@@ -1,4 +1,4 @@
-"""What a suite file may hold; every mistake in it is told in one line that names the key."""
+"""The content of a suite file. Every mistake is reported in one line that names the key."""
 
 from __future__ import annotations
 
@@ -117,7 +117,8 @@ class Snapshots(_Section):
     metrics: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = (HEADLINE, COLLAPSE_SCORE)
     """By default the headline score and that of collapse."""
     threshold: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    """Of the headline score: how many examples it takes to reach it is told of every run."""
+    """A value of the headline score. For every run, the number of examples until it is reached is
+    recorded."""
 
 
 class Likelihood(_Section):
@@ -127,12 +128,12 @@ class Likelihood(_Section):
 
 
 class Collapse(_Section):
-    """When a run has lost most of the data."""
+    """The criterion by which a run has collapsed."""
 
     score: str = COLLAPSE_SCORE
     """One of which higher is better."""
     below: Annotated[float, Field(gt=0, le=1)] = COLLAPSE_BELOW
-    """Of the real row's score: the share below which a run has collapsed."""
+    """A run has collapsed below this share of the real row's score."""
 
 
 class Score(_Section):
@@ -144,7 +145,7 @@ class Score(_Section):
     metrics: Annotated[tuple[str, ...], BeforeValidator(as_tuple), Field(min_length=1)]
     snapshots: Snapshots = Snapshots()
     likelihood: Likelihood | None = None
-    """``None``: not asked for."""
+    """``None``: not computed."""
     seed: Annotated[int, Field(ge=0)] = 0
     headline: str = HEADLINE
     """The score that runs are judged by: in curves, planes, rankings and stability."""
@@ -152,7 +153,7 @@ class Score(_Section):
 
     @property
     def criteria(self) -> Criteria:
-        """What runs are judged by."""
+        """The criteria by which runs are judged."""
         return Criteria(self.headline, self.collapse.score, self.collapse.below)
 
     @model_validator(mode="after")
@@ -169,7 +170,7 @@ class Score(_Section):
 
 
 class Entry(_Section):
-    """One contestant: what trains, and how it is sampled.
+    """One entry: the model that is trained, and how it is sampled.
 
     In Python ``Entry("ddpm", options={"channels": 32})``, or with a function or class that builds
     the model in place of a name, which needs no registry: ``Entry(my_factory)``.
@@ -182,7 +183,7 @@ class Entry(_Section):
     """Cheap sampling options for the scores along training; the first entry of a training that
     gives some decides."""
     train: TrainOverride = {}
-    """What it changes of ``[train]``, and of the budget: ``examples``."""
+    """The options of ``[train]`` that it changes, and its budget ``examples``."""
 
     def __init__(self, *model: str | Callable[..., Any], **others: Any) -> None:
         super().__init__(**dict(zip(["model"], model, strict=False)), **others)
@@ -200,7 +201,7 @@ class Prompts(_Section):
 
 
 class Suite(_Section):
-    """A whole suite, built in Python or read from a TOML file: the two are one type.
+    """A suite, built in Python or read from a TOML file.
 
     Raises ``UsageError``, in one line that names the key.
     """
@@ -279,7 +280,7 @@ class Suite(_Section):
         return type(self).model_validate({**dict(self), "seeds": tuple(seeds)})
 
     def with_examples(self, examples: int) -> Suite:
-        """The same suite with another budget, for entries that have none of their own."""
+        """The same suite with another budget for the entries that do not set one."""
         return type(self).model_validate({**dict(self), "examples": examples})
 
     def with_precision(self, precision: str) -> Suite:
@@ -298,7 +299,7 @@ def parse(source: str, content: Mapping[str, Any]) -> Suite:
 
 
 def parse_precision(text: str) -> Precision:
-    """Raises ``UsageError`` for what is no precision."""
+    """The precision of that name. Raises ``UsageError`` for an unknown one."""
     try:
         valid: Precision = TypeAdapter(Precision).validate_python(text)
     except ValidationError as error:

@@ -17,7 +17,7 @@ from genbench.suite.file import Entry, Suite, parse, parse_value
 from genbench.suite.train import OVERRIDES
 
 _COMMA = re.compile(r",(?![^\[]*\])")
-"""Not one between brackets, so that a value may be an array."""
+"""A comma that is not between brackets, so that a value may be an array."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class GridPoint:
     """One entry at one point of a grid."""
 
     entry: str
-    """As the suite that was expand_grid names it."""
+    """The name of the entry in the suite that was expanded."""
     settings: Mapping[str, Any]
 
     @property
@@ -42,7 +42,7 @@ class Grid:
     points: Mapping[str, GridPoint]
     """By the name of the entry that is one: ``DDPM · learning_rate 0.001 · batch 32``."""
     left_out: Mapping[str, str]
-    """Entries that have no such setting, and why."""
+    """Entries that do not have one of the settings, and the reason."""
 
 
 def parse_over(over: Sequence[str]) -> dict[str, list[Any]]:

@@ -34,15 +34,16 @@ class Train:
     """How every model trains.
 
     Everything else that lists these options derives the list from here: what an entry may override,
-    ``Training``, the loop's ``TrainingConfig``, the conditions of a record, the suite that reproduces a row,
-    the notes beneath a table (a title is the words for its option there), and the help.
+    ``Training``, the loop's ``TrainingConfig``, the conditions of a record, the suite that
+    reproduces a row, the notes beneath a table (where an option is named by its title), and the
+    help.
     """
 
     batch: Annotated[PositiveInt, Field(title="batch")] = 64
     """Examples a step, over all devices."""
     accumulate: Annotated[PositiveInt, Field(title="micro-batches a step")] = 1
-    """Micro-batches of one size that a step's batch is processed in, one after the other, for want
-    of memory.
+    """The number of equal micro-batches in which a step's batch is processed, one after the other,
+    to save memory.
 
     For each step of a player, the gradients of the micro-batches are averaged; then its optimiser
     steps once. For losses that are means over examples this is the step of the whole batch. It is

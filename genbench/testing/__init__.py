@@ -9,7 +9,7 @@ each is a test of its own::
     def test_my_model(check):
         check()
 
-The others likewise; ``genbench check`` prints every promise, and what became of it.
+The other kinds work in the same way. ``genbench check`` prints every promise with its result.
 """
 
 from __future__ import annotations

@@ -1,27 +1,31 @@
-"""A promise of a plugin, tried; and what became of it."""
+"""A check: one promise of a plugin, and the result of trying it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from unittest import SkipTest
 
 from genbench.api.errors import GenbenchError, UsageError, one_line
-from genbench.registry import kept_surroundings
+from genbench.registry import check_options, kept_surroundings, schema
 
 if TYPE_CHECKING:
     import pytest
 
 DATA = ("digits", "points-ring")
-"""What models and extractors are tried on, unless told otherwise: pictures and points."""
+"""The default data sets for models and extractors: pictures and points."""
+
+OPTIONS = "are keyword-only and annotated, with valid defaults"
+"""The promise of all factories: their signature is their schema."""
 
 PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
 
 
 class CheckFailed(GenbenchError):
-    """A promise that a plugin does not keep: the promise, then what was seen."""
+    """A failed check: the promise, then what was seen."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +33,9 @@ class Result:
     """How one check ended."""
 
     status: str
-    """``kept``, ``broken`` or ``skipped``."""
+    """``passed``, ``failed`` or ``skipped``."""
     reason: str = ""
-    """What was seen, where a promise is broken; why it could not be tried, where it is skipped."""
+    """What was seen, if it failed; why it could not be tried, if it was skipped."""
     error: BaseException | None = None
     """What the plugin raised, if it did."""
 
@@ -47,7 +51,7 @@ class Check:
     """``None``, or in one line what breaks the promise. Whatever it raises breaks it too, but for a
     ``SkipTest`` or a ``UsageError``: a plugin refuses samples with the latter."""
     needs: Sequence[Check] = ()
-    """Checks without which this one would tell of their fault, not of its own."""
+    """Checks that must pass first; otherwise this one would report their fault."""
 
     @cached_property
     def result(self) -> Result:
@@ -72,7 +76,7 @@ class Check:
         """Why those that need this check are skipped."""
         if self.result.status == SKIPPED:
             return self.result.reason
-        return f"tried only where this is kept: {self.promise}"
+        return f"tried only if this check passes: {self.promise}"
 
     def __call__(self) -> None:
         """Raises ``CheckFailed``; ``unittest.SkipTest``, as pytest understands, with the reason."""
@@ -97,3 +101,28 @@ def all_refused(checks: Sequence[Check], advice: str) -> str | None:
     if any(check.result.status != SKIPPED for check in checks):
         return None
     return "; ".join([*(f"{check.about}: {check.result.reason}" for check in checks), advice])
+
+
+def wrong_options(
+    function: Callable[..., Any], arguments: tuple[str, ...], chosen: Mapping[str, Any]
+) -> str | None:
+    """Why a function does not keep the promise ``OPTIONS``, or ``None``.
+
+    ``arguments``: what the harness passes by position. ``chosen``: options given, and valid.
+    """
+    parameters = inspect.signature(function).parameters.values()
+    by_position = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    if len(by_position) < len(arguments):
+        return f"it does not take ({', '.join(arguments)}) by position"
+    for extra in by_position[len(arguments) :]:
+        return f"{extra.name!r} is not keyword-only, so that no suite can set it"
+    options = schema(function)
+    for name, parameter in options.items():
+        if parameter.annotation is parameter.empty:
+            return f"{name!r} has no annotation, so that a wrong value is not reported"
+    defaults = {name: p.default for name, p in options.items() if p.default is not p.empty}
+    try:
+        check_options("it", function, {**defaults, **chosen})
+    except UsageError as error:
+        return str(error)
+    return None

@@ -22,8 +22,7 @@ from genbench.api import (
     Text,
     Vector,
 )
-from genbench.testing.checks import Check
-from genbench.testing.signature import OPTIONS, wrong_options
+from genbench.testing.checks import OPTIONS, Check, wrong_options
 
 LOOKED_AT = 4096
 """Samples, spread evenly over the set."""

@@ -18,8 +18,7 @@ from genbench import registry
 from genbench.api import Batch, FeatureExtractor, Features, Samples, SampleSpec
 from genbench.data import open_samples
 from genbench.evaluation.embedding import extract
-from genbench.testing.checks import DATA, Check, all_refused
-from genbench.testing.signature import OPTIONS, wrong_options
+from genbench.testing.checks import DATA, OPTIONS, Check, all_refused, wrong_options
 
 COUNT = 24
 """Samples that are embedded; batches are of two thirds of them."""
@@ -109,7 +108,11 @@ def _on_data(subject: _ExtractorUnderTest, about: str, says: Check) -> list[Chec
     promise("its id and its `resize`, if any, are text that never changes", _id, shaped)
     same = promise("the same samples have the same features", _deterministic, shaped)
     ordered = promise("rows are in the order of the samples", _order, same)
-    promise("a sample's features do not depend on its companions", _independent_of_batch, ordered)
+    promise(
+        "a sample's features do not depend on the others of its batch",
+        _independent_of_batch,
+        ordered,
+    )
     promise("it leaves the global generators of randomness alone", _generators, shaped)
     promise("it leaves the samples as they were", _leaves, shaped)
     return checks
@@ -182,7 +185,7 @@ def _independent_of_batch(subject: _ExtractorUnderTest) -> str | None:
         one, two = ({k: v[:third] for k, v in f.items()} for f in (with_some, embedded))
         unlike = _farthest(one, two, BATCH_TOLERANCE)
         if unlike:
-            return f"with other companions {unlike}"
+            return f"with other samples in the batch {unlike}"
     return None
 
 

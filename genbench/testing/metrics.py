@@ -18,8 +18,7 @@ from genbench.api import Estimate, Features, Metric, Output, Samples, TensorSamp
 from genbench.api.seeding import generator
 from genbench.data import open_samples
 from genbench.evaluation import embed
-from genbench.testing.checks import Check
-from genbench.testing.signature import OPTIONS, wrong_options
+from genbench.testing.checks import OPTIONS, Check, wrong_options
 
 SIDES = ("train", "reference", "generated")
 COUNT = 400

@@ -51,7 +51,7 @@ PLAN = loop.TrainingConfig(steps=STEPS, batch=BATCH, ema_halflife=2 * BATCH, sna
 
 @dataclass(frozen=True)
 class ShortTraining:
-    """What one training left."""
+    """The result of one short training."""
 
     result: loop.TrainingResult
     history: pd.DataFrame
@@ -70,8 +70,8 @@ class ShortTraining:
 
 
 class ModelUnderTest:
-    """A model's factory and options, on some samples; trainings and draws are made when first
-    asked for, and kept."""
+    """A model's factory and options, on some samples; trainings and samples are computed when first
+    used, and kept."""
 
     def __init__(
         self,

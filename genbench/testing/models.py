@@ -18,7 +18,7 @@ from genbench.api.errors import UsageError
 from genbench.api.seeding import derive, generator
 from genbench.data import open_samples
 from genbench.sampling import BLOCK
-from genbench.testing.checks import DATA, Check, all_refused
+from genbench.testing.checks import DATA, OPTIONS, Check, all_refused, wrong_options
 from genbench.testing.model_under_test import (
     BATCH,
     INTERRUPTED,
@@ -28,11 +28,10 @@ from genbench.testing.model_under_test import (
     differing,
 )
 from genbench.testing.processes import TwoProcessTrainings
-from genbench.testing.signature import OPTIONS, wrong_options
 
 BATCH_TOLERANCE = 1e-4
-"""Absolute and relative, of a value in the model's view: other companions may change the last bits
-of a matrix product, never more."""
+"""Absolute and relative tolerance of a value in the model's view: other samples in the batch may
+change the last bits of a matrix product, but not more."""
 
 
 def model_checks(
@@ -105,7 +104,7 @@ def _of_subject(subject: ModelUnderTest, together: TwoProcessTrainings) -> list[
     promise("it trains and samples under bf16-mixed", _mixed, sampled)
     promise("sampling leaves the model as it was", _leaves, sampled)
     alone = promise("a block of samples is the same alone or among others", _blocks, sampled)
-    promise("a sample does not depend on its companions", _independent_of_batch, sampled)
+    promise("a sample does not depend on the others of its batch", _independent_of_batch, sampled)
     promise("a model loaded from `state_dict` gives the same samples", _reloaded, alone)
     return checks
 
@@ -204,7 +203,7 @@ def _outside(subject: ModelUnderTest) -> str | None:
 
 
 def _turns(subject: ModelUnderTest) -> str | None:
-    """Against a training of other weights on the same data, turned inside out."""
+    """Compared with a training of other weights on the same data, inverted."""
     usual, other = subject.run, subject.train(seed=SEED + 1, data=_inverted(subject.data))
     for step in range(other.result.examples // BATCH):
         one, two = (" and ".join(run.movers(step)) or "nobody" for run in (usual, other))
@@ -289,14 +288,15 @@ def _blocks(subject: ModelUnderTest) -> str | None:
 
 
 def _independent_of_batch(subject: ModelUnderTest) -> str | None:
-    """Everything else is held still: the number of samples and the stream of randomness, of which a
-    sampler must draw as many numbers for every company."""
+    """Everything else is held still: the number of samples and the stream of randomness, from
+    which a sampler must draw as many numbers whatever the other samples are."""
     model = subject.load(subject.run.ema)
     own, some, others = _noise(model, 24).chunk(3)
     one, two = (subject.call(model, torch.cat([own, company]))[:8] for company in (some, others))
     if torch.allclose(one, two, atol=BATCH_TOLERANCE, rtol=BATCH_TOLERANCE):
         return None
-    return f"with other companions its values change by up to {(one - two).abs().max():.2g}"
+    difference = (one - two).abs().max()
+    return f"with other samples in the batch its values change by up to {difference:.2g}"
 
 
 def _reloaded(subject: ModelUnderTest) -> str | None:

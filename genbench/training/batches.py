@@ -1,4 +1,4 @@
-"""Which samples each step sees, and how they get to the device."""
+"""The batches of a training: which samples each step sees, and their transfer to the device."""
 
 from __future__ import annotations
 
@@ -85,8 +85,8 @@ def split(batch: Batch, count: int) -> list[Batch]:
 
 
 def preparation(train: Train, spec: SampleSpec) -> Callable[[Batch], Batch]:
-    """What becomes of a step's batch, in the model's view, before the model sees it: the
-    augmentations in their order, then the dequantisation.
+    """A function that prepares a step's batch, in the model's view: the augmentations in their
+    order, then the dequantisation.
 
     Raises ``UsageError`` for an augmentation that is unknown or not for these samples, or for a
     dequantisation of real ones; ``PluginError`` for an augmentation at fault.

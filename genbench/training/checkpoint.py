@@ -1,4 +1,4 @@
-"""What a training leaves on disk: the state to resume from, snapshots of the weights, its end."""
+"""The files of a training: the state to resume from, snapshots of the weights, and its result."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from genbench import store
 from genbench.api.errors import GenbenchError
 
 WEIGHTS = ("ema", "raw")
-"""What each snapshot is kept of."""
+"""The two sets of weights of each snapshot."""
 
 SNAPSHOTS = "snapshots"
 HISTORY = "history.csv"
@@ -38,7 +38,7 @@ def save_state(folder: Path, state: Mapping[str, Any]) -> None:
 
 
 def load_state(folder: Path) -> dict[str, Any] | None:
-    """The newest valid state, or ``None``. A damaged one is passed over for the one before it.
+    """The newest valid state, or ``None``. If the newest is damaged, the one before it is used.
 
     Raises ``GenbenchError`` if a valid one holds something else than a state.
     """
@@ -56,7 +56,7 @@ def load_state(folder: Path) -> dict[str, Any] | None:
 
 
 def clear_state(folder: Path) -> None:
-    """Remove the state of a training that has finished: its snapshots and history stand."""
+    """Remove the state of a finished training; its snapshots and history stay."""
     for slot in (0, 1):
         path = _slot(folder, slot)
         store.remove(store.metadata_path(path), path)
@@ -99,7 +99,8 @@ def parts(folder: Path, snapshots: Sequence[int]) -> Iterator[Path]:
 
 
 def invalidate(folder: Path) -> None:
-    """A part of it is lost: the training is to start anew, which leaves the same bits again."""
+    """Mark the training as unfinished, since a part of it is lost. It starts again, with the same
+    result bit for bit."""
     clear_state(folder)
     store.remove(folder / RESULT)
 

@@ -44,12 +44,12 @@ COUNTED_STEPS = 16
 
 CHECKPOINT_SECONDS = 15.0
 CHECKPOINT_SHARE = 0.05
-"""A checkpoint at most that often, and never at more than that share of the time."""
+"""Checkpoints are at least so many seconds apart, and take at most this share of the time."""
 
 
 @validated_dataclass(frozen=True, kw_only=True, config=STRICT)
 class TrainingConfig(Train):
-    """What the loop needs to know of a training."""
+    """The settings of one training."""
 
     steps: int
     snapshots: int
@@ -63,7 +63,7 @@ class TrainingConfig(Train):
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a training came to. ``status`` is ``done`` or ``diverged``."""
+    """The result of a training. ``status`` is ``done`` or ``diverged``."""
 
     status: str
     examples: int
@@ -88,12 +88,12 @@ def train(
     report: ProgressCallback,
     log: Log = SILENT,
 ) -> TrainingResult:
-    """Train what ``build`` makes, or go on with the training that ``folder`` holds.
+    """Train the model that ``build`` returns, or resume the training in ``folder``.
 
     Leaves in ``folder`` the snapshots, ``history.csv`` and, last, ``training.json``; when that is
     there, it is read and nothing is trained. After the first non-finite loss or gradient norm no
-    step is taken and the training ends as ``diverged``. ``log`` follows the history, and has all of
-    it before the training counts as ended.
+    step is taken and the training ends as ``diverged``. ``log`` receives the history, and has all
+    of it before the training counts as finished.
     """
     return (
         read_result(folder)
@@ -330,7 +330,7 @@ class _TrainingLoop:
         self._save_cost = self._saved - now
 
     def _weights_are_finite(self) -> bool:
-        """A finite gradient may still end in a step that is not."""
+        """A finite gradient may still give weights that are not finite."""
         return all(bool(p.isfinite().all()) for p in self.model.parameters())
 
     def _snapshot(self) -> None:
@@ -342,7 +342,7 @@ class _TrainingLoop:
             checkpoint.save_snapshot(self.folder, examples, "raw", self.model.state_dict())
 
     def _require_step(self, examples: int) -> None:
-        """Raises ``GenbenchError`` if the ranks' weights have parted."""
+        """Raises ``GenbenchError`` if the ranks' weights differ."""
         if self.fabric.world_size == 1:
             return
         mine = int(store.hash_tensor(*self.model.parameters()), 16) >> 1

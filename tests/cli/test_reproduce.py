@@ -85,7 +85,7 @@ def test_mistakes_are_one_line_and_write_nothing(measured: Path, tmp_path: Path)
     for what, said in (
         (str(measured), "write DIR:ROW"),
         (f"{measured}:DDIM-4", "unknown row 'DDIM-4'; did you mean 'DDIM, 4'?"),
-        (f"{moved}:DDIM, 4", "the scoring protocol cannot be had again: reference"),
+        (f"{moved}:DDIM, 4", "the scoring protocol cannot be reproduced: reference"),
     ):
         done = call("reproduce", what, "--out", tmp_path / "none")
         assert done.exit_code == 2, done.output

@@ -16,8 +16,8 @@ from genbench import registry
 from genbench.api import Categorical, SampleSpec
 from genbench.api.errors import DataError, UsageError
 from genbench.data import open_reference, open_samples
-from genbench.io.memory import in_memory
 from genbench.io.moments import Moments
+from genbench.store import in_memory
 
 
 def test_a_name_with_and_without_a_split(tmp_path):

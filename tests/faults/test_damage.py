@@ -238,7 +238,7 @@ def test_looking_at_damage_is_one_line(
     assert done.stderr.startswith("genbench: ")
     assert done.stderr.count("\n") == 1
     assert any(str(path) in done.stderr for path in paths)
-    assert "the genbench run or train that wrote it mends it" in done.stderr
+    assert "repeat the genbench run or train that wrote it, to repair it" in done.stderr
     assert not (tmp_path / "s.npz").exists()
     assert not (tmp_path / "page.html").exists()
 

@@ -133,7 +133,7 @@ def test_an_interrupt_ends_its_processes(tmp_path: Path) -> None:
     first.send_signal(signal.SIGINT)
     _, said = first.communicate(timeout=60)
     assert first.returncode == 130, said
-    assert said.endswith("genbench: interrupted; the same command continues\n")
+    assert said.endswith("genbench: interrupted; repeat the command to continue\n")
     assert "Traceback" not in said
     (pid,) = {pid for pid, _ in runs.steps()}
     assert not Path(f"/proc/{pid}").exists()

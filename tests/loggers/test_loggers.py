@@ -404,7 +404,7 @@ def test_a_logger_that_fails_costs_one_line(
     monkeypatch.setattr(tool, "TIMEOUT", 0.2)
     notes: list[str] = []
     ours = run(tmp_path / "out", ("csv",), lambda e: notes.append(e.note) if e.note else None)
-    assert notes == [f"csv: {reason}; it is told nothing more of {folder.name}"]
+    assert notes == [f"csv: {reason}; nothing more of {folder.name} is logged there"]
     assert [(r.status, r.scores) for r in ours] == [(r.status, r.scores) for r in records]
 
 

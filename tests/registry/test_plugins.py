@@ -376,4 +376,4 @@ def test_looking_around_among_faults() -> None:
         assert NEEDS in line
     assert "BAD  model popular" in done.stdout
     assert "fix: uninstall one of them" in done.stdout
-    assert "mend or uninstall faulty-things 1.0; python -c 'import faulty_needs'" in done.stdout
+    assert "repair or uninstall faulty-things 1.0; python -c 'import faulty_needs'" in done.stdout

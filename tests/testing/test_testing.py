@@ -28,8 +28,7 @@ from genbench.testing import (
     processes,
 )
 from genbench.testing.model_under_test import ModelUnderTest
-from genbench.testing.processes import TwoProcessTrainings
-from genbench.testing.source import source_of
+from genbench.testing.processes import TwoProcessTrainings, location_of
 
 PLUGINS = Path(__file__).parents[1] / "plugins"
 with pytest.MonkeyPatch.context() as patch:  # this module's names, not those of all collected
@@ -97,7 +96,11 @@ def assert_caught(checks: Sequence[Check], promise: str, reason: str) -> None:
         ("Reseeds", "the seed decides", "the model seeds torch's global generator"),
         ("DataDecides", "not on the data", "it is generator and critic on some data and generator"),
         ("NoBfloat16", "bf16-mixed", "BFloat16"),
-        ("BatchStatistics", "does not depend on its companions", "its values change by up to"),
+        (
+            "BatchStatistics",
+            "does not depend on the others of its batch",
+            "its values change by up to",
+        ),
         ("Carries", "alone or among others", "of 64 samples differ"),
         ("Counts", "leaves the model as it was", "'seen' has changed"),
         ("WrongShape", "samples are", "it returns (5, 64), not (5, 1, 8, 8)"),
@@ -185,7 +188,7 @@ def test_what_another_process_cannot_find_is_said() -> None:
     (check,) = [check for check in checks if check.promise == PROCESSES]
     with pytest.raises(SkipTest, match="another process cannot find the factory"):
         check()
-    assert source_of(partial(models.sound)) is None
+    assert location_of(partial(models.sound)) is None
 
 
 @pytest.mark.parametrize(
@@ -214,7 +217,7 @@ def test_sound_datasets(dataset: str, split: str) -> None:
 @pytest.mark.parametrize(
     ("extractor", "promise", "reason"),
     [
-        ("TrainMode", "do not depend on its companions", "'features' changes by up to"),
+        ("TrainMode", "do not depend on the others of its batch", "'features' changes by up to"),
         ("Reversed", "rows are in the order", "'features' changes by up to"),
         ("Normalises", "leaves the samples as they were", "the tensor that it is given changes"),
         ("Integers", "features have a row a sample", "'features' is torch.uint8"),

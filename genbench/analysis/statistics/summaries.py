@@ -42,15 +42,15 @@ class Summary:
     mean: float | None
     """Arithmetic mean; ``None`` unless every run gave a value."""
     deviation: float | None
-    """Sample standard deviation, over n - 1; ``None`` if ``mean`` is, or n = 1."""
+    """Sample standard deviation, over n - 1; ``None`` where ``mean`` is, or n = 1."""
     median: float | None
-    """With the runs that gave no value ranked last; ``None`` if it falls on such a run."""
+    """With the runs that gave no value ranked last; ``None`` where it falls on such a run."""
     iqr: float | None
-    """Interquartile range, ranked as the median; ``None`` if a quartile falls on a run without a
+    """Interquartile range, ranked as the median; ``None`` where a quartile falls on a run without a
     value, or n = 1. It is the *dispersion across runs* of Chan et al. 2020, "Measuring the
     Reliability of Reinforcement Learning Algorithms"."""
     cvar: float | None
-    """Mean of the worst ``CVAR_LEVEL`` of the runs, ranked as the median; ``None`` if a run
+    """Mean of the worst ``CVAR_LEVEL`` of the runs, ranked as the median; ``None`` where a run
     without a value is among them, or n = 1. It is the *risk across runs* of Chan et al. 2020."""
 
 
@@ -84,7 +84,7 @@ def ranked(values: Sequence[float | None], higher_is_better: bool) -> list[float
 
 
 def quantile(row: Sequence[float | None], q: float) -> float | None:
-    """The q-quantile (q in [0, 1]) of ranked values; ``None`` if it falls on a ``None``.
+    """The q-quantile (q in [0, 1]) of ranked values; ``None`` where it falls on a ``None``.
 
     Linear interpolation between order statistics: definition 7 of Hyndman and Fan 1996, "Sample
     Quantiles in Statistical Packages", numpy's default.
@@ -103,7 +103,7 @@ def quantile(row: Sequence[float | None], q: float) -> float | None:
 
 def interquartile_mean(values: Sequence[float | None], higher_is_better: bool) -> float | None:
     """Mean of the middle half of the runs, a quarter (rounded down) being cut at either end, with
-    runs that gave no value ranked last; ``None`` if such a run is in it (Agarwal et al. 2021,
+    runs that gave no value ranked last; ``None`` where such a run is in it (Agarwal et al. 2021,
     "Deep Reinforcement Learning at the Edge of the Statistical Precipice", section 4.3)."""
     row = ranked(values, higher_is_better)
     cut = len(row) // 4

@@ -26,13 +26,13 @@ class Intervals:
     """95 % intervals over seeds, for a grid that stays as it is."""
 
     near: tuple[int, int] | None
-    """Of ``near_best``; ``None`` if it means nothing."""
+    """Of ``near_best``; ``None`` where it means nothing."""
     expected: tuple[tuple[float | None, float | None], ...]
     """Low and high ends of ``expected_best``, by the number of trials; ``None``: without bound."""
 
 
 def setting_score(values: Sequence[float | None], higher_is_better: bool) -> float | None:
-    """The median of a setting over its seeds, runs without a value ranked last; ``None`` if it
+    """The median of a setting over its seeds, runs without a value ranked last; ``None`` where it
     falls on one of them."""
     return quantile(ranked(values, higher_is_better), 0.5)
 
@@ -42,7 +42,7 @@ def near_best(scores: Sequence[float | None], factor: float, higher_is_better: b
     ``factor`` times the best score, or, where higher is better, at least the best over ``factor``.
     A setting without a score is not.
 
-    ``None`` if factors mean nothing: a score is negative, the best is 0, or there is none.
+    ``None`` where factors mean nothing: a score is negative, the best is 0, or there is none.
     """
     losses = _losses([scores], higher_is_better)[0]
     counts = _near(losses, factor, higher_is_better)
@@ -51,7 +51,7 @@ def near_best(scores: Sequence[float | None], factor: float, higher_is_better: b
 
 def expected_best(scores: Sequence[float | None], higher_is_better: bool) -> list[float | None]:
     """The expected best of k different settings drawn from the grid at random, for k = 1 … n;
-    ``None`` if all k may be without a score.
+    ``None`` where all k may be without a score.
 
     Of n scores in order the j-th best is the best of k with probability C(n - j, k - 1) / C(n, k):
     at k = 1 the result is the mean, at k = n the best found. It is the unbiased estimate of Tang et
