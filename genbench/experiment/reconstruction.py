@@ -16,8 +16,8 @@ from genbench.api import (
     Samples,
     TensorSamples,
 )
-from genbench.api.errors import PLUGIN_EXCEPTIONS, one_line
-from genbench.devices.ranks import Ranks
+from genbench.api.errors import one_line
+from genbench.devices.ranks import Fault, Ranks, attempt
 from genbench.experiment.context import RunContext, open_cached
 from genbench.experiment.real import random_subset, real_base, real_folder
 from genbench.experiment.shown import neighbours
@@ -73,15 +73,14 @@ def run_reconstruction(
             | ({} if beside is None else {"neighbours": str(beside.relative_to(context.out))}),
         )
 
-    try:
+    def once() -> Record:
         with ExitStack() as held:
             ranks.on_rank_zero(lambda: held.enter_context(store.lock(folder)))
-            record = CODEC_RECORD.once(ranks, folder, inputs, compute).value
-    except store.CannotWrite:
-        raise
-    except PLUGIN_EXCEPTIONS as error:
-        ranks.barrier(error)
-        return [replace(base, status="failed", reason=one_line(error))]
+            return CODEC_RECORD.once(ranks, folder, inputs, compute).value
+
+    record = attempt(ranks, once)
+    if isinstance(record, Fault):
+        record = replace(base, status="failed", reason=one_line(record.error))
     return [replace(record, suite=context.name)]
 
 

@@ -39,7 +39,7 @@ model = "toy"
 sample = { scale = 0.5 }
 """
 
-PLUGIN_EXCEPTIONS = """
+FAULTS = """
 [entries.Breaks]
 model = "toy"
 options = { breaks_at = 15 }
@@ -134,7 +134,7 @@ def test_again_computes_nothing_and_more_computes_only_that(toys: Path, tmp_path
 
 
 def test_faults_cost_their_own_rows(toys: Path, tmp_path: Path) -> None:
-    toys.write_text(SUITE + PLUGIN_EXCEPTIONS, encoding="utf-8")
+    toys.write_text(SUITE + FAULTS, encoding="utf-8")
     out = tmp_path / "out"
     done = call("run", toys, "--out", out, "--seeds", "0", "--plugin", TOY)
     assert done.exit_code == 1

@@ -70,7 +70,7 @@ snapshots = { count = 1, samples = 64, metrics = ["frechet_distance"] }
 model = "gan"
 """
 
-PLUGIN_EXCEPTIONS = {
+FAULTS = {
     "Needs a package": ("needs-a-package", "", "No module named 'a_package_that_is_not_there'"),
     "Not Python": ("not-python", "", "SyntaxError: "),
     "Exits": ("exits", "", "SystemExit: this is a script"),
@@ -229,7 +229,7 @@ def test_faults_cost_their_own_rows_and_columns(suite: Path, tmp_path: Path) -> 
     entries = [
         f'[entries."{name}"]\nmodel = "{model}"\noptions = {{ {options} }}\n'
         + "sample = { last = true }\nsnapshot_sample = { last = false }\n" * (name == "At last")
-        for name, (model, options, _) in PLUGIN_EXCEPTIONS.items()
+        for name, (model, options, _) in FAULTS.items()
     ]
     suite.write_text(POINTS + "".join(entries), encoding="utf-8")
     out = tmp_path / "out"
@@ -241,10 +241,10 @@ def test_faults_cost_their_own_rows_and_columns(suite: Path, tmp_path: Path) -> 
     assert done.exit_code == 1, done.output
     assert "Traceback" not in done.stderr
     found = rows(out)
-    assert list(found) == ["real", "Sound", *PLUGIN_EXCEPTIONS]
+    assert list(found) == ["real", "Sound", *FAULTS]
     table = (out / "table.md").read_text(encoding="utf-8")
     page = html.unescape((out / "report.html").read_text(encoding="utf-8"))
-    for name, (model, _, reason) in PLUGIN_EXCEPTIONS.items():
+    for name, (model, _, reason) in FAULTS.items():
         row = found[name]
         assert row.status == "failed"
         assert reason in (row.reason or "")

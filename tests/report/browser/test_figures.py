@@ -14,7 +14,7 @@ from playwright.sync_api import Page
 Visit = Callable[..., Page]
 
 # What is wrong with a page's figures, a line each.
-PLUGIN_EXCEPTIONS = """async () => {
+FAULTS = """async () => {
     const faults = [];
     const wide = document.documentElement.clientWidth;
     for (const figure of document.querySelectorAll("img, svg")) {
@@ -55,7 +55,7 @@ def test_every_figure_is_shown_whole(report: Path, visit: Visit) -> None:
     for width, media in ((1280, "screen"), (390, "screen"), (688, "print")):
         page.set_viewport_size({"width": width, "height": 844})
         page.emulate_media(media=media)
-        assert page.evaluate(PLUGIN_EXCEPTIONS) == [], (width, media)
+        assert page.evaluate(FAULTS) == [], (width, media)
 
 
 def test_the_figures_are_all_there(example_page: Path, ran_page: Path, visit: Visit) -> None:
