@@ -11,7 +11,7 @@ import pytest
 
 from genbench import registry
 from genbench.api.errors import UnknownName, UsageError
-from genbench.registry import PluginError, Registry
+from genbench.registry import PluginError, Registry, groups
 
 
 def factory(spec: object, *, channels: int = 16) -> None:
@@ -31,7 +31,7 @@ def test_summaries_are_read_without_importing() -> None:
 
 def registry_of(points: list[EntryPoint], monkeypatch: pytest.MonkeyPatch) -> Registry:
     """A registry of its own, in an environment that offers ``points``."""
-    monkeypatch.setattr(registry, "entry_points", lambda group: points)
+    monkeypatch.setattr(groups, "entry_points", lambda group: points)
     return Registry("model")
 
 
