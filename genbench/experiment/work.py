@@ -72,7 +72,7 @@ def _job(
     plugins = registry.needed(plugins, used)
     files = tuple(str(plugin.absolute()) for plugin in plugins if isinstance(plugin, Path))
     in_memory = tuple(plugin for plugin in plugins if not isinstance(plugin, Path))
-    code = asdict(registry.held_code(used))
+    code = asdict(registry.held_code(used, plugins))
     return Job(label, command, content, files, code, resources, in_memory)
 
 
@@ -90,6 +90,7 @@ def run_here(job: Job, report: ProgressCallback) -> Rows:
     _load_plugins(job)
     torch.set_num_threads(job.resources.threads)
     context = context_of(job)
+    store.make_folder(context.out)
     with store.held(context.out), launched_ranks(context.hardware):
         return run_task(job, report)
 

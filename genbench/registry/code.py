@@ -36,7 +36,7 @@ class Code:
     """The code of one plugin as it was when it was read."""
 
     identity: str
-    files: Mapping[str, str]
+    files: dict[str, str]
     """Every file that decides the identity, by its absolute path, and its SHA-256."""
 
 

@@ -12,7 +12,7 @@ from typing import TypeAlias
 from genbench.api import Variant
 from genbench.api.errors import GenbenchError, UsageError, one_line
 from genbench.registry.callables import PickledFactory
-from genbench.registry.code import Code, HeldCode, own_code
+from genbench.registry.code import Code, HeldCode, file_hash, own_code
 from genbench.registry.groups import (
     GROUPS,
     augmentations,
@@ -33,6 +33,9 @@ Plugin: TypeAlias = Path | PickledFactory
 IN_JOBS = (datasets, modalities, extractors, metrics, augmentations, samplers)
 """The registries that the processes of jobs look into, besides ``models``."""
 
+_loaded: dict[Path, str] = {}
+"""The plugin files that this process has run, and the hash of each when it did."""
+
 
 def add_plugin_file(path: Path) -> None:
     """Run a script that adds names (``--plugin FILE``), once a process.
@@ -49,12 +52,13 @@ def add_plugin_file(path: Path) -> None:
     module = importlib.util.module_from_spec(spec)
     before = [dict(group.added) for group in GROUPS]
     sys.modules[name] = module
+    _loaded[place] = file_hash(place)
     loading.append(place)
     try:
         with kept_torch():
             spec.loader.exec_module(module)
     except BaseException as error:
-        del sys.modules[name]
+        del sys.modules[name], _loaded[place]
         for group, added in zip(GROUPS, before, strict=True):
             group.added.clear()
             group.added.update(added)
@@ -107,9 +111,10 @@ def _with_trained(names: Sequence[str]) -> list[str]:
     return used
 
 
-def held_code(models_used: Sequence[str]) -> HeldCode:
+def held_code(models_used: Sequence[str], plugins: Iterable[Plugin] = ()) -> HeldCode:
     """What this process knows of genbench's own code and of that of plugins, of models those that
-    are used: to be sent with a job, or to be looked at again."""
+    are used, and of the files among ``plugins``: to be sent with a job, or to be looked at again.
+    """
     used = _with_trained(models_used)
     held = {
         f"{group.kind} {name}": code
@@ -117,7 +122,8 @@ def held_code(models_used: Sequence[str]) -> HeldCode:
         for name, code in group.held().items()
         if group is not models or name in used
     }
-    files = dict(own_code().files)
+    places = [plugin.resolve() for plugin in plugins if isinstance(plugin, Path)]
+    files = own_code().files | {str(at): _loaded.get(at) or file_hash(at) for at in places}
     for code in held.values():
         files |= code.files
     return HeldCode({what: code.identity for what, code in held.items()}, files)

@@ -396,7 +396,7 @@ def test_a_kept_reference_follows_the_extractor_s_options_and_its_code(
     once = score(1.0)
     assert score(3.0) == pytest.approx(3 * once)
     monkeypatch.setattr(f"{__name__}.UNIT", 2.0)
-    monkeypatch.setattr(registry.extractors, "code", lambda name: "edited")
+    monkeypatch.setattr(registry.extractors, "code", lambda name: registry.Code("edited", {}))
     assert score(1.0) == pytest.approx(2 * once)
     assert len(list((tmp_path / "features").glob("*.safetensors"))) == 3
 

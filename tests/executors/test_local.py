@@ -210,7 +210,7 @@ def test_a_changed_plugin_is_refused(context: RunContext, tmp_path: Path) -> Non
     job = experiment.real_job(context, suite(), [plugin])
     plugin.write_text("print('changed')")
     assert answers([job])["real"] == Failure(
-        f"--plugin {plugin} has changed since its job was made"
+        f"{plugin} has changed since it was loaded: start again"
     )
 
 

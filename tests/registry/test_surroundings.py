@@ -63,7 +63,7 @@ class Reckless(torchmetrics.Metric):
 
 @pytest.fixture
 def reckless(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry.metrics, "_added", dict(registry.metrics._added))
+    monkeypatch.setattr(registry.metrics, "added", dict(registry.metrics.added))
     registry.metrics.add("reckless", Reckless)
 
 

@@ -26,7 +26,7 @@ SEEDS = 10
 
 TIMED = """async act => {
     const start = performance.now();
-    document.querySelector(".tables " + act[0]).dispatchEvent(new ProgressEvent(act[1]));
+    document.querySelector(".tables " + act[0]).dispatchEvent(new Event(act[1]));
     await new Promise(done => requestAnimationFrame(() => setTimeout(done)));
     return performance.now() - start;
 }"""
