@@ -68,7 +68,7 @@ def evaluate(
         seed,
         str(data_dir),
     )
-    brought = registry.travelling(plugins, [])
+    brought = registry.travelling(plugins, []) if hardware.world > 1 else []
     with launched_ranks(hardware), registry.kept_surroundings():
         return on_ranks(hardware, "32-true", _score, request, plugins=brought, report=report)
 

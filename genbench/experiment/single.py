@@ -166,7 +166,7 @@ def _computed(
 ) -> Any:
     """What ``work`` returns on rank 0, observed as one job."""
     observer = observer_of(progress)
-    brought = registry.travelling(plugins, [training.model])
+    brought = registry.travelling(plugins, [training.model]) if hardware.world > 1 else []
     ranks, threads = launched_ranks(hardware), thread_variables(training.threads)
     with ranks, threads, registry.kept_surroundings(), observer.watch([label]) as watched:
         result = on_ranks(

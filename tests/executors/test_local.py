@@ -226,6 +226,7 @@ def test_a_job_is_plain_data_that_the_command_line_runs(
     subprocess.run([sys.executable, "-m", "genbench", *command], check=True)
     (row,) = json.loads((tmp_path / "rows.json").read_text(encoding="utf-8"))
     elsewhere = replace(job, content={**job.content, "out": str(tmp_path / "elsewhere")})
+    (tmp_path / "elsewhere").mkdir()
     (other,) = answers([elsewhere])[job.label]
     assert Record(**row).scores == Record(**other).scores
     assert row["identities"] == other["identities"]
