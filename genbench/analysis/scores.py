@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from genbench.analysis.columns import score_heading
@@ -16,6 +16,7 @@ def document(
     outputs: Mapping[str, Output],
     skipped: Mapping[str, str],
     protocol: Protocol,
+    notes: Sequence[str],
     data: Any,
 ) -> Document:
     """The parts of an ``evaluation.Scores``, and all of it as ``data``."""
@@ -43,7 +44,7 @@ def document(
         (table,),
         outcomes=(
             *(f"{name} skipped: {reason}" for name, reason in skipped.items()),
-            *(f"{name}: {e.note}" for name, e in values.items() if e.note is not None),
+            *notes,
         ),
         details={"Protocol": tuple(lines(protocol))},
     )

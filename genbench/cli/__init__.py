@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import click
 
+from genbench.cli.cache import cache
 from genbench.cli.check import check
 from genbench.cli.compare import compare
 from genbench.cli.doctor import doctor
@@ -32,7 +33,7 @@ from genbench.cli.verdict import verdict
 COMMANDS = (
     *(run, sensitivity, reproduce, train, sample, evaluate, show),
     *(table, report, verdict, leaderboard, compare, stability),
-    *(init, doctor, check, schema, list_),
+    *(init, doctor, cache, check, schema, list_),
     job,
 )
 

@@ -41,7 +41,8 @@ def evaluate(
     with waiting() as report:
         scores = score(**given, extractor_options=options, report=report, **where)
     values, outputs = scores.values, scores.outputs
-    shown = document(values, outputs, scores.skipped, scores.protocol, asdict(scores))
+    skipped, protocol = scores.skipped, scores.protocol
+    shown = document(values, outputs, skipped, protocol, scores.notes, asdict(scores))
     show(shown, form)
     if scores.faults:
         return 1

@@ -17,11 +17,10 @@ from genbench.api.errors import DataError, UnknownName, UsageError, did_you_mean
 from genbench.io.files import shown
 
 if TYPE_CHECKING:
-    from genbench.api import TensorSamples
-    from genbench.io.moments import Moments
+    from genbench.io.moments import Moments, ReadSamples
 
-FILES = (".npz", ".npy", ".pt", ".safetensors")
-"""The suffixes of files that hold samples."""
+FILES = (".npz", ".npy", ".pt", ".pth", ".safetensors")
+"""The suffixes of files that hold samples, in lower case."""
 
 
 def open_samples(reference: str, data_dir: Path) -> Samples:
@@ -42,7 +41,7 @@ def open_samples(reference: str, data_dir: Path) -> Samples:
         from genbench.data.folder import folder
 
         return folder(reference, data_dir)
-    if path.suffix in FILES:
+    if path.suffix.lower() in FILES:
         from genbench.data.files import read_file
 
         return read_file(path)
@@ -56,12 +55,13 @@ def open_samples(reference: str, data_dir: Path) -> Samples:
 
 
 def open_reference(reference: str, data_dir: Path) -> Samples | Moments:
-    """``open_samples``, or the published statistics in an ``.npz`` file (``open_moments``).
+    """``open_samples``, or the published statistics in an ``.npz`` file (``open_moments``). Samples
+    that have statistics beside them are ``ReadSamples`` with both.
 
     Raises as both do.
     """
     file = reference.removeprefix("npz:")
-    if file.endswith(".npz") and file.partition(":")[0] not in registry.datasets.names():
+    if file.lower().endswith(".npz") and file.partition(":")[0] not in registry.datasets.names():
         from genbench.io.moments import open_moments
 
         moments = open_moments(Path(os.path.expanduser(file)))
@@ -70,7 +70,7 @@ def open_reference(reference: str, data_dir: Path) -> Samples | Moments:
     return open_samples(reference, data_dir)
 
 
-def from_array(array: Any, name: str = "array") -> TensorSamples:
+def from_array(array: Any, name: str = "array") -> ReadSamples:
     """The samples in a numpy array, or in a tensor on any device, by the rules of
     ``genbench.modalities.infer``: images ``(N, C, H, W)``, ``(N, H, W, C)`` or ``(N, H, W)``, of
     integers or of reals in [0, 1], or points ``(N, D)`` of reals. The id is ``array:name@hash``.

@@ -7,17 +7,25 @@ from pathlib import Path
 
 from genbench.api import Samples, SampleSpec
 from genbench.api.errors import DataError, UsageError
-from genbench.io.files import cause, listed, shown
+from genbench.io.decode import FORMATS, START, format_of
+from genbench.io.files import cause, contents, listed, shown
 from genbench.io.pictures import PictureFiles
 from genbench.io.scan import scan_images
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
-OTHERS = (".apng", ".avif", ".gif", ".heic", ".jp2", ".jxl", ".pgm", ".ppm", ".tif", ".tiff")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".webp")
+OTHERS = (
+    *(".apng", ".avif", ".dib", ".gif", ".heic", ".heif", ".ico", ".jp2", ".jxl", ".pbm", ".pcx"),
+    *(".pgm", ".pnm", ".ppm", ".tga", ".tif", ".tiff"),
+)
 """Pictures that are refused: leaving them out silently would change the scores."""
+NONE = (".txt", ".json", ".csv", ".npy", ".npz")
+"""What lies beside pictures by the thousand, and is not looked into. Any other file may hold a
+picture, whatever it is called."""
 
 
 def folder(argument: str, data_dir: Path) -> Samples:
-    """The pictures (png, jpg, jpeg, bmp, webp) below a folder, in the order of their paths.
+    """The pictures (PNG, JPEG, BMP, WebP) below a folder, in the order of their paths. What is
+    hidden (``.NAME``) is not read; a picture without a suffix is.
 
     uint8 ``(1, H, W)`` a sample where all are grey, ``(3, H, W)`` otherwise; unlabelled; read from
     the files as they are asked for. Opening the folder reads every file once, unless it did before
@@ -33,7 +41,9 @@ def folder(argument: str, data_dir: Path) -> Samples:
     names = _pictures(root)
     if not names:
         known = ", ".join(SUFFIXES)
-        raise DataError(f"{shown(root)}: zero images: no {known} file below this folder")
+        raise DataError(
+            f"{shown(root)}: zero images: no {known} file below this folder that is not hidden"
+        )
     found = scan_images(root, names)
     width, height = size = found.headers[0].size
     for name, header in zip(names, found.headers, strict=True):
@@ -44,12 +54,13 @@ def folder(argument: str, data_dir: Path) -> Samples:
             )
     grey = all(header.mode == "L" for header in found.headers)
     spec = SampleSpec("image", (1 if grey else 3, height, width))
-    return PictureFiles(spec, f"folder:{shown(root.resolve().name)}@{found.hash}", root, names)
+    identity = f"folder:{shown(root.resolve().name)}@{found.hash}"
+    return PictureFiles(spec, identity, root, names, found.hashed)
 
 
 def _pictures(root: Path) -> list[str]:
     """Names below ``root``, sorted. Links to folders are followed, each real folder being entered
-    once, so that a loop ends."""
+    once, so that a loop ends. Raises ``DataError`` for pictures that are not read."""
 
     def refuse(error: OSError) -> None:
         missing = isinstance(error, FileNotFoundError) and error.filename == str(root)
@@ -64,13 +75,30 @@ def _pictures(root: Path) -> list[str]:
             folders.clear()
             continue
         seen.add(real)
-        folders.sort()  # which of two names of one folder comes first must not depend on the disk
+        # Which of two names of one folder comes first must not depend on the disk.
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
         inside = os.path.relpath(place, root).replace(os.sep, "/") + "/"
-        names += [inside.removeprefix("./") + name for name in files]
-    others = sorted(name for name in names if name.lower().endswith(OTHERS))
+        names += [inside.removeprefix("./") + name for name in files if name[0] != "."]
+    pictures, others = [], []
+    for name in sorted(names):
+        end = os.path.splitext(name)[1].lower()
+        if end in SUFFIXES:
+            pictures.append(name)
+        elif end in OTHERS:
+            others.append(name)
+        elif end not in NONE and (format := _format(f"{root}/{name}")) is not None:
+            (pictures if not end and format in FORMATS else others).append(name)
     if others:
         raise DataError(
             f"{shown(root)}: pictures in formats that are not read: {listed(map(shown, others))}; "
-            "convert them to PNG or remove them"
+            "convert them to PNG (.png) or remove them"
         )
-    return sorted(name for name in names if name.lower().endswith(SUFFIXES))
+    return pictures
+
+
+def _format(path: str) -> str | None:
+    """What picture a file holds, if it is one that can be read."""
+    try:
+        return format_of(contents(path, START)[0])
+    except OSError:
+        return None

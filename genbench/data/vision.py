@@ -131,7 +131,7 @@ def celeba64(argument: str, data_dir: Path) -> Samples:
             raise DataError(f"{pictures / name}: not an aligned face of CelebA, 178×218 in colour")
     spec = SampleSpec("image", (3, CELEBA_SIDE, CELEBA_SIDE))
     identity = f"celeba64-crop{CELEBA_CROP}:{split}@{found.hash}"
-    return PictureFiles(spec, identity, pictures, names, face)
+    return PictureFiles(spec, identity, pictures, names, found.hashed, face)
 
 
 def face(picture: Image.Image) -> Image.Image:

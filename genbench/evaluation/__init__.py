@@ -68,9 +68,10 @@ def evaluate(
 
     ``samples``, ``reference`` and ``train``: see ``SamplesLike``. ``reference`` may also be an
     ``.npz`` of published statistics (``mu`` and ``sigma``), with which only the Fréchet distance is
-    computed. Without ``train``, metrics that need the training set are skipped, with the reason.
-    ``ranks``: the processes that share the work, if there are several. Raises ``UsageError`` if
-    something is unknown or does not fit.
+    computed; one that holds samples too gives the other scores from these. Without ``train``,
+    metrics that need the training set are skipped, with the reason. ``ranks``: the processes that
+    share the work, if there are several. Raises ``UsageError`` if something is unknown or does not
+    fit.
     """
 
     def opened(source: SamplesLike) -> Samples:

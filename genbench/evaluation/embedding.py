@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Set
+from dataclasses import replace
 from importlib.metadata import version
 from math import ceil
 from typing import Any
@@ -162,8 +163,18 @@ def embed_once(
     def compute() -> list[Features]:
         return list(embed(samples, extractor, device, ranks, names, report))
 
-    if made_by is None or not HASHED.search(samples.id):
+    folder = ranks.on_rank_zero(store.cache_folder)
+    if made_by is None or not HASHED.search(samples.id) or folder is None:
         return compute()
+
+    def unpack(contents: store.Contents) -> list[Features]:
+        features = _unpack(contents)
+        held = features[0].keys()
+        counts = {sum(len(batch[name]) for batch in features) for name in held}
+        if not held <= set(names) or counts != {len(samples)}:
+            raise ValueError(f"no {', '.join(sorted(names))} of {len(samples)} samples")
+        return features
+
     inputs = {
         "samples": samples.id,
         "extractor": extractor.id,
@@ -173,5 +184,6 @@ def embed_once(
         "device": torch.device(device).type,
         "torch": version("torch"),
     }
-    features = FEATURES.once(ranks, store.cache_folder(), inputs, compute).value
+    stage = replace(FEATURES, unpack=unpack)
+    features = stage.once(ranks, folder, inputs, compute).value
     return [{name: value.to(device) for name, value in batch.items()} for batch in features]

@@ -57,11 +57,14 @@ class Scorer:
         metrics = {name: version_of(name, metric) for name, metric in chosen.items()}
         needs_train = any("train" in metric.sides for metric in chosen.values())
         held = self.reference
+        by_moments = [metric for metric in chosen.values() if self._by_moments(metric)]
+        beside = self._moments if by_moments and not isinstance(held, Moments) else None
         return {
             "extractor": self.extractor.id,
             "resize": getattr(self.extractor, "resize", "none"),
             "reference": held.id,
             "reference_count": held.count if isinstance(held, Moments) else len(held),
+            **({"statistics": beside.id} if beside is not None else {}),
             "train": self.train.id if needs_train and self.train is not None else None,
             "samples": count,
             "modality": self.spec.modality,
@@ -122,10 +125,13 @@ class Scorer:
                 wanted = [output for output in metric.outputs if output in outputs]
                 try:
                     with kept_torch():
-                        computed = self._computed(metric, features)
-                    kept, lost = finite({output: computed[output] for output in wanted})
+                        computed = self._noted(metric, self._computed(metric, features))
+                    kept, lost = finite({n: computed[n] for n in wanted if n in computed})
                     values |= kept
                     refused |= lost
+                    absent = [output for output in wanted if output not in computed]
+                    refused |= dict.fromkeys(absent, f"{name} did not compute it")
+                    faults += absent
                 except (MemoryError, torch.OutOfMemoryError):
                     raise  # of this machine, not of the metric
                 except UsageError as error:  # too few samples, say
@@ -145,6 +151,7 @@ class Scorer:
             outputs={name: declared[name] for name in outputs if name in values},
             protocol=self.protocol(len(samples), outputs),
             faults=faults,
+            remarks=self._remarks(samples),
         )
 
     @torch.no_grad()
@@ -179,7 +186,7 @@ class Scorer:
         sides = {"reference": self.reference, "generated": samples, "train": self.train}
         features = {}
         for side, source in sides.items():
-            looking = [metric for metric in metrics.values() if side in metric.sides]
+            looking = [m for m in metrics.values() if side in self._fed(m)]
             if not looking or source is None or isinstance(source, Moments):
                 continue
             names = _needed(looking)
@@ -217,15 +224,61 @@ class Scorer:
         self, metric: Metric, features: Mapping[str, Sequence[Features]]
     ) -> Mapping[str, Estimate]:
         for side, batches in features.items():
-            for batch in batches if side in metric.sides else ():
+            for batch in batches if side in self._fed(metric) else ():
                 metric.update(batch, side)
-        if isinstance(self.reference, Moments) and "reference" in metric.sides:
+        if self._moments is not None and self._by_moments(metric):
             accept: Any = metric
-            accept.accept_moments(
-                self.reference.mean, self.reference.covariance, self.reference.count
-            )
+            accept.accept_moments(self._moments.mean, self._moments.covariance, self._moments.count)
         computed: Mapping[str, Estimate] = metric.compute()
         return computed
+
+    @cached_property
+    def _moments(self) -> Moments | None:
+        """Published statistics: the reference itself, or what is beside its samples."""
+        held = self.reference
+        return held if isinstance(held, Moments) else getattr(held, "moments", None)
+
+    def _by_moments(self, metric: Metric) -> bool:
+        """Whether ``metric`` is computed from statistics of the reference, not from its samples:
+        if it can, and if they are of as many features as the extractor's."""
+        moments = self._moments
+        if moments is None or "reference" not in metric.sides:
+            return False
+        if not hasattr(metric, "accept_moments"):
+            return False
+        if isinstance(self.reference, Moments):
+            return True
+        widths = self._offered(self.reference)
+        return {widths.get(name) for name in metric.needs} == {len(moments.mean)}
+
+    def _fed(self, metric: Metric) -> Set[str]:
+        """The sides whose features ``metric`` is given."""
+        return metric.sides - {"reference"} if self._by_moments(metric) else metric.sides
+
+    def _noted(self, metric: Metric, values: Mapping[str, Estimate]) -> Mapping[str, Estimate]:
+        """Where the reference holds both: ``values`` with a note that says what they are from."""
+        held, moments = self.reference, self._moments
+        if isinstance(held, Moments) or moments is None or not hasattr(metric, "accept_moments"):
+            return values
+        where = held.id.partition("@")[0]
+        if self._by_moments(metric):
+            said = f"from the statistics in {where}; other scores are from its samples"
+        else:
+            width = len(moments.mean)
+            said = f"from the samples in {where}: its statistics are of {width} features a sample"
+        return {
+            name: replace(e, note=said if e.note is None else f"{e.note}; {said}")
+            for name, e in values.items()
+        }
+
+    def _remarks(self, samples: Samples) -> list[str]:
+        """What is to be said of how the samples of each side were read."""
+        read = {
+            source.id: getattr(source, "notes", ())
+            for source in (samples, self.reference, self.train)
+            if source is not None
+        }
+        return [f"{id.partition('@')[0]}: {note}" for id, notes in read.items() for note in notes]
 
     def _obstacle(self, metric: Metric, samples: Samples) -> str | None:
         """Why ``metric`` cannot be computed, or ``None``."""
@@ -241,7 +294,7 @@ class Scorer:
             offered = self._offered(samples)
         else:
             offered = self._offered(self.reference)
-        missing = sorted(metric.needs - offered)
+        missing = sorted(metric.needs - offered.keys())
         if missing:
             return f"needs {' and '.join(missing)}, which {self.extractor.id} does not give here"
         return None
@@ -252,15 +305,15 @@ class Scorer:
             return samples.take(torch.arange(1)).condition.keys()
 
     @torch.no_grad()
-    def _offered(self, samples: Samples) -> frozenset[str]:
-        """The names of the features that ``samples`` have."""
-        if samples.id not in self._names:
+    def _offered(self, samples: Samples) -> Mapping[str, int]:
+        """The names of the features that ``samples`` have, and how many numbers a sample."""
+        if samples.id not in self._widths:
             one = embed_first(samples, self.extractor, self.device)
-            self._names[samples.id] = frozenset(one)
-        return self._names[samples.id]
+            self._widths[samples.id] = {name: value[0].numel() for name, value in one.items()}
+        return self._widths[samples.id]
 
     @cached_property
-    def _names(self) -> dict[str, frozenset[str]]:
+    def _widths(self) -> dict[str, Mapping[str, int]]:
         return {}
 
 

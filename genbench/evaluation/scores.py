@@ -33,6 +33,8 @@ class Scores:
     protocol: Mapping[str, Any]
     faults: Sequence[str] = ()
     """The outputs in ``skipped`` whose metric failed; another try may give them."""
+    remarks: Sequence[str] = ()
+    """What a reader must know of how the samples were read, a line each."""
 
     def to_frame(self) -> pd.DataFrame:
         """Columns ``metric, value, low, high``: the ends of the 95 % interval, or NaN."""
@@ -50,7 +52,8 @@ class Scores:
     @property
     def notes(self) -> list[str]:
         """Cautions for the reader, a line each."""
-        return [f"{name}: {e.note}" for name, e in self.values.items() if e.note is not None]
+        said = [f"{name}: {e.note}" for name, e in self.values.items() if e.note is not None]
+        return [*self.remarks, *said]
 
     def __repr__(self) -> str:
         width = max(map(len, [*self.values, *self.skipped]), default=0)

@@ -82,6 +82,22 @@ def open_cached(reference: str, data_dir: Path) -> Samples:
     return open_samples(reference, data_dir)
 
 
+def reopen_data() -> None:
+    """Read every data set again when it is next asked for: since the last call, the files may have
+    changed."""
+    open_cached.cache_clear()
+    cached_scorer.cache_clear()
+
+
+def data_notes(data_dir: Path, *references: str) -> list[str]:
+    """What a user must know of how these data were read, a line each."""
+    return [
+        f"{reference}: {note}"
+        for reference in dict.fromkeys(references)
+        for note in getattr(open_cached(reference, data_dir), "notes", ())
+    ]
+
+
 @lru_cache(maxsize=4)
 def cached_scorer(key: str, dataset: str, data_dir: Path, device: str) -> Scorer:
     score = suite.Score.model_validate_json(key)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from genbench import registry
 from genbench.api.errors import GenbenchError, UsageError
+from genbench.store import cache
 
 PACKAGES = (
     "genbench",
@@ -36,7 +37,7 @@ class Diagnosis:
 
 
 def doctor(data_dir: str | Path = "data", *, plugins: Sequence[str | Path] = ()) -> list[Diagnosis]:
-    """One line for each package, device, data folder, weights file and plugin."""
+    """One line for each package, device, data folder, cache, weights file and plugin."""
     for plugin in plugins:
         registry.add_plugin_file(Path(plugin))
     return [
@@ -44,6 +45,7 @@ def doctor(data_dir: str | Path = "data", *, plugins: Sequence[str | Path] = ())
         *_packages(),
         *_torch(),
         *_data(Path(data_dir)),
+        _cache(),
         *_weights(),
         *_plugins(),
     ]
@@ -102,12 +104,27 @@ def _data(data_dir: Path) -> list[Diagnosis]:
     return [Diagnosis("data", f"{where}: {', '.join(sorted(p.name for p in where.iterdir()))}")]
 
 
+def _cache() -> Diagnosis:
+    try:
+        folder, most = cache.cache_folder(), cache.cache_limit() / cache.GIGABYTE
+    except UsageError as error:
+        return Diagnosis("cache", str(error), f"unset {cache.LIMIT}, or set it to a number")
+    if folder is None:
+        said = "nothing is kept between commands: there is no home, nor a folder of your own"
+        return Diagnosis("cache", said, "name a folder with GENBENCH_CACHE")
+    held = sum(kept.bytes for kept in cache.cache_contents(folder)) / cache.GIGABYTE
+    return Diagnosis("cache", f"{folder}: {held:.2f} GB of at most {most:g} ({cache.LIMIT})")
+
+
 def _weights() -> list[Diagnosis]:
     try:
         from genbench.extractors.inception import PUBLISHED
     except ImportError as error:
         return [Diagnosis("weights", f"cannot be searched: {error}", "repair the packages above")]
-    path = PUBLISHED.path()
+    try:
+        path = PUBLISHED.path()
+    except GenbenchError as error:
+        return [Diagnosis("weights", str(error))]
     state = "present" if path.is_file() else "missing; needed for the extractor 'inception' only"
     return [Diagnosis("weights", f"{path} ({state})")]
 

@@ -91,10 +91,11 @@ def run(
     anything is trained; ``store.CannotWrite``. A run that fails is a row, not an error.
     """
     from genbench.devices.launch import launched_ranks
-    from genbench.experiment.context import RunContext
+    from genbench.experiment.context import RunContext, reopen_data
     from genbench.experiment.results import Results
     from genbench.loggers import chosen
 
+    reopen_data()
     with registry.kept_surroundings():
         for plugin in plugins:
             registry.add_plugin_file(Path(plugin))
@@ -219,7 +220,12 @@ class _Run:
         store.write_text(out / SUITE, kept)
 
     def _announce(self, groups: Sequence[Sequence[SeededEntry]], finished: int) -> None:
+        from genbench.experiment.context import data_notes
+
         note = self.observer.note
+        data_dir = self.context.hardware.data_dir
+        for said in data_notes(data_dir, self.suite.dataset, self.suite.score.reference):
+            note(said)
         note(f"{len(groups)} trainings, {sum(map(len, groups))} entries to score")
         shared = {tuple(e.name for e in g): g[0].training.model for g in groups if len(g) > 1}
         for names, model in shared.items():

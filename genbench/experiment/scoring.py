@@ -49,7 +49,8 @@ def evaluate(
     ``samples``, ``reference`` and ``train`` (the generator's training set, which some metrics look
     at): ``dataset:split``, a file, a folder of pictures, a tensor or an array ``(N, …)``, or
     ``Samples``. ``reference`` may also be an ``.npz`` of published statistics (``mu``, ``sigma``),
-    against which there is a Fréchet distance alone. ``metrics``: names of scores, or ``all``.
+    against which there is a Fréchet distance alone; from a file that holds samples too, these give
+    the other scores. ``metrics``: names of scores, or ``all``.
 
     A metric that cannot be computed is skipped, with the reason. Raises ``UsageError`` if
     something is unknown or does not fit.

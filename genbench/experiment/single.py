@@ -15,6 +15,7 @@ from genbench.api.errors import UnknownName, UsageError
 from genbench.devices.hardware import DeviceOptions, Hardware, thread_variables
 from genbench.devices.launch import Work, launched_ranks, on_ranks
 from genbench.devices.ranks import Ranks
+from genbench.experiment.context import data_notes, reopen_data
 from genbench.experiment.logs import open_log
 from genbench.experiment.shown import forward, reverse
 from genbench.experiment.stages import draw
@@ -165,6 +166,7 @@ def _computed(
     *arguments: Any,
 ) -> Any:
     """What ``work`` returns on rank 0, observed as one job."""
+    reopen_data()
     observer = observer_of(progress)
     brought = registry.travelling(plugins, [training.model]) if hardware.world > 1 else []
     ranks, threads = launched_ranks(hardware), thread_variables(training.threads)
@@ -191,6 +193,8 @@ def _train(
     report: ProgressCallback,
 ) -> TrainingResult:
     torch.set_num_threads(training.threads)
+    for said in data_notes(hardware.data_dir, training.dataset):
+        report(ProgressEvent("train", 0, 1, note=said))
     with open_log(ranks, hardware, training, out, project, loggers, report) as log:
         return train_on_ranks(ranks, hardware, training, out, report, log).result
 

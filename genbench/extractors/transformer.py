@@ -18,6 +18,7 @@ from genbench.api.errors import DataError, UsageError
 from genbench.extractors.resize import ANTIALIASED
 from genbench.extractors.rgb import IMAGENET, RgbExtractor, RgbNetwork
 from genbench.extractors.weights import brief
+from genbench.io.files import unchanging
 
 FILES = ("config.json", "model.safetensors")
 DINOV2 = "facebook/dinov2-large"
@@ -117,10 +118,13 @@ def _load(
     build = getattr(transformers, wrap.model).from_pretrained
     options = {"use_safetensors": True, "local_files_only": True, "output_loading_info": True}
     try:
-        with weights.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        with _quiet(transformers.utils.logging):
+        with unchanging(config, weights), _quiet(transformers.utils.logging):
+            with weights.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
             network, info = build(folder, **options)
+            # The tensors may be the file itself, and would change with it.
+            for tensor in (*network.parameters(), *network.buffers()):
+                tensor.data = tensor.data.clone()
     except Exception as error:  # the files may hold anything
         raise DataError(f"{folder}: not the weights of a {wrap.model} ({brief(error)})") from error
     if missing := sorted(info["missing_keys"]):

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from genbench.api.errors import DataError, one_line
-from genbench.store import CannotWrite, make_folder, refused, unpack_state
+from genbench.store import CannotWrite, home_folder, make_folder, refused, unpack_state
 
 N = TypeVar("N", bound=nn.Module)
 
@@ -30,10 +30,15 @@ class PublishedWeights:
     """The first digits of its hash, as in the name of the file."""
 
     def path(self) -> Path:
-        """The place of the file: in ``$GENBENCH_WEIGHTS``, or ``~/.cache/genbench/weights``."""
+        """The place of the file: in ``$GENBENCH_WEIGHTS``, or ``~/.cache/genbench/weights``. Raises
+        ``DataError`` where neither is."""
         given = os.environ.get("GENBENCH_WEIGHTS")
-        folder = Path(given) if given else Path.home() / ".cache" / "genbench" / "weights"
-        return folder / self.file
+        if given:
+            return Path(given) / self.file
+        folder = home_folder()
+        if folder is None:
+            raise DataError(f"no place for {self.file}: name a folder with GENBENCH_WEIGHTS")
+        return folder / "weights" / self.file
 
     def read(self, given: Path | None) -> tuple[dict[str, Any], str]:
         """The state dictionary and the SHA-256 of the file, never unpickling code.

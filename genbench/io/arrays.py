@@ -1,7 +1,8 @@
-"""Files of samples: ``.npz``, ``.npy``, ``.pt`` and ``.safetensors``.
+"""Files of samples: ``.npz``, ``.npy``, ``.pt``, ``.pth`` and ``.safetensors``.
 
 A file with several arrays calls its samples ``samples``, ``images`` or ``arr_0``; a single array
-may have any name. ``genbench.modalities.infer`` says what the array means, and which other entries
+may have any name. Beside ``arr_0``, ``arr_1`` holds the labels if it can, as in the files of
+guided-diffusion. ``genbench.modalities.infer`` says what the array means, and which other entries
 (in safetensors: metadata) may say so. Objects are never unpickled: a file that would need it, and
 could so run code, is refused.
 """
@@ -12,7 +13,8 @@ import json
 import pickle
 import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from io import BufferedReader, BytesIO
 from pathlib import Path
 from typing import Any
@@ -42,6 +44,8 @@ _FACTS = ("modality", "levels", "rate")
 _OLD = {"labels": "condition.label", "classes": "count.label"}
 """How the condition ``label`` has always been written, and is."""
 _PARTS = ("condition", "count", "text")
+CLASSES = 2**31
+"""Numbers above are no classes, but something else, such as hashes."""
 _FLOATS = (torch.float16, torch.float32, torch.float64)
 """Those that numpy has too."""
 
@@ -58,11 +62,13 @@ class Content:
     counts: Mapping[str, int] = field(default_factory=dict)
     """Of the classes of a condition, or of the tokens in its vocabulary."""
     texts: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    statistics: Mapping[str, Array] = field(default_factory=dict)
+    """Published statistics beside the samples, as ``genbench.io.moments`` has them."""
 
 
 def read_content(path: Path, suffix: str) -> Content:
-    """What a file of samples holds, in the format of ``suffix``: ``.npz``, ``.npy``, ``.pt`` or
-    ``.safetensors``.
+    """What a file of samples holds, in the format of ``suffix``, in upper or lower case: ``.npz``,
+    ``.npy``, ``.pt``, ``.pth`` or ``.safetensors``.
 
     Raises ``DataError`` if the file is missing, empty, truncated, damaged, not of that format,
     holds statistics instead, or would need unpickling of code.
@@ -71,9 +77,10 @@ def read_content(path: Path, suffix: str) -> Content:
         ".npz": _read_npz,
         ".npy": _read_npy,
         ".pt": _read_pt,
+        ".pth": _read_pt,
         ".safetensors": _read_safetensors,
     }
-    return load(path, readers[suffix])
+    return load(path, readers[suffix.lower()])
 
 
 def save_npz(path: Path, samples: TensorSamples) -> None:
@@ -137,11 +144,16 @@ def _split(entry: str) -> tuple[str, str]:
     return (part, name) if part in _PARTS and name else ("", "")
 
 
+def statistics_among(names: Collection[str]) -> tuple[str, ...]:
+    """The names of those arrays that are published statistics."""
+    if "mu" in names and "sigma" in names:
+        return "mu", "sigma"
+    return ("pool_3",) if "pool_3" in names else ()
+
+
 def holds_statistics(names: Collection[str]) -> bool:
     """Whether arrays of these names are published statistics and no samples."""
-    if any(name in names for name in NAMES):
-        return False
-    return "pool_3" in names or ("mu" in names and "sigma" in names)
+    return bool(statistics_among(names)) and not any(name in names for name in NAMES)
 
 
 def as_array(where: str, value: object) -> Array:
@@ -173,7 +185,11 @@ def _read_npz(where: str, file: BufferedReader) -> Content:
             f"{where}: holds statistics, not samples: give this file as the reference of "
             "frechet_distance"
         )
-    return _gather(where, archive, archive.__getitem__)
+    content = _gather(where, archive, archive.__getitem__)
+    statistics = {name: archive[name] for name in statistics_among(archive)}
+    # Beside samples, mu and sigma may also be those of a normalisation, or of each sample.
+    axes = [array.ndim for array in statistics.values()]
+    return replace(content, statistics=statistics) if axes in ([1, 2], [2]) else content
 
 
 def _read_npy(where: str, file: BufferedReader) -> Content:
@@ -210,7 +226,8 @@ def _read_safetensors(where: str, file: BufferedReader) -> Content:
         names = set(held.keys())
 
         def get(name: str) -> Array:
-            value = held.get_tensor(name) if name in names else said[name]
+            # The library's tensor is the file itself, and would change with it.
+            value = held.get_tensor(name).clone() if name in names else said[name]
             return as_array(f"{where}: {shown(name)}", value)
 
         return _gather(where, names, get, said)
@@ -253,6 +270,11 @@ def _gather(
         elif name == "rate":
             value = _real(where, name, value)
         parts[part][key or name] = value
+    if chosen == ["arr_0"] and "arr_1" in names and "label" not in parts["condition"]:
+        with suppress(DataError):  # it may be anything
+            labels = get("arr_1")
+            if _are_labels(labels, len(samples)):
+                parts["condition"]["label"] = labels
     return Content(
         samples=samples,
         conditions=parts["condition"],
@@ -260,6 +282,11 @@ def _gather(
         texts=parts["text"],
         **parts[""],
     )
+
+
+def _are_labels(array: Array, count: int) -> bool:
+    whole = array.dtype.kind in "iu" and array.shape == (count,) and count > 0
+    return whole and int(array.min()) >= 0 and int(array.max()) < CLASSES
 
 
 def _text(where: str, name: str, value: Array) -> str:

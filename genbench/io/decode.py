@@ -6,6 +6,7 @@ PNG, JPEG, BMP and WebP with 8-bit grey or RGB pixels. An EXIF orientation is no
 from __future__ import annotations
 
 import io
+import re
 from typing import NamedTuple
 
 from PIL import Image, UnidentifiedImageError
@@ -14,7 +15,22 @@ from genbench.io.files import cause
 from genbench.io.png import END, plain_png, stacked
 
 # Pillow knows other formats, some of which start a program to be read.
-_FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
+FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
+
+_MAGIC = {
+    "PNG": rb"\x89PNG\r\n\x1a\n",
+    "JPEG": rb"\xff\xd8\xff",
+    "BMP": rb"BM.{4}\0{4}.{4}[\x0c-\x7c]\0\0\0",  # reserved zeros, and the size of a header
+    "WEBP": rb"RIFF.{4}WEBP",
+    "GIF": rb"GIF8[79]a",
+    "TIFF": rb"II\*\0|MM\0\*",
+    "PNM": rb"P[1-6]\s+(#|\d+\s+\d+\s)",
+    "JPEG 2000": rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51",
+    "JPEG XL": rb"\xff\x0a|\0\0\0\x0cJXL ",
+    "AVIF or HEIC": rb".{4}ftyp(avif|avis|heic|heix|mif1)",
+}
+START = 64
+"""The first bytes of a file by which its format is told."""
 
 
 class BadPicture(Exception):
@@ -51,9 +67,18 @@ def decode(data: bytes, mode: str) -> Image.Image:
     return picture if picture.mode == mode else picture.convert(mode)
 
 
+def format_of(start: bytes) -> str | None:
+    """The format of a picture, by its first bytes, whatever its file is called: one of those that
+    are read, or of those that are often met; ``None`` for anything else."""
+    for format, pattern in _MAGIC.items():
+        if re.match(pattern, start, re.DOTALL):
+            return format
+    return None
+
+
 def _open(data: bytes) -> Image.Image:
     try:
-        return Image.open(io.BytesIO(data), formats=_FORMATS)
+        return Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError:
         raise BadPicture("not a PNG, JPEG, BMP or WebP picture, or cut off") from None
 

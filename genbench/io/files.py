@@ -10,11 +10,13 @@ from contextlib import contextmanager
 from io import BufferedReader
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from genbench.api.errors import DataError
 
 T = TypeVar("T")
+
+Stamp: TypeAlias = tuple[int, int, int, int]
 
 SHOWN = 20
 """The most names in one message."""
@@ -43,21 +45,44 @@ def cause(error: Exception) -> str:
     return " ".join(text.split())[:200] or type(error).__name__
 
 
-def contents(path: str) -> tuple[bytes, os.stat_result]:
-    """The bytes of a file, and its status before they were read.
+def contents(path: str, most: int | None = None) -> tuple[bytes, Stamp]:
+    """The bytes of a file, or the first ``most`` of them, and its stamp.
 
-    Raises ``OSError``, also if it is neither a file nor a folder.
+    Raises ``OSError``, also if it is neither a file nor a folder, or is written to meanwhile.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     try:
         status = os.fstat(descriptor)
         _refuse_others(path, status)
+        if most is not None:
+            return os.read(descriptor, most), stamp(status)
         parts = []
         while part := os.read(descriptor, status.st_size + 1):
             parts.append(part)
-        return b"".join(parts), status
+        after = os.fstat(descriptor)
+        if (after.st_size, after.st_mtime_ns) != (status.st_size, status.st_mtime_ns):
+            raise OSError(errno.EBUSY, "changed while it was read", path)
+        return b"".join(parts), stamp(status)
     finally:
         os.close(descriptor)
+
+
+def stamp(status: os.stat_result) -> Stamp:
+    """What tells a file from what it was before, without its bytes: its size, when its contents and
+    the file itself were changed, in nanoseconds, and its inode."""
+    inode = status.st_ino % (1 << 63)  # in 64 bits with a sign, as the others are
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, inode
+
+
+@contextmanager
+def unchanging(*paths: Path) -> Iterator[None]:
+    """Around code that reads files more than once. Raises ``OSError`` if they are not there, or are
+    others afterwards."""
+    before = [stamp(os.stat(path)) for path in paths]
+    yield
+    for path, known in zip(paths, before, strict=True):
+        if stamp(os.stat(path)) != known:
+            raise OSError(errno.EBUSY, "changed while it was read", str(path))
 
 
 def load(path: Path, read: Callable[[str, BufferedReader], T]) -> T:

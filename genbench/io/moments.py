@@ -1,4 +1,4 @@
-"""Published statistics of features: ``.npz`` files that hold no samples.
+"""Published statistics of features: in ``.npz`` files, alone or beside samples.
 
 - ``mu`` ``(D,)`` and ``sigma`` ``(D, D)``: pytorch-fid and the TTUR code that it follows,
   clean-fid, EDM (https://github.com/NVlabs/edm, ``fid.py ref``);
@@ -6,11 +6,15 @@
   https://github.com/yang-song/score_sde). Its evaluation takes their unbiased covariance.
 
 No such file says of which network the features are: it must be the extractor in use.
+
+The reference batches of guided-diffusion (https://github.com/openai/guided-diffusion, evaluations)
+hold some samples, and statistics of more samples than these.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
@@ -19,8 +23,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from genbench.api import TensorSamples
 from genbench.api.errors import DataError
-from genbench.io.arrays import holds_statistics
+from genbench.io.arrays import holds_statistics, statistics_among
 from genbench.io.files import fitting, load, shown
 from genbench.io.numpy_files import Array, NpzReader
 from genbench.store import fingerprint, hash_tensor
@@ -47,29 +52,39 @@ class Moments:
     """The number of samples behind them, if the file states it."""
 
 
+@dataclass(frozen=True)
+class ReadSamples(TensorSamples):
+    """Samples of a file or an array, and what else it holds."""
+
+    moments: Moments | None = None
+    """Statistics that the file holds beside the samples, for metrics that need no more."""
+    notes: tuple[str, ...] = ()
+    """What a user must know of how they were read, a line each."""
+
+
 def open_moments(path: Path) -> Moments | None:
     """The statistics in an ``.npz`` file; ``None`` if ``path`` is none, or holds samples.
 
-    Raises ``DataError`` if the file cannot be read or its arrays are not finite, not of matching
-    shapes, or no covariance.
+    Raises ``DataError`` if the file cannot be read, and as ``moments_of`` does.
     """
-    if path.suffix != ".npz" or os.path.isdir(path):
+    if path.suffix.lower() != ".npz" or os.path.isdir(path):
         return None
     where = shown(path)
     with fitting(where):
         held = load(path, _read)
-        return None if held is None else _moments(where, shown(path.name), held)
+        return None if held is None else moments_of(where, shown(path.name), held)
 
 
 def _read(where: str, file: BufferedReader) -> dict[str, Array] | None:
     archive = NpzReader(where, file)
     if not holds_statistics(archive):
         return None
-    names = ("mu", "sigma") if "mu" in archive and "sigma" in archive else ("pool_3",)
-    return {name: archive[name] for name in names}
+    return {name: archive[name] for name in statistics_among(archive)}
 
 
-def _moments(where: str, name: str, held: dict[str, Array]) -> Moments:
+def moments_of(where: str, name: str, held: Mapping[str, Array]) -> Moments:
+    """The statistics in the arrays of the file ``name``. Raises ``DataError`` if they are not
+    finite, not of matching shapes, or no covariance."""
     for array_name, array in held.items():
         if array.dtype.kind not in "iuf":
             raise DataError(f"{where}: {array_name} is of type {array.dtype}, not of numbers")

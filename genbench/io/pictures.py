@@ -16,6 +16,7 @@ from genbench.api.errors import DataError
 from genbench.io.decode import BadPicture, decode
 from genbench.io.files import cause, contents, shown
 from genbench.io.png import Pixels, decode_together
+from genbench.io.scan import HashedFiles
 from genbench.io.threads import MOST, ahead, in_threads
 
 _TOGETHER = 1 << 22
@@ -31,6 +32,8 @@ class PictureFiles:
     root: Path
     names: Sequence[str]
     """Of the files, below ``root``."""
+    hashed: HashedFiles
+    """What ``id`` names: a file that holds anything else now is refused."""
     prepare: Callable[[Image.Image], Image.Image] | None = None
     """Crops or resizes a picture. ``None``: the samples are the pictures themselves."""
 
@@ -38,31 +41,38 @@ class PictureFiles:
         return len(self.names)
 
     def take(self, indices: Tensor) -> Batch:
-        """uint8 ``(B, C, H, W)``. Raises ``DataError`` for a picture that cannot be decoded."""
+        """uint8 ``(B, C, H, W)``. Raises ``DataError`` for a picture that cannot be decoded, or is
+        another one than when the set was opened."""
         channels, height, width = self.spec.shape
         most = min(MOST, _TOGETHER // (channels * height * width))
-        names = [self.names[index] for index in indices.tolist()]
-        pixels = np.concatenate(list(in_threads(self._pixels, names, most)))
+        pixels = np.concatenate(list(in_threads(self._pixels, indices.tolist(), most)))
         return Batch(torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous())
 
-    def _pixels(self, names: Sequence[str]) -> Pixels:
+    def _pixels(self, indices: Sequence[int]) -> Pixels:
         """``(N, H, W, C)``."""
         channels, height, width = self.spec.shape
         mode = "L" if channels == 1 else "RGB"
-        files = [self._contents(name) for name in names]
+        files = [self._contents(index) for index in indices]
         if self.prepare is None:
             together = decode_together(files, mode, (width, height))
             if together is not None:
                 return together
+        names = [self.names[index] for index in indices]
         pixels = [self._decode(*named, mode) for named in zip(names, files, strict=True)]
         return np.stack(pixels).reshape(-1, height, width, channels)
 
-    def _contents(self, name: str) -> bytes:
-        path = f"{self.root}/{name}"
+    def _contents(self, index: int) -> bytes:
+        path = f"{self.root}/{self.names[index]}"
         try:
-            return contents(path)[0]
+            data, now = contents(path)
         except OSError as error:
             raise DataError(f"{shown(path)}: {cause(error)}") from error
+        if not self.hashed.hold(index, data, now):
+            raise DataError(
+                f"{shown(path)}: it has changed since {self.id} was opened; start again when the "
+                "pictures stay as they are"
+            )
+        return data
 
     def _decode(
         self, name: str, data: bytes, mode: str
@@ -78,9 +88,6 @@ class PictureFiles:
             raise DataError(f"{where}: {error}") from error
         except Exception as error:  # decoders raise anything on damaged data
             raise DataError(f"{where}: cannot be decoded ({cause(error)})") from error
-        _, height, width = self.spec.shape
-        if picture.size != (width, height):
-            raise DataError(f"{where}: changed its size while in use")
         return pixels
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,8 @@ class MLflowLogger(Logger):
 def start(run: LoggedRun) -> tuple[MLflowLogger, dict[str, int]]:
     logging.getLogger("mlflow").setLevel(logging.WARNING)  # it logs every table that it creates
     # Two jobs that create the tables of a new store at the same time break it.
-    with store.lock(store.cache_folder() / "mlflow"):
+    place = store.cache_path("mlflow")
+    with nullcontext() if place is None else store.lock(place):
         client = MlflowClient()
         experiment = _experiment(client, run.project)
     found = _found(client, run.folder / METADATA)

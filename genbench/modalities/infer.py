@@ -15,7 +15,8 @@ Without a modality, the array says itself what it holds:
 - reals ``(N, D)`` are points;
 - ``(N, C, H, W)``, ``(N, H, W, C)`` and ``(N, H, W)`` are images, the channel axis being the one of
   length 1 or 3. Integers are levels, of 256 unless ``levels`` says otherwise; reals must lie in
-  [0, 1] and become the nearest level (ties to even).
+  [0, 1] and become the nearest level (ties to even). Those that rounding has put beyond, by
+  ``TOLERANCE`` and half a level at most, become the first or the last level, and a note says so.
 """
 
 from __future__ import annotations
@@ -29,29 +30,31 @@ from genbench.api import (
     Categorical,
     ConditionSpec,
     SampleSpec,
-    TensorSamples,
     Text,
     Vector,
 )
 from genbench.api.errors import DataError
-from genbench.io.arrays import Content
+from genbench.io.arrays import CLASSES, Content
+from genbench.io.moments import ReadSamples
 from genbench.io.numpy_files import Array
 from genbench.modalities import impossible
 from genbench.store import in_memory
 
+TOLERANCE = 1e-3
+"""As far as float16 may be from a number in [0, 1], about its precision at 1."""
+
 _CHANNELS = (1, 3)
 _IMAGES = "(N, C, H, W), (N, H, W, C) or (N, H, W) with 1 or 3 channels"
-_CLASSES = 2**31
-"""Numbers above are no classes, but something else, such as hashes."""
 
 
-def infer_spec(where: str, content: Content, kind: str, name: str) -> TensorSamples:
+def infer_spec(where: str, content: Content, kind: str, name: str) -> ReadSamples:
     """Samples by the rules above, with the id ``kind:name@hash``.
 
     Raises ``DataError``, which begins with ``where``, when the array is empty, not of numbers,
     holds NaN or infinity, has levels or labels out of range, or can be understood in two ways.
     """
     array = _numbers(where, content.samples)
+    notes: tuple[str, ...] = ()
     if content.levels is not None and not 2 <= content.levels <= 2**16:
         raise DataError(f"{where}: levels must be 2 to 65536, not {content.levels}")
     if content.modality is not None:
@@ -63,22 +66,24 @@ def infer_spec(where: str, content: Content, kind: str, name: str) -> TensorSamp
     else:
         modality, levels = "image", content.levels or 256
         images = _channels_first(where, array)
-        data = _levels(where, _quantised(where, images, levels), levels)
+        quantised, notes = _quantised(where, images, levels)
+        data = _levels(where, quantised, levels)
     condition: dict[str, ConditionSpec] = {}
     values: dict[str, Tensor] = {}
-    for name, given in content.conditions.items():
-        entry = "labels" if name == "label" else f"condition.{name}"
-        count = content.counts.get(name)
-        condition[name], values[name] = _condition(f"{where}: {entry}", given, len(data), count)
+    for key, given in content.conditions.items():
+        entry = "labels" if key == "label" else f"condition.{key}"
+        count = content.counts.get(key)
+        condition[key], values[key] = _condition(f"{where}: {entry}", given, len(data), count)
     spec = SampleSpec(modality, tuple(data.shape[1:]), levels, condition, content.rate)
     if (reason := impossible(spec)) is not None:
         raise DataError(f"{where}: {reason}")
     if LENGTH in values and not torch.equal(spec.pad(data, values[LENGTH]), data):
         raise DataError(f"{where}: samples are not zero beyond their length")
-    for name, words in content.texts.items():
-        if name not in condition or len(words) != len(data):
-            raise DataError(f"{where}: text.{name} goes with {len(data)} rows of condition.{name}")
-    return in_memory(kind, name, spec, data, values, content.texts)
+    for key, words in content.texts.items():
+        if key not in condition or len(words) != len(data):
+            raise DataError(f"{where}: text.{key} goes with {len(data)} rows of condition.{key}")
+    samples = in_memory(kind, name, spec, data, values, content.texts)
+    return ReadSamples(**vars(samples), notes=notes)
 
 
 def _numbers(where: str, array: Array) -> Array:
@@ -139,20 +144,26 @@ def _channels_first(where: str, array: Array) -> Array:
     return array if first else np.moveaxis(array, 3, 1)
 
 
-def _quantised(where: str, images: Array, levels: int) -> Array:
+def _quantised(where: str, images: Array, levels: int) -> tuple[Array, tuple[str, ...]]:
+    """Integers, and what is to be said of them."""
     if images.dtype.kind != "f":
-        return images
+        return images, ()
     low, high = images.min(), images.max()
-    if low < 0 or high > 1:
-        if low >= -1 and high <= 1:
+    most = min(TOLERANCE, 0.5 / (levels - 1))
+    if low < -most or high > 1 + most:
+        if low >= -1 - most and high <= 1 + most:
             fix = "rescale them by (x + 1) / 2"
         elif low >= 0 and high <= levels - 1:
             fix = f"divide them by {levels - 1}"
         else:
             fix = f"rescale them, or save integers 0…{levels - 1}"
         raise DataError(f"{where}: real images must lie in [0, 1], not {low:g} to {high:g}; {fix}")
-    quantised: Array = np.rint(images * (levels - 1)).astype(np.int32)
-    return quantised
+    quantised: Array = np.rint(images * (levels - 1)).clip(0, levels - 1).astype(np.int32)
+    if low >= 0 and high <= 1:
+        return quantised, ()
+    beyond = max(-low, high - 1)
+    said = f"real values beyond [0, 1] by up to {beyond:.1g} were clipped (at most {most:.1g} is)"
+    return quantised, (said,)
 
 
 def _condition(
@@ -168,7 +179,7 @@ def _condition(
     if kind not in "iu" or array.ndim > 2 or shape[:1] != (count,) or array.size == 0:
         raise DataError(f"{what} must be {count} integers, not {array.dtype} of shape {shape}")
     low, high = int(array.min()), int(array.max())
-    known = min(high + 1, _CLASSES) if classes is None else classes
+    known = min(high + 1, CLASSES) if classes is None else classes
     if low < 0 or high >= known:
         raise DataError(f"{what} run from {low} to {high}, not within 0…{known - 1}")
     values = torch.from_numpy(array.astype(np.int64))

@@ -14,9 +14,16 @@ from genbench.store.artefacts import (
     write_artefact,
     write_metadata,
 )
+from genbench.store.cache import (
+    Contents,
+    cache_folder,
+    cache_path,
+    home_folder,
+    read_cached,
+    write_cached,
+)
 from genbench.store.files import (
     CannotWrite,
-    cache_folder,
     held,
     make_folder,
     refused,
@@ -25,7 +32,7 @@ from genbench.store.files import (
     write_text,
 )
 from genbench.store.locks import lock, require_own
-from genbench.store.stage import Artefact, Contents, Stage
+from genbench.store.stage import Artefact, Stage
 from genbench.store.tensors import (
     hash_tensor,
     in_memory,
@@ -42,11 +49,13 @@ __all__ = [
     "Damaged",
     "Stage",
     "cache_folder",
+    "cache_path",
     "canonical",
     "damaged",
     "fingerprint",
     "hash_tensor",
     "held",
+    "home_folder",
     "in_memory",
     "lock",
     "make_folder",
@@ -54,6 +63,7 @@ __all__ = [
     "pack_state",
     "pack_tensors",
     "read_artefact",
+    "read_cached",
     "read_metadata",
     "refused",
     "remove",
@@ -63,6 +73,7 @@ __all__ = [
     "unpack_tensors",
     "write_artefact",
     "write_bytes",
+    "write_cached",
     "write_metadata",
     "write_text",
 ]

@@ -11,7 +11,6 @@ import os
 import re
 import socket
 import stat
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -132,18 +131,6 @@ def remove(*paths: Path) -> None:
 def write_text(path: Path, text: str) -> None:
     """``write_bytes`` in UTF-8."""
     write_bytes(path, text.encode())
-
-
-def cache_folder() -> Path:
-    """The folder of what is kept between commands and can be recomputed: ``$GENBENCH_CACHE``, or
-    ``~/.cache/genbench``; for a user without a home, among the temporary files."""
-    given = os.environ.get("GENBENCH_CACHE")
-    if given:
-        return Path(given)
-    try:
-        return Path.home() / ".cache" / "genbench"
-    except RuntimeError:
-        return Path(tempfile.gettempdir()) / "genbench-cache"
 
 
 @contextmanager

@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeVar
 
+from genbench.api.errors import one_line
 from genbench.api.execution import Ranks
 from genbench.store.artefacts import (
     Damaged,
@@ -17,12 +19,10 @@ from genbench.store.artefacts import (
     write_artefact,
     write_metadata,
 )
+from genbench.store.cache import Contents, read_cached, write_cached
 from genbench.store.files import CannotWrite
 
 T = TypeVar("T")
-
-Contents: TypeAlias = tuple[bytes, Mapping[str, Any]]
-"""The bytes of a file and its metadata; no bytes if only metadata are stored."""
 
 
 def _unchanged(contents: Any) -> Any:
@@ -59,8 +59,8 @@ class Stage(Generic[T]):
     alone: bool = False
     """Whether rank 0 computes alone and sends the value to the others; else all ranks compute."""
     cache: bool = False
-    """Whether losing an artefact costs nothing but time: a damaged one is computed again, and one
-    that cannot be written is not stored."""
+    """Whether losing an artefact costs nothing but time, so that ``store.cache`` keeps it: one that
+    is damaged, or another's, is computed again, and one that cannot be written is not stored."""
 
     def identity(self, inputs: Mapping[str, Any]) -> str:
         """16 hexadecimal digits that name a value. ``inputs``: JSON-like, one for each declared
@@ -111,27 +111,35 @@ class Stage(Generic[T]):
         return folder / self.name / f"{identity}{self.suffix}"
 
     def _read(self, path: Path) -> T | None:
-        try:
-            return self._load(path)
-        except Damaged:
-            if not self.cache:
-                raise
-            return None
+        return read_cached(path, partial(self._own, path)) if self.cache else self._load(path)
 
     def _load(self, path: Path) -> T | None:
+        contents: Contents | None
         if self.suffix == ".json":
             metadata = read_metadata(path)
-            return None if metadata is None else self.unpack((b"", metadata))
-        contents = read_artefact(path)
-        return None if contents is None else self.unpack(contents)
+            contents = None if metadata is None else (b"", metadata)
+        else:
+            contents = read_artefact(path)
+        if contents is None:
+            return None
+        try:
+            return self.unpack(contents)
+        except MemoryError:
+            raise
+        except Exception as error:  # its checksum is right, but it may hold anything
+            said = f"{path} is damaged: it holds no {self.name} ({one_line(error)})"
+            raise Damaged(said) from error
+
+    def _own(self, path: Path, contents: Contents) -> T:
+        if contents[1]["identity"] != path.stem:
+            raise Damaged(f"{path} is damaged: it is another's")
+        return self.unpack(contents)
 
     def _write(self, path: Path, value: T) -> None:
         data, metadata = self.pack(value)
-        try:
-            if self.suffix == ".json":
-                write_metadata(path, metadata)
-            else:
-                write_artefact(path, data, metadata)
-        except CannotWrite:
-            if not self.cache:
-                raise
+        if self.cache:
+            write_cached(path, data, {**metadata, "identity": path.stem})
+        elif self.suffix == ".json":
+            write_metadata(path, metadata)
+        else:
+            write_artefact(path, data, metadata)

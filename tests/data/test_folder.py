@@ -12,9 +12,13 @@ import pytest
 import torch
 from PIL import Image
 
+import genbench
 from genbench.api.errors import DataError, UsageError
 from genbench.data.folder import folder
+from genbench.evaluation import embedding
+from genbench.io import scan
 from genbench.io.pictures import read_ahead
+from genbench.training import batches
 
 
 def noise(seed: int, *shape: int) -> np.ndarray:
@@ -93,11 +97,103 @@ def test_the_id_follows_the_bytes_and_not_the_place(tmp_path):
     assert one != load(tmp_path / "other" / "set").id
 
 
-def test_nothing_but_paths_is_held(tmp_path):
+def in_place(path: Path, data: bytes) -> None:
+    with path.open("r+b") as file:
+        file.write(data)
+
+
+def renamed(path: Path, data: bytes) -> None:
+    path.with_suffix(".new").write_bytes(data)
+    path.with_suffix(".new").replace(path)
+
+
+@pytest.mark.parametrize("settled", [-(10**12), 10**12], ids=["old", "young"])
+@pytest.mark.parametrize("timed", [False, True], ids=["new time", "time of the old one"])
+@pytest.mark.parametrize("change", [in_place, renamed])
+def test_a_picture_that_changes_after_it_was_hashed_is_refused(
+    tmp_path, monkeypatch, change, timed, settled
+):
+    """Whatever its size and its times say: the pixels would not be those that the id names."""
+    monkeypatch.setattr(scan, "SETTLED", settled)
+    for value in range(3):
+        write(tmp_path / f"{value}.bmp", np.full((4, 4), value, np.uint8))
+    samples = load(tmp_path)
+    path = tmp_path / "1.bmp"
+    before = path.stat()
+    data = path.read_bytes()
+    change(path, data[:-1] + b"\x09")
+    if timed:
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert samples.take(torch.tensor([0, 2])).data[:, 0, 0, 0].tolist() == [0, 2]
+    with pytest.raises(DataError) as caught:
+        samples.take(torch.arange(3))
+    message = str(caught.value)
+    assert f"{path}: it has changed since {samples.id} was opened" in message
+    assert "\n" not in message
+    assert load(tmp_path).id != samples.id
+    change(path, data)  # what was hashed is there again, at another time
+    assert samples.take(torch.arange(3)).data[:, 0, 0, 0].tolist() == [0, 1, 2]
+
+
+def test_a_link_or_another_mode_is_no_change(tmp_path):
     path = write(tmp_path / "a.png", noise(0, 3, 3))
     samples = load(tmp_path)
-    write(path, noise(1, 3, 3))
-    assert torch.equal(samples.take(torch.tensor([0])).data[0, 0], torch.from_numpy(noise(1, 3, 3)))
+    os.link(path, tmp_path.with_name(f"{tmp_path.name} linked.png"))
+    path.chmod(0o400)
+    assert torch.equal(samples.take(torch.tensor([0])).data[0, 0], torch.from_numpy(noise(0, 3, 3)))
+
+
+@pytest.mark.parametrize("resident", [True, False], ids=["whole", "streamed"])
+def test_a_training_refuses_a_picture_that_has_changed(tmp_path, monkeypatch, resident):
+    for value in range(4):
+        write(tmp_path / f"{value}.bmp", np.full((4, 4), value, np.uint8))
+    samples = load(tmp_path)
+    write(tmp_path / "3.bmp", np.full((4, 4), 9, np.uint8))
+    if not resident:
+        monkeypatch.setattr(batches, "RESIDENT_BYTES", 0)
+    with pytest.raises(DataError, match=r"3\.bmp: it has changed since folder:"):
+        batches.loader(
+            samples, batches.EpochSampler(4, 4, 0), rank=0, world=1, device=torch.device("cpu")
+        )(0)
+
+
+def test_scores_of_pictures_that_change_are_refused_and_nothing_is_kept(tmp_path, monkeypatch):
+    """Or their features would be found under the id of what was there before."""
+    monkeypatch.setenv("GENBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(embedding, "WORTH_KEEPING", 0.0)
+    place = tmp_path / "pictures"
+    for seed in range(40):
+        write(place / f"{seed:02}.bmp", noise(seed, 2, 2))
+    reference = load(place)
+    write(place / "20.bmp", noise(99, 2, 2))
+    fresh = load(place)
+    options = {"extractor": "identity", "metrics": ["frechet_distance"]}
+    with pytest.raises(DataError, match=r"20\.bmp: it has changed since"):
+        genbench.evaluate(fresh, reference, **options)
+    assert not list(tmp_path.glob("cache/features/*"))
+    assert genbench.evaluate(fresh, fresh, **options).values["frechet_distance"].value < 1e-6
+
+
+def test_what_is_hidden_is_not_read(tmp_path):
+    write(tmp_path / "a.png", noise(0, 3, 3))
+    write(tmp_path / ".ipynb_checkpoints" / "a-checkpoint.png", noise(1, 3, 3))
+    write(tmp_path / "deep" / ".thumbnails" / "b.png", noise(2, 3, 3))
+    (tmp_path / "deep" / "._a.png").write_bytes(b"resource fork")
+    assert len(load(tmp_path)) == 1
+    (tmp_path / "a.png").unlink()
+    assert "zero images: no .png, " in refusal(tmp_path)
+    assert len(load(tmp_path / ".ipynb_checkpoints")) == 1  # asked for by name
+
+
+@pytest.mark.parametrize("name", ["b", "deep/0f3a", "b.jfif", "b.JPE", "b.jpeg"])
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "BMP", "WEBP"])
+def test_pictures_without_a_suffix_or_with_a_rare_one_are_read(tmp_path, name, format):
+    write(tmp_path / "a.png", noise(0, 3, 3, 3))
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    Image.fromarray(noise(1, 3, 3, 3)).save(tmp_path / name, format=format)
+    for text in ("README", "labels", "Makefile"):
+        (tmp_path / text).write_text("BM, or P5, is how some pictures begin")
+    assert len(load(tmp_path)) == 2
 
 
 @pytest.mark.timeout(20)
@@ -136,11 +232,23 @@ def test_zero_images(tmp_path):
     assert "zero images" in refusal(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["b.gif", "deep/b.TIFF", "b.ppm", "b.avif"])
+@pytest.mark.parametrize(
+    "name", ["b.gif", "deep/b.TIFF", "b.ppm", "b.avif", "b.tga", "b.PNM", "b.pbm", "b.ico"]
+)
 def test_pictures_in_other_formats_are_not_left_out_without_a_word(tmp_path, name):
     write(tmp_path / "a.png", noise(0, 3, 3))
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_bytes(b"whatever it is")
+    assert f"formats that are not read: {name}; convert them" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "format"),
+    [("b", "GIF"), ("b", "TIFF"), ("b", "PPM"), ("b.png.part", "PNG"), ("b.jpg~", "JPEG")],
+)
+def test_pictures_that_only_their_bytes_tell_are_named(tmp_path, name, format):
+    write(tmp_path / "a.png", noise(0, 3, 3))
+    Image.new("L", (3, 3)).save(tmp_path / name, format=format)
     assert f"formats that are not read: {name}; convert them" in refusal(tmp_path)
 
 
@@ -279,14 +387,6 @@ def test_odd_names_are_read_and_make_plain_ids(tmp_path):
     samples = load(place)
     assert samples.id.startswith("folder:\\udcff\\n@")
     assert torch.equal(samples.take(torch.tensor([0])).data[0, 0], torch.from_numpy(noise(0, 3, 3)))
-
-
-def test_a_picture_replaced_by_another_size(tmp_path):
-    path = write(tmp_path / "a.png", noise(0, 3, 3))
-    samples = load(tmp_path)
-    write(path, noise(0, 4, 4))
-    with pytest.raises(DataError, match=r"a\.png: changed its size"):
-        samples.take(torch.tensor([0]))
 
 
 def test_a_picture_that_vanishes(tmp_path):

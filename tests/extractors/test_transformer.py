@@ -129,6 +129,37 @@ def test_features_are_those_of_transformers(name: str, save: Callable[[Any], Pat
     assert extractor.resize == "antialiased bicubic (clean-fid)"
 
 
+@each
+def test_features_stay_those_of_the_weights_that_were_hashed(
+    name: str, save: Callable[[Any], Path]
+) -> None:
+    """A library may map the file into memory, where it would change with the disk."""
+    folder = save(tiny(name).float())
+    stored = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
+    extractor = EXTRACTORS[name](weights=str(folder)).to("cpu")
+    assert extractor.id  # by which it is loaded
+    untouched = EXTRACTORS[name](weights=str(folder)).to("cpu")(stored, SPEC)["features"]
+    with (weights := folder / "model.safetensors").open("r+b") as file:
+        file.seek(weights.stat().st_size // 2)
+        file.write(bytes(weights.stat().st_size // 2))
+    assert torch.equal(extractor(stored, SPEC)["features"], untouched)
+
+
+def test_weights_that_change_while_they_are_read_are_refused(
+    save: Callable[[Any], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = save(tiny("dinov2"))
+    build = transformers.Dinov2Model.from_pretrained
+
+    def replaced(*arguments: Any, **options: Any) -> Any:
+        save(tiny("dinov2").float())  # after they were hashed
+        return build(*arguments, **options)
+
+    monkeypatch.setattr(transformers.Dinov2Model, "from_pretrained", replaced)
+    with pytest.raises(DataError, match="changed while it was read"):
+        _ = dinov2(weights=str(folder)).to("cpu").id
+
+
 def test_clip_may_be_its_image_half_alone(save: Callable[[Any], Path]) -> None:
     torch.manual_seed(0)
     config = transformers.CLIPVisionConfig(**VISION)

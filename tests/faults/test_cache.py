@@ -25,7 +25,6 @@ from genbench.data import open_samples
 from genbench.devices import hardware as hardware_module
 from genbench.devices.hardware import Hardware
 from genbench.experiment import RunContext, context, jobs, stages, trained
-from genbench.experiment.context import open_cached
 from genbench.experiment.stage_table import RECORD, STAGES
 from genbench.extractors import digits as digits_module
 from genbench.extractors import inception as inception_module
@@ -404,8 +403,6 @@ def run(desk: Path) -> set[str]:
     """Run the suite of that folder: the stages of which there is more than before."""
     out = desk / "out"
     before = set(out.rglob("*"))
-    open_cached.cache_clear()  # as in another process
-    context.cached_scorer.cache_clear()
     with in_this_process():
         done = call("run", desk / "moved.toml", "--out", out)
     assert done.exit_code == 0, done.output

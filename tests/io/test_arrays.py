@@ -11,9 +11,10 @@ import pytest
 import safetensors.torch
 import torch
 
+import genbench
 from genbench.api import Categorical, SampleSpec, TensorSamples
 from genbench.api.errors import DataError, UsageError
-from genbench.data import open_samples
+from genbench.data import open_reference, open_samples
 from genbench.data.files import npz, read_file
 from genbench.io.arrays import save_npz
 
@@ -187,6 +188,76 @@ def test_written_digits_fit_the_digits(tmp_path):
     again = open_samples(str(tmp_path / "x.npz"), tmp_path)
     assert again.spec == digits.spec
     assert again.id.partition("@")[2] == digits.id.partition("@")[2]
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_samples_stay_as_they_were_hashed(tmp_path, suffix):
+    """Whatever becomes of the file: safetensors reads only when a number is looked at."""
+    path = saved(tmp_path / f"x{suffix}", np.zeros((40, 28, 28), np.uint8))
+    samples = read_file(path)
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.write(b"\x07" * size)
+    assert not samples.data.any()
+    path.write_bytes(b"")
+    assert not samples.data.any()
+
+
+@pytest.mark.parametrize("name", ["x.NPZ", "x.Npy", "x.PT", "x.pth", "x.PTH", "x.SafeTensors"])
+def test_suffixes_in_any_case(tmp_path, name):
+    path = tmp_path / name
+    plain = saved(path.with_suffix(path.suffix.lower().replace("pth", "pt")), GREY)
+    plain.rename(path)
+    assert len(open_samples(str(path), tmp_path)) == len(open_reference(str(path), tmp_path)) == 5
+
+
+def test_labels_of_guided_diffusion(tmp_path):
+    np.savez(tmp_path / "x.npz", np.moveaxis(COLOUR, 1, 3), np.array([3, 1, 0, 2, 9]))
+    samples = read_file(tmp_path / "x.npz")
+    assert samples.spec.condition == {"label": Categorical(10)}
+    assert samples.condition["label"].tolist() == [3, 1, 0, 2, 9]
+    assert samples.id.startswith("file:x.npz@")
+    np.savez(tmp_path / "x.npz", COLOUR, np.arange(5), labels=np.zeros(5, int))
+    assert read_file(tmp_path / "x.npz").condition["label"].tolist() == [0] * 5
+
+
+@pytest.mark.parametrize(
+    "other",
+    [np.arange(4), np.arange(5) - 1, np.arange(5) + 2**31, np.ones(5), GREY, np.array([None] * 5)],
+)
+def test_another_second_array_is_not_labels(tmp_path, other):
+    np.savez(tmp_path / "x.npz", GREY, other)
+    assert read_file(tmp_path / "x.npz").spec.condition == {}
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "levels"),
+    [
+        (0, 1 + 1e-7, 256),
+        (-1e-7, 1, 256),
+        (0, float(np.float16(1.0009765)), 256),
+        (0, 1 + 1e-6, 2**16),
+    ],
+)
+def test_reals_that_rounding_puts_beyond_are_clipped_with_a_note(tmp_path, low, high, levels):
+    reals = np.array([low, 0.25, 0.75, high] * 8).reshape(2, 1, 4, 4)
+    np.savez(tmp_path / "x.npz", samples=reals, levels=levels)
+    samples = read_file(tmp_path / "x.npz")
+    known = [round(x * (levels - 1)) for x in (0, 0.25, 0.75, 1)] * 8
+    assert samples.data.flatten().tolist() == known
+    (note,) = samples.notes
+    assert "beyond [0, 1]" in note
+    scores = genbench.evaluate(samples, samples, extractor="identity", metrics=["frechet_distance"])
+    assert scores.notes[0] == f"file:x.npz: {note}"
+    assert read_file(saved(tmp_path / "y.npy", reals.clip(0, 1))).notes == ()
+
+
+@pytest.mark.parametrize(("high", "levels"), [(1.002, 256), (1.01, 2), (1 + 1e-5, 2**16)])
+def test_reals_beyond_the_tolerance_are_refused(tmp_path, high, levels):
+    reals = np.array([0, high] * 16).reshape(2, 1, 4, 4)
+    assert "real images must lie in [0, 1]" in refused(tmp_path, samples=reals, levels=levels)
+    reals = np.array([-1 - 1e-7, 1 + 1e-7] * 16).reshape(2, 1, 4, 4)
+    assert "rescale them by (x + 1) / 2" in refused(tmp_path, samples=reals)
 
 
 def test_npz_without_a_path(tmp_path):

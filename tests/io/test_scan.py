@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import pytest
 from PIL import Image
 
 import genbench.io.scan as module
+from genbench import store
 from genbench.api.errors import DataError
 from genbench.data import open_samples
+from genbench.io.files import Stamp
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +40,7 @@ def read(monkeypatch) -> list[str]:
     names: list[str] = []
     contents = module.contents
 
-    def noted(path: str) -> tuple[bytes, os.stat_result]:
+    def noted(path: str) -> tuple[bytes, Stamp]:
         names.append(os.path.basename(path))
         return contents(path)
 
@@ -134,6 +137,35 @@ def test_a_damaged_record_is_not_believed(folder, cache, read, damage, which):
     read.clear()
     assert identity(folder) == first  # written anew
     assert read == []
+
+
+ROW = [192, 1, 2, 3, "RGB", 4, 4, "0" * 64]
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"",
+        b"[]",
+        b"null",
+        b'{"3.bmp": 7}',
+        b"[" * 100_000,
+        b"\xff\xfe",
+        json.dumps({"0.bmp": ROW[:-1]}).encode(),
+        json.dumps({"0.bmp": [*ROW[:-1], "no hash"]}).encode(),
+        json.dumps({"0.bmp": [*ROW[:4], "CMYK", *ROW[5:]]}).encode(),
+        json.dumps({"0.bmp": ["1", *ROW[1:]]}).encode(),
+    ],
+)
+@pytest.mark.parametrize("card", [None, {}], ids=["its card", "an empty card"])
+def test_a_valid_card_with_a_foreign_payload_is_not_believed(folder, cache, read, payload, card):
+    first = identity(folder)
+    (kept,) = (cache / "pictures").glob("*[0-9a-f].json")
+    held = store.require_artefact(kept)[1]
+    store.write_artefact(kept, payload, held if card is None else card)
+    read.clear()
+    assert identity(folder) == first
+    assert len(read) == 5
 
 
 def test_a_record_of_another_version_is_not_believed(folder, read, monkeypatch):

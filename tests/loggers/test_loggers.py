@@ -437,7 +437,8 @@ def test_jobs_open_the_store_of_mlflow_one_after_another(
         return client()
 
     def wait(waited: list[str]) -> None:
-        place = store.cache_folder() / "mlflow"
+        place = store.cache_path("mlflow")
+        assert place is not None
         with store.lock(place, busy=lambda: waited.append("busy")):
             waited.append("free")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import shutil
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -165,8 +166,35 @@ def test_damage_is_raised_and_that_of_a_cache_repaired(stage: Stage[Any], tmp_pa
         stage.once(ALONE, tmp_path, INPUTS, compute)
     assert stage.find(tmp_path, INPUTS) is None
     assert compute.calls == 1
-    replace(stage, cache=True).once(ALONE, tmp_path, INPUTS, compute)
-    assert (compute.calls, path.read_bytes()) == (2, whole)
+
+
+def test_what_a_cache_holds_is_its_own_or_computed_again(tmp_path: Path) -> None:
+    cache = replace(FILE, cache=True)
+    compute = Counting((b"0123", {}))
+    path = cache.once(ALONE, tmp_path, INPUTS, compute).path
+    whole, (_, card) = path.read_bytes(), store.require_artefact(path)
+    other = cache.once(ALONE, tmp_path, {**INPUTS, "a": 2}, Counting((b"4567", {}))).path
+    for damage in (
+        lambda: path.write_bytes(whole[:-1]),
+        lambda: path.unlink(),
+        lambda: store.write_artefact(path, b"9", {}),
+        lambda: [shutil.copy(f(other), f(path)) for f in (Path, store.metadata_path)],
+    ):
+        damage()
+        calls = compute.calls
+        assert cache.once(ALONE, tmp_path, INPUTS, compute).value[0] == b"0123"
+        assert (compute.calls, path.read_bytes()) == (calls + 1, whole)
+        assert cache.once(ALONE, tmp_path, INPUTS, compute).value == (b"0123", card)
+        assert compute.calls == calls + 1
+
+
+def test_a_foreign_value_with_a_right_checksum_is_damage(tmp_path: Path) -> None:
+    path = NUMBER.once(ALONE, tmp_path, INPUTS, lambda: 0.1).path
+    for foreign in ({}, {"value": "x"}, {"value": [1]}):
+        store.write_metadata(path, foreign)
+        with pytest.raises(Damaged, match=f"{path.name} is damaged: it holds no numbers"):
+            NUMBER.once(ALONE, tmp_path, INPUTS, lambda: 0.2)
+        assert NUMBER.find(tmp_path, INPUTS) is None
 
 
 def test_a_folder_that_cannot_be_written_is_an_error_but_of_a_cache(
