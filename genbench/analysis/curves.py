@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 from genbench.analysis.cells import MISSING
 from genbench.analysis.document import Document, Section, text_table
 from genbench.api.errors import DataError, UnknownName, UsageError
+from genbench.store import read_regular
 from genbench.training.stability import (
     inverse,
     last_over_best,
@@ -22,6 +24,8 @@ from genbench.training.stability import (
 if TYPE_CHECKING:
     import pandas as pd
 
+LONGEST = 4 * 2**30
+"""Bytes of a file."""
 COLUMNS = ("run", "step", "metric", "value")
 RATIOS = {
     "last_over_best": "last over best",
@@ -203,9 +207,11 @@ def _table(path: Path) -> pd.DataFrame:
     import pandas as pd
 
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, compression=None)
+        data = io.BytesIO(read_regular(path, LONGEST))
+        table = pd.read_csv(data, dtype=str, keep_default_na=False, compression=None)
     except (OSError, UnicodeDecodeError, ValueError) as error:  # pandas' own are ValueErrors
-        raise DataError(f"cannot read {path}: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"cannot read {path}: {reason}") from error
     if not isinstance(table.index, pd.RangeIndex):  # how pandas reads fields without a heading
         raise DataError(f"cannot read {path}: its rows have more fields than its head")
     missing = [column for column in COLUMNS if column not in table]

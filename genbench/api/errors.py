@@ -20,10 +20,14 @@ class UsageError(GenbenchError):
 
 
 class UnknownName(UsageError):
-    """A name that is not registered, with the nearest one that is."""
+    """A name that is not registered, with the nearest one that is, or the one that ``meant`` gives
+    for it."""
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
-        super().__init__(f"unknown {kind} {name!r}{did_you_mean(name, known)}")
+    def __init__(
+        self, kind: str, name: str, known: Iterable[str], meant: str | None = None
+    ) -> None:
+        near = did_you_mean(name, known) if meant is None else f"; did you mean {meant!r}?"
+        super().__init__(f"unknown {kind} {name!r}{near}")
 
     def __reduce__(self) -> tuple[type[UsageError], tuple[str]]:
         return UsageError, (str(self),)  # to another process, as the message that it is

@@ -40,7 +40,7 @@ def check(
     Exit status 1 if one fails, 2 if none could be tried.
     """
     from genbench.api.errors import UsageError
-    from genbench.cli.printing import echo_json
+    from genbench.cli.printing import echo, echo_json
     from genbench.testing import check as checks_of
     from genbench.testing import undeclared
     from genbench.testing.checks import FAILED, SKIPPED
@@ -56,7 +56,7 @@ def check(
     else:
         _print(checks)
     for file in undeclared(kind, name, data_dir=data_dir):
-        click.echo(
+        echo(
             f"warning: it reads {file}, which no identity holds: list it in GENBENCH_FILES",
             err=True,
         )
@@ -68,6 +68,7 @@ def check(
 def _print(checks: Sequence[Check]) -> None:
     """One line for each check, as soon as it has ended. A reason that several share is printed
     once."""
+    from genbench.cli.printing import echo
     from genbench.testing.checks import FAILED, PASSED, SKIPPED
 
     about = said = ""
@@ -75,13 +76,13 @@ def _print(checks: Sequence[Check]) -> None:
         result = check.result
         if check.about != about:
             about = check.about
-            click.echo(about)
+            echo(about)
         status = result.status.upper() if result.status == FAILED else result.status
         reason = f": {result.reason}" if result.reason not in ("", said) else ""
         said = result.reason
-        click.echo(f"  {status:<7}  {check.promise}{reason}")
+        echo(f"  {status:<7}  {check.promise}{reason}")
     counts = [
         f"{sum(c.result.status == status for c in checks)} {status}"
         for status in (PASSED, FAILED, SKIPPED)
     ]
-    click.echo(", ".join(counts))
+    echo(", ".join(counts))

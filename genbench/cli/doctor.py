@@ -13,13 +13,14 @@ from genbench.cli.options import common
 @common
 def doctor(plugins: tuple[Path, ...], data_dir: Path) -> int:
     """Show what is installed, what is wrong, and how to repair it."""
+    from genbench.cli.printing import echo
     from genbench.experiment.doctor import doctor as look
 
     findings = look(data_dir, plugins=plugins)
     width = max(len(finding.what) for finding in findings)
     for finding in findings:
         mark = "ok " if finding.fix is None else "BAD"
-        click.echo(f"{mark}  {finding.what:<{width}}  {finding.value}")
+        echo(f"{mark}  {finding.what:<{width}}  {finding.value}")
         if finding.fix is not None:
-            click.echo(f"     {'':<{width}}  fix: {finding.fix}")
+            echo(f"     {'':<{width}}  fix: {finding.fix}")
     return int(any(finding.fix is not None for finding in findings))

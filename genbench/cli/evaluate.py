@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from genbench.cli.options import computing, format_option, key_values, names
+from genbench.cli.options import SEED, computing, format_option, key_values, names
 
 
 @click.command()
@@ -17,7 +17,7 @@ from genbench.cli.options import computing, format_option, key_values, names
 @click.option("--extractor", default="inception", show_default=True)
 @key_values("Option of the extractor.")
 @click.option("--metrics", metavar="A,B", help="Scores to compute, or all [nine common ones].")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--seed", type=SEED, default=0, show_default=True)
 @format_option
 @computing
 def evaluate(

@@ -9,6 +9,7 @@ from shlex import quote
 import click
 
 from genbench.api.errors import UsageError
+from genbench.cli.printing import echo
 
 TEMPLATES = {"suite": "suite.toml", "plugin": "plugin.py"}
 NEXT = {
@@ -35,8 +36,9 @@ def init(kind: str, path: Path | None) -> None:
             file.write(template.read_text(encoding="utf-8"))
     except FileExistsError:
         raise UsageError(f"{path} exists already; name another file") from None
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}") from error
-    click.echo(f"{path} written; next:")
+    except (OSError, ValueError) as error:  # it holds the character NUL, say
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"cannot write {path}: {reason}") from error
+    echo(f"{path} written; next:")
     for command in NEXT[kind]:
-        click.echo(f"  {command.format(path=quote(str(path)))}")
+        echo(f"  {command.format(path=quote(str(path)))}")

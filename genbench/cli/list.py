@@ -30,7 +30,7 @@ KINDS = (
 def list_(kind: str, as_json: bool, plugins: tuple[Path, ...], data_dir: Path) -> None:
     """List the registered names, each with a short description."""
     from genbench import registry
-    from genbench.cli.printing import echo_json
+    from genbench.cli.printing import echo, echo_json
 
     for plugin in plugins:
         registry.add_plugin_file(plugin)
@@ -50,11 +50,11 @@ def list_(kind: str, as_json: bool, plugins: tuple[Path, ...], data_dir: Path) -
         echo_json(rows, indent=None)
         return
     if kind == "samplers":
-        click.echo(
+        echo(
             "Those that a model brings itself are values of its sampling option 'sampler', and are "
             "not listed.",
             err=True,
         )
     width = max((len(row["name"]) for row in rows), default=0)
     for row in rows:
-        click.echo(f"{row['name']:<{width}}  {row['summary']}")
+        echo(f"{row['name']:<{width}}  {row['summary']}")

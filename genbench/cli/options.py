@@ -14,6 +14,25 @@ from genbench.api.errors import UsageError
 FOLDER = click.Path(path_type=Path)
 """The folder of a run, or a file. It is checked when it is read."""
 
+
+class Whole(click.IntRange):
+    """A whole number of at most ``most``, which is so large that help does not speak of it."""
+
+    def __init__(self, least: int, most: int = 2**63 - 1) -> None:
+        super().__init__(min=least)
+        self.most = most
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if number > self.most:
+            self.fail(f"a number over {self.most:,}", param, ctx)
+        return number
+
+
+COUNT = Whole(1)
+SEED = Whole(0)
+PROCESSES = Whole(1, 4096)
+
 Command = Callable[..., Any]
 
 plugin_option = click.option(
@@ -71,14 +90,14 @@ _DEVICE = click.option(
 )
 _DEVICES = click.option(
     "--devices",
-    type=click.IntRange(min=1),
+    type=PROCESSES,
     default=1,
     show_default=True,
     help="Devices of each run, on each node.",
 )
 _NODES = click.option(
     "--num-nodes",
-    type=click.IntRange(min=1),
+    type=PROCESSES,
     default=1,
     show_default=True,
     help="Nodes, on each of which torchrun or SLURM starts genbench.",
@@ -103,9 +122,7 @@ _LOGGERS = click.option(
     help="Log training to this tool too.",
 )
 _SEEDS = click.option("--seeds", metavar="0,1", help="Seeds [the suite's].")
-_JOBS = click.option(
-    "--jobs", type=click.IntRange(min=1), help="Parallel runs [as many as the cores allow]."
-)
+_JOBS = click.option("--jobs", type=PROCESSES, help="Parallel runs [as many as the cores allow].")
 _SET = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the suite."
 )

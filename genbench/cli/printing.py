@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     from genbench.suite import Suite
 
 
+def echo(line: str, *, err: bool = False) -> None:
+    """A line on standard output, or on standard error."""
+    from genbench.rendering.unseen import visible
+
+    click.echo(visible(line), err=err)
+
+
 def say(line: str) -> None:
     """A line on standard error."""
     from genbench.rendering.progress import Screen
@@ -28,12 +35,11 @@ def say_where(folder: Path, files: Iterable[str], seconds: float) -> None:
     say(f"{folder / first}, {listed}: {seconds:.0f} s in all")
 
 
-def show_plan(suite: Suite, where: dict[str, Any]) -> int:
+def show_plan(suite: Suite, out: Path | None, where: dict[str, Any]) -> int:
     """Print what a run would do."""
     from genbench.experiment.plan import plan
 
-    given = {key: value for key, value in where.items() if key not in ("loggers", "plugins")}
-    show(plan(suite, **given).document(), "terminal")
+    show(plan(suite, out, **where).document(), "terminal")
     return 0
 
 
@@ -49,4 +55,4 @@ def show(document: Document, form: str) -> None:
 
 def echo_json(value: Any, indent: int | None = 1) -> None:
     """JSON on standard output."""
-    click.echo(dumps(value, ensure_ascii=False, indent=indent))
+    echo(dumps(value, ensure_ascii=False, indent=indent))

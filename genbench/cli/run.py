@@ -28,7 +28,7 @@ def run(suite: Suite, out: Path | None, executor: str, dry_run: bool, where: dic
     from genbench.store.records import RECORDS
 
     if dry_run:
-        return show_plan(suite, where)
+        return show_plan(suite, out, where | {"executor": executor})
     started = time.perf_counter()
     results = run_suite(suite, out, executor=executor, **where)
     show(comparison.document(results.records), "terminal")

@@ -7,14 +7,14 @@ from typing import Any
 
 import click
 
-from genbench.cli.options import FOLDER, computing, key_values, precision_option
+from genbench.cli.options import COUNT, FOLDER, SEED, computing, key_values, precision_option
 
 
 @click.command()
 @click.argument("folder", metavar="DIR", type=FOLDER)
-@click.option("--count", type=click.IntRange(min=1), default=64, show_default=True)
+@click.option("--count", type=COUNT, default=64, show_default=True)
 @key_values("A sampling option.")
-@click.option("--seed", type=click.IntRange(min=0), help="Seed [that of the training].")
+@click.option("--seed", type=SEED, help="Seed [that of the training].")
 @click.option("--weights", type=click.Choice(["ema", "raw"]), default="ema", show_default=True)
 @click.option("--out", type=FOLDER, required=True, help="An .npz file.")
 @precision_option

@@ -52,7 +52,7 @@ def sensitivity(
     """
     from genbench.cli.printing import say, say_where, show, show_plan
     from genbench.experiment.run import REPORT, TABLE
-    from genbench.experiment.sensitivity import SENSITIVITY, grid_of
+    from genbench.experiment.sensitivity import SENSITIVITY, default_folder, grid_of
     from genbench.experiment.sensitivity import sensitivity as run_grid
     from genbench.store.records import RECORDS
 
@@ -62,7 +62,7 @@ def sensitivity(
         grid = grid_of(suite, over)
         for entry, reason in grid.left_out.items():
             say(f"{entry} is left out: {reason}")
-        return show_plan(grid.suite, where)
+        return show_plan(grid.suite, out or default_folder(suite), where)
     started = time.perf_counter()
     found = run_grid(suite, over, out, score=score, factor=factor, **where)
     show(found.document(), form)

@@ -7,15 +7,15 @@ from typing import Any
 
 import click
 
-from genbench.cli.options import FOLDER, key_values, training
+from genbench.cli.options import COUNT, FOLDER, SEED, key_values, training
 
 
 @click.command()
 @click.argument("what", metavar="SUITE:ENTRY|MODEL")
 @click.argument("dataset", required=False)
 @key_values("A model option.")
-@click.option("--examples", type=click.IntRange(min=1), help="Budget in examples seen.")
-@click.option("--seed", type=click.IntRange(min=0), help="Seed of the training.")
+@click.option("--examples", type=COUNT, help="Budget in examples seen.")
+@click.option("--seed", type=SEED, help="Seed of the training.")
 @click.option("--out", type=FOLDER, required=True, help="Run folder.")
 @training
 def train(out: Path, where: dict[str, Any], **given: Any) -> None:

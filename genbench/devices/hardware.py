@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -55,13 +56,16 @@ class Hardware:
         # Imported where something computes: a run that finds everything done is quick.
         from lightning_fabric import Fabric
 
-        return Fabric(
-            accelerator=self.device,
-            devices=self.devices,
-            num_nodes=self.num_nodes,
-            strategy=self.strategy,
-            precision=precision,
-        )
+        with warnings.catch_warnings():
+            if "SLURM_JOB_ID" not in os.environ:  # as where one only submits jobs
+                warnings.filterwarnings("ignore", "The `srun` command is available")
+            return Fabric(
+                accelerator=self.device,
+                devices=self.devices,
+                num_nodes=self.num_nodes,
+                strategy=self.strategy,
+                precision=precision,
+            )
 
     def require_shares(self, batch: int, accumulate: int = 1) -> None:
         """Raises ``UsageError`` where a batch cannot be shared evenly by the devices, each of which

@@ -83,20 +83,10 @@ def launched_ranks(hardware: Hardware) -> Iterator[None]:
     """Around the whole of a call that computes. Where torchrun or SLURM has started several
     processes, rank 0 goes on, and every other serves it in here until it is done, and ends.
 
-    Raises ``UsageError`` where their number is not what ``hardware`` says; ``SystemExit`` in a
-    process that has served.
+    Raises as ``require_started`` does; ``SystemExit`` in a process that has served.
     """
-    if started() not in (1, hardware.world):
-        raise UsageError(
-            f"{started()} processes were started, but --devices {hardware.devices} on --num-nodes "
-            f"{hardware.num_nodes} are {hardware.world}"
-        )
+    require_started(hardware)
     if started() == 1:
-        if hardware.num_nodes > 1:
-            raise UsageError(
-                f"--num-nodes {hardware.num_nodes}: start genbench on every node, by torchrun or "
-                "srun"
-            )
         yield
         return
     ranks = Ranks(hardware.fabric("32-true"))
@@ -107,6 +97,20 @@ def launched_ranks(hardware: Hardware) -> Iterator[None]:
     yield
     ranks.broadcast(None)
     ranks.close()
+
+
+def require_started(hardware: Hardware) -> None:
+    """Raises ``UsageError`` where the number of the processes that were started is not what
+    ``hardware`` says."""
+    if started() not in (1, hardware.world):
+        raise UsageError(
+            f"{started()} processes were started, but --devices {hardware.devices} on --num-nodes "
+            f"{hardware.num_nodes} are {hardware.world}"
+        )
+    if started() == 1 and hardware.num_nodes > 1:
+        raise UsageError(
+            f"--num-nodes {hardware.num_nodes}: start genbench on every node, by torchrun or srun"
+        )
 
 
 def default_workers(hardware: Hardware, threads: int) -> int:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from genbench import registry
-from genbench.api import Metric
+from genbench.api import Metric, Output
 from genbench.api.errors import UnknownName, UsageError
 from genbench.registry import PluginError, schema
 from genbench.registry.outputs import declared
@@ -22,7 +22,7 @@ def resolve(outputs: Sequence[str], seed: int) -> dict[str, Metric]:
     chosen: dict[str, Metric] = {}
     for output in outputs:
         if output not in makers:
-            unknown = UnknownName("metric", output, makers)
+            unknown = _unknown(output, makers)
             raise PluginError("; ".join(map(str, [unknown, *broken]))) if broken else unknown
         name, *others = makers[output]
         if others:
@@ -32,6 +32,17 @@ def resolve(outputs: Sequence[str], seed: int) -> dict[str, Metric]:
             seeded = {"seed": seed} if "seed" in schema(factory) else {}
             chosen[name] = registry.metrics.make(name, **seeded)
     return chosen
+
+
+def _unknown(output: str, makers: Mapping[str, Mapping[str, Output]]) -> UnknownName:
+    """The error, which for a name that the literature uses, such as ``FID``, offers ours."""
+    named = {
+        said.lower(): name
+        for name, metrics in makers.items()
+        for declared in metrics.values()
+        for said in declared.names.values()
+    }
+    return UnknownName("metric", output, makers, meant=named.get(output.lower()))
 
 
 def every_output() -> list[str]:

@@ -60,8 +60,8 @@ class Scorer:
         by_moments = [metric for metric in chosen.values() if self._by_moments(metric)]
         beside = self._moments if by_moments and not isinstance(held, Moments) else None
         return {
-            "extractor": self.extractor.id,
-            "resize": getattr(self.extractor, "resize", "none"),
+            "extractor": str(self.extractor.id),
+            "resize": str(getattr(self.extractor, "resize", "none")),
             "reference": held.id,
             "reference_count": held.count if isinstance(held, Moments) else len(held),
             **({"statistics": beside.id} if beside is not None else {}),

@@ -46,7 +46,7 @@ from genbench.experiment.trained import (
     training_identity,
 )
 from genbench.loggers import Log
-from genbench.store.records import Record, score_of
+from genbench.store.records import Record, checked, score_of
 from genbench.suite import SeededEntry
 from genbench.training import checkpoint, loop, stability
 
@@ -116,7 +116,8 @@ def _run(
             log_scores(log, record)
             logged.add(entry.name)
             others = [fault for fault in record.faults if fault not in faults]
-            return replace(record, files={**record.files, **shown}, faults=[*faults, *others])
+            files = {**record.files, **shown}
+            return checked(replace(record, files=files, faults=[*faults, *others]))
 
         inputs = record_inputs(context, entry, entries)
         stored = attempt(ranks, partial(RECORD.once, ranks, trained.folder, inputs, compute))

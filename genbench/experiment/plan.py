@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Unpack
 
+from genbench import registry
 from genbench.analysis.document import Document
 from genbench.analysis.plan import EntryRow, TrainingRow, document
 from genbench.api.errors import one_line
-from genbench.devices.hardware import DeviceOptions, Hardware
+from genbench.devices.hardware import Hardware
 from genbench.devices.launch import default_workers
 from genbench.experiment.estimate import SamplingCost, TrainingCost, sampling_cost, training_cost
-from genbench.experiment.run import resolved
+from genbench.experiment.prepare import PrepareOptions, prepared, require_sound
 from genbench.rendering import render
 from genbench.store import fingerprint
 from genbench.suite import SeededEntry, Suite, trainings
@@ -99,28 +101,30 @@ class Plan:
 
 def plan(
     suite: str | Path | Suite,
+    out: str | Path | None = None,
     *,
     jobs: int | None = None,
-    devices: int | DeviceOptions = 1,
-    data_dir: str | Path = "data",
-    **given: object,
+    **options: Unpack[PrepareOptions],
 ) -> Plan:
     """The trainings with their parameters and FLOPs, the entries with their network evaluations,
     and an estimate of the time, from a few real steps on this machine. Nothing is written.
 
-    ``given``: ``seeds``, ``examples`` and ``precision``, as ``run`` takes them. Raises
-    ``UsageError``.
+    All as ``run`` takes it. Raises ``UsageError`` for whatever ``run`` would refuse.
     """
-    content = resolved(suite, **given)  # type: ignore[arg-type] # checked there
-    hardware = DeviceOptions.of(devices).hardware(Path(data_dir))
+    context, content, _ = prepared(suite, out, **options)
+    hardware = context.hardware
     known: dict[str, PlannedTraining] = {}
     planned = []
-    groups = trainings(content)
-    for group in groups:
-        key = fingerprint([[repr(replace(e.training, seed=0)), repr(e.sample)] for e in group])
-        if key not in known:
-            known[key] = _planned(hardware, group)
-        planned.append(replace(known[key], entries=group))
+    with registry.kept_surroundings():
+        groups = trainings(content)
+        sound = [group for group in groups if group[0].fault is None]
+        if sound:
+            require_sound(context, content, sound)
+        for group in groups:
+            key = fingerprint([[repr(replace(e.training, seed=0)), repr(e.sample)] for e in group])
+            if key not in known:
+                known[key] = _planned(hardware, group)
+            planned.append(replace(known[key], entries=group))
     threads = max(group[0].training.threads for group in groups)
     workers = min(jobs or default_workers(hardware, threads), len(groups))
     return Plan(content, planned, hardware.device_name, workers)

@@ -19,7 +19,7 @@ from genbench.experiment.shown import neighbours
 from genbench.experiment.stage_table import REAL_RECORD, REAL_SAMPLES
 from genbench.experiment.stages import scored
 from genbench.io.arrays import pack_samples
-from genbench.store.records import Record, ScoreValue
+from genbench.store.records import Record, ScoreValue, checked
 
 REAL_DRAWS = 20
 """The real row is a mean over that many random draws."""
@@ -97,7 +97,7 @@ def _measured(ranks: Ranks, context: RunContext, base: Record, report: ProgressC
                 faults += [name for name in scores.faults if name not in faults]
         pictures = _shown(ranks, folder, reference)
         beside = neighbours(ranks, scorer, folder, identity, reference)
-        return replace(
+        record = replace(
             base,
             scores={name: _spread(draws[name]) for name in outputs if name in draws},
             outputs={name: declared[name] for name in outputs if name in draws},
@@ -106,6 +106,7 @@ def _measured(ranks: Ranks, context: RunContext, base: Record, report: ProgressC
             files={"samples": str(pictures.relative_to(context.out))}
             | ({} if beside is None else {"neighbours": str(beside.relative_to(context.out))}),
         )
+        return checked(record)
 
     return replace(REAL_RECORD.once(ranks, folder, inputs, compute).value, suite=context.name)
 

@@ -24,7 +24,7 @@ from genbench.experiment.shown import neighbours
 from genbench.experiment.stage_table import CODEC_RECORD, RECONSTRUCTIONS
 from genbench.experiment.stages import scored
 from genbench.io.arrays import pack_samples, unpack_samples
-from genbench.store.records import Record, score_of
+from genbench.store.records import Record, checked, score_of
 from genbench.suite import Training
 
 
@@ -61,7 +61,7 @@ def run_reconstruction(
         path, samples, cost = _samples(ranks, context, codec, reference, inputs, report)
         identity, scores = scored(ranks, scorer, folder, samples)
         beside = neighbours(ranks, scorer, folder, identity, samples)
-        return replace(
+        record = replace(
             base,
             scores={name: score_of(estimate) for name, estimate in scores.values.items()},
             outputs=scores.outputs,
@@ -72,6 +72,7 @@ def run_reconstruction(
             files={"samples": str(path.relative_to(context.out))}
             | ({} if beside is None else {"neighbours": str(beside.relative_to(context.out))}),
         )
+        return checked(record)
 
     def once() -> Record:
         with ExitStack() as held:

@@ -64,7 +64,7 @@ def _describe_again(folder: Path, about: Mapping[str, Any]) -> None:
     identity = str(about["identity"])
     rest = b""
     with suppress(OSError):
-        rest = (folder / RUN).read_bytes()
+        rest = store.read_regular(folder / RUN)
     if identity.encode() not in rest and not folder.name.endswith(f"-{identity[:8]}"):
         checkpoint.invalidate(folder)
     store.write_metadata(folder / RUN, about)

@@ -68,7 +68,11 @@ def reproduce(
     for name in names:
         if name not in before[0].outputs:
             raise UnknownName(f"score of {label}", name, before[0].outputs)
-    suite = parse(f"the record of {label}", {**recipe(before), "name": f"reproduce {what}"})
+    try:
+        content = recipe(before)
+    except KeyError as error:
+        raise DataError(f"the record of {label} does not say its {error.args[0]}") from None
+    suite = parse(f"the record of {label}", {**content, "name": f"reproduce {what}"})
     out = Path(out or "genbench-reproduce-" + re.sub(r"[^\w.-]+", "-", label))
     data_dir = Path(options.get("data_dir", "data"))
     hardware = DeviceOptions.of(options.get("devices", 1)).hardware(data_dir)

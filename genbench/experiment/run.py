@@ -9,16 +9,16 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
 from genbench import registry, store
 from genbench.api import REAL, Executor, Failure, Job, Rows
 from genbench.api import Observer as JobObserver
-from genbench.api.errors import DataError, UsageError
+from genbench.api.errors import DataError
 from genbench.devices.hardware import DeviceOptions
+from genbench.experiment.prepare import PrepareOptions, prepared, require_free, require_sound
 from genbench.rendering.progress import Observer, observer_of
 from genbench.store.records import (
-    MARKER,
     RECORDS,
     Record,
     read_records,
@@ -38,18 +38,10 @@ SUITE = "suite.toml"
 """The suite as it was run, whole, with whatever was given in place of its own keys."""
 
 
-class RunOptions(TypedDict, total=False):
+class RunOptions(PrepareOptions, total=False):
     """The keywords of ``run``, which whatever runs a suite takes too."""
 
-    seeds: Iterable[int] | None
-    examples: int | None
-    executor: str
     jobs: int | None
-    devices: int | DeviceOptions
-    precision: str | None
-    loggers: Sequence[str]
-    plugins: Sequence[str | Path]
-    data_dir: str | Path
     progress: bool | Observer
 
 
@@ -91,42 +83,25 @@ def run(
     anything is trained; ``store.CannotWrite``. A run that fails is a row, not an error.
     """
     from genbench.devices.launch import launched_ranks
-    from genbench.experiment.context import RunContext, reopen_data
+    from genbench.experiment.context import reopen_data
     from genbench.experiment.results import Results
-    from genbench.loggers import chosen
 
     reopen_data()
-    with registry.kept_surroundings():
-        for plugin in plugins:
-            registry.add_plugin_file(Path(plugin))
-        content = resolved(suite, seeds=seeds, examples=examples, precision=precision)
-        models = [entry.model for entry in content.entries.values()]
-        registry.require_same(registry.held_code(models).files)
-    folder = Path(out if out is not None else f"genbench-{content.name}").absolute()
-    hardware = DeviceOptions.of(devices).hardware(Path(data_dir).absolute())
-    context = RunContext.of(content, folder, hardware, chosen(loggers))
-    brought = registry.travelling(plugins, models)
-    with launched_ranks(hardware):
+    context, content, brought = prepared(
+        suite,
+        out,
+        seeds=seeds,
+        examples=examples,
+        executor=executor,
+        devices=devices,
+        precision=precision,
+        loggers=loggers,
+        plugins=plugins,
+        data_dir=data_dir,
+    )
+    with launched_ranks(context.hardware):
         _Run(context, content, executor, jobs, brought, observer_of(progress)).perform()
-    return Results(read_records(folder), folder, content)
-
-
-def resolved(
-    suite: str | Path | Suite,
-    *,
-    seeds: Iterable[int] | None = None,
-    examples: int | None = None,
-    precision: str | None = None,
-) -> Suite:
-    """The suite with what was given in place of its own keys. Raises ``UsageError``."""
-    content = suite if isinstance(suite, Suite) else Suite.from_toml(suite)
-    if not content.name:
-        content = content.model_copy(update={"name": "suite"})
-    if seeds is not None:
-        content = content.with_seeds(seeds)
-    if examples is not None:
-        content = content.with_examples(examples)
-    return content if precision is None else content.with_precision(precision)
+    return Results(read_records(context.out), context.out, content)
 
 
 @dataclass(frozen=True)
@@ -145,12 +120,11 @@ class _Run:
 
         context, out, note = self.context, self.context.out, self.observer.note
         dataset = self.suite.dataset
-        store.require_own(out, MARKER)
         with registry.kept_surroundings():
             groups = trainings(self.suite)
             sound = [group for group in groups if group[0].fault is None]
             if any(experiment.finished(context, group) is None for group in sound):
-                self._check(sound)
+                require_sound(context, self.suite, sound)
         with store.lock(out, busy=lambda: note(f"waiting: another genbench is at {out}")):
             self._claim()
             experiment.repair_all(context, sound, dataset, lambda event: note(str(event.note)))
@@ -181,41 +155,21 @@ class _Run:
             if records != before:
                 self._write(records)
 
-    def _check(self, groups: Sequence[Sequence[SeededEntry]]) -> None:
-        """What can be known to be wrong is reported before anything is written."""
-        from genbench import evaluation, experiment
-
-        self.context.scorer(self.suite.dataset).rehearse()
-        if self.suite.prompts is not None:
-            data = experiment.open_cached(self.suite.dataset, self.context.hardware.data_dir)
-            experiment.prompted(self.suite.prompts, data)
-        score = self.suite.score
-        evaluation.resolve(score.snapshots.metrics, score.seed)
-        for group in groups:
-            if group[0].training.seed == groups[0][0].training.seed:
-                training = group[0].training
-                self.context.hardware.require_shares(training.batch, training.accumulate)
-                experiment.check_sampling(self.context.hardware, group)
-
     def _claim(self) -> None:
         """Mark the folder as this suite's. Raises ``UsageError`` when it is another's."""
-        out, name = self.context.out, self.context.name
-        store.require_own(out, MARKER)
+        out = self.context.out
         try:
-            metadata = store.read_metadata(out / MARKER)
+            claimed = require_free(self.context)
         except store.Damaged as error:
             self.observer.note(f"{error}; it is written again")
-            metadata = None
-        if metadata is not None and metadata["suite"] != name:
-            other = metadata["suite"]
-            raise UsageError(f"{out} belongs to the suite {other!r}; name another --out")
-        if metadata is None:
-            seal(out, name)
+            claimed = False
+        if not claimed:
+            seal(out, self.context.name)
         if not sealed(out).get(SUITE, True):
             self.observer.note(f"{out / SUITE} is damaged or gone; it is written again")
         kept = f"# genbench {_revision()}\n{self.suite.to_toml()}"
-        with suppress(OSError, UnicodeDecodeError):
-            if (out / SUITE).read_text(encoding="utf-8") == kept:
+        with suppress(OSError):
+            if store.read_regular(out / SUITE) == kept.encode():
                 return
         store.write_text(out / SUITE, kept)
 

@@ -12,8 +12,9 @@ from genbench.analysis.document import Document
 from genbench.analysis.sensitivity import Sensitivity, document, sensitivities
 from genbench.api.errors import DataError, UnknownName
 from genbench.api.metrics import LIKELIHOOD
+from genbench.experiment.prepare import resolved
 from genbench.experiment.results import Results
-from genbench.experiment.run import RunOptions, resolved, run
+from genbench.experiment.run import RunOptions, run
 from genbench.rendering.progress import observer_of
 from genbench.store.records import Record
 from genbench.suite import Grid, Suite, expand_grid, parse_over
@@ -54,6 +55,11 @@ def grid_of(
     return Grid(named, grid.points, grid.left_out)
 
 
+def default_folder(suite: Suite) -> Path:
+    """Where the grid of a suite is run, if nothing else is said."""
+    return Path(f"genbench-{suite.name}-sensitivity")
+
+
 def sensitivity(
     suite: str | Path | Suite,
     over: Mapping[str, Sequence[Any]] | Sequence[str],
@@ -80,8 +86,7 @@ def sensitivity(
     observer = observer_of(options.get("progress", True))
     for entry, reason in grid.left_out.items():
         observer.note(f"{entry} is left out: {reason}")
-    folder = Path(out if out is not None else f"genbench-{content.name}-sensitivity")
-    results = run(grid.suite, folder, **options)
+    results = run(grid.suite, default_folder(content) if out is None else out, **options)
     chosen = _scored(results.records, content.score.metrics, score)
     found = sensitivities(results.records, grid, chosen, factor)
     made = SensitivityResults(results, found, grid.left_out)

@@ -24,6 +24,7 @@ from genbench.experiment.trained import train as train_on_ranks
 from genbench.loggers import chosen
 from genbench.rendering.progress import Observer, observer_of
 from genbench.report import frames_writer
+from genbench.sampling import require_memory
 from genbench.suite import Suite, Training, parse_precision, trainings
 from genbench.training.loop import TrainingResult
 
@@ -97,6 +98,7 @@ def sample(
     _load(plugins)
     trained = open_trained(Path(folder))
     modalities.require_writable(Path(out), trained.spec)
+    require_memory(trained.spec, count)
     training = _changed(trained.training, seed, precision)
     hardware = _hardware(devices, data_dir)
     label = f"{training.label}: {count} samples"

@@ -79,8 +79,8 @@ def _job(
 def read_job(file: Path) -> Job:
     """The job that is written in ``file`` as JSON. Raises ``DataError``."""
     try:
-        return Job.load(json.loads(file.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
+        return Job.load(json.loads(store.read_regular(file)))
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise DataError(f"{file} holds no job: {one_line(error)}") from error
 
 

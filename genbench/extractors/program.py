@@ -22,6 +22,7 @@ from genbench.api import Features, SampleSpec
 from genbench.api.errors import DataError
 from genbench.devices.hardware import full_float32
 from genbench.extractors.weights import brief
+from genbench.store import read_regular
 
 _DATA_ALONE = re.compile(
     r"archive_(format|version)|byteorder|(\.data/)?version|\.format_version"
@@ -98,7 +99,7 @@ def program(*, path: str) -> Program:
     """
     where = Path(path)
     try:
-        data = where.read_bytes()
+        data = read_regular(where)
     except OSError as error:
         raise DataError(f"cannot read {where}: {error.strerror or error}") from error
     try:

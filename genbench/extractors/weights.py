@@ -13,7 +13,14 @@ import torch
 from torch import nn
 
 from genbench.api.errors import DataError, one_line
-from genbench.store import CannotWrite, home_folder, make_folder, refused, unpack_state
+from genbench.store import (
+    CannotWrite,
+    home_folder,
+    make_folder,
+    read_regular,
+    refused,
+    unpack_state,
+)
 
 N = TypeVar("N", bound=nn.Module)
 
@@ -50,7 +57,7 @@ class PublishedWeights:
         if given is None and not path.exists():
             self._download(path)
         try:
-            data = path.read_bytes()
+            data = read_regular(path)
         except OSError as error:
             raise DataError(f"cannot read {path}: {error.strerror or error}") from error
         digest = hashlib.sha256(data).hexdigest()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from io import BufferedReader
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TypeAlias, TypeVar
 
 from genbench.api.errors import DataError
+from genbench.store.files import require_regular
 
 T = TypeVar("T")
 
@@ -53,7 +53,7 @@ def contents(path: str, most: int | None = None) -> tuple[bytes, Stamp]:
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     try:
         status = os.fstat(descriptor)
-        _refuse_others(path, status)
+        require_regular(path, status)
         if most is not None:
             return os.read(descriptor, most), stamp(status)
         parts = []
@@ -94,7 +94,7 @@ def load(path: Path, read: Callable[[str, BufferedReader], T]) -> T:
     where = shown(path)
     with fitting(where):
         try:
-            _refuse_others(path, os.stat(path))
+            require_regular(path, os.stat(path))
             with open(path, "rb") as file:
                 if not file.peek(1):
                     raise DataError(f"{where}: the file is empty")
@@ -105,12 +105,6 @@ def load(path: Path, read: Callable[[str, BufferedReader], T]) -> T:
             raise DataError(f"{where}: {cause(error)}") from error
         except Exception as error:
             raise DataError(f"{where}: truncated or damaged ({cause(error)})") from error
-
-
-def _refuse_others(path: str | Path, status: os.stat_result) -> None:
-    """Reading a named pipe could wait for ever."""
-    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
-        raise OSError(errno.EINVAL, "not a regular file", str(path))
 
 
 @contextmanager

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from genbench.api.errors import DataError
+from genbench.store import read_regular
 
 
 def read_idx(path: Path, axes: int) -> Tensor:
@@ -49,7 +50,7 @@ def read_idx(path: Path, axes: int) -> Tensor:
 
 def _contents(path: Path) -> bytes:
     try:
-        raw = path.read_bytes()
+        raw = read_regular(path)
         return gzip.decompress(raw) if path.suffix == ".gz" and raw else raw
     except EOFError as error:
         raise DataError(f"{path}: truncated: the gzip stream ends early") from error

@@ -134,7 +134,7 @@ def hold_code(held: HeldCode) -> None:
     groups = {group.kind: group for group in GROUPS}
     for what, identity in held.identities.items():
         kind, _, name = what.partition(" ")
-        groups[kind].hold(name, Code(identity, held.files))
+        groups[kind].hold(name, Code(identity, dict(held.files)))
 
 
 def load_plugin(plugin: Plugin) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Mapping
 from importlib.resources import files
@@ -11,6 +12,10 @@ from typing import Any
 
 from genbench.api.errors import DataError, GenbenchError, UnknownName, UsageError, one_line
 from genbench.registry import Registry, wrap_plugin_errors
+from genbench.store import read_regular
+
+LONGEST = 16 * 2**20
+"""Bytes of a file of a suite, of claims or of a leaderboard."""
 
 
 def read_toml(group: Registry, name: str) -> tuple[str, dict[str, Any]]:
@@ -21,13 +26,13 @@ def read_toml(group: Registry, name: str) -> tuple[str, dict[str, Any]]:
     that two packages claim; a file that is not TOML), ``DataError`` for a file that cannot be read,
     ``PluginError`` for a file of a package that cannot be read.
     """
-    path = Path(name)
-    if path.suffix == ".toml" or path.is_file():
+    if name.endswith(".toml") or os.sep in name or os.path.isfile(name):
         source = name
         try:
-            text = path.read_text(encoding="utf-8")
+            text = read_regular(Path(name), LONGEST).decode("utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
-            raise DataError(f"cannot read the {group.kind} {name}: {error}") from error
+            reason = getattr(error, "strerror", None) or error
+            raise DataError(f"cannot read the {group.kind} {name}: {reason}") from error
     else:
         source = f"{group.kind} {name!r}"
         text = _built_in(group, name)
@@ -84,4 +89,4 @@ def _only(group: Registry, name: str, claims: Mapping[str, Traversable]) -> str:
         raise UsageError(f"{said}; uninstall one of them")
     ((origin, file),) = claims.items()
     with wrap_plugin_errors(f"{group.kind} {name!r} of {origin} cannot be read"):
-        return file.read_text(encoding="utf-8")
+        return file.read_text(encoding="utf-8-sig")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import is_dataclass
 from typing import Any, TypeVar, cast, get_args, get_type_hints
@@ -16,19 +17,56 @@ from genbench.api.errors import UsageError, did_you_mean
 Content = TypeVar("Content", bound=BaseModel)
 
 
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+
+SHOWN = 200
+"""Characters of a value in a message."""
+
 _UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
 """pydantic's types of the error, for a model and for a dataclass."""
 
 
 def validated(kind: type[Content], source: str, content: Mapping[str, Any]) -> Content:
     """``content`` as a ``kind``. Raises ``UsageError`` naming ``source`` and the key."""
+    # JSON mode: an array may stand for a tuple, everything else is as strict as the model.
+    text = as_json(source, content)
     try:
-        # JSON mode: an array may stand for a tuple, everything else is as strict as the model.
-        return kind.model_validate_json(json.dumps(content), context={"source": source})
-    except TypeError as error:
-        raise UsageError(f"{source}: dates and times are not supported ({error})") from None
+        return kind.model_validate_json(text, context={"source": source})
     except ValidationError as error:
         raise UsageError(f"{source}: {explain(kind, error)}") from None
+
+
+def as_json(source: str, content: Any) -> str:
+    """What was read from TOML, as JSON. Raises ``UsageError`` for what no file of ours means: dates
+    and times, whole numbers of over 64 bits, the character NUL, tables and lists in hundreds of one
+    another."""
+    try:
+        text = json.dumps(content, ensure_ascii=False)
+        text.encode()
+        json.loads(text, parse_int=_whole)
+    except TypeError as error:
+        raise UsageError(f"{source}: dates and times are not supported ({error})") from None
+    except RecursionError:
+        raise UsageError(f"{source}: tables or lists are nested too deeply") from None
+    except UnicodeEncodeError:
+        raise UsageError(f"{source}: a text is not Unicode") from None
+    except ValueError:  # Python's own too, of a number of thousands of digits
+        raise UsageError(f"{source}: a whole number has at most 64 bits") from None
+    if _NUL.search(text):
+        raise UsageError(f"{source}: a text holds the character NUL")
+    return text
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > 20 or not -(2**63) <= int(digits) < 2**63:
+        raise ValueError(digits)
+    return int(digits)
+
+
+def brief(value: object) -> str:
+    """The value in a message."""
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 
 def message(error: ErrorDetails) -> str:
@@ -36,7 +74,7 @@ def message(error: ErrorDetails) -> str:
     if error["type"] == "value_error":
         return str(error["ctx"]["error"])
     said = error["msg"]
-    return f"{said[0].lower()}{said[1:]}, got {error['input']!r}"
+    return f"{said[0].lower()}{said[1:]}, got {brief(repr(error['input']))}"
 
 
 def explain(kind: type, error: ValidationError) -> str:
@@ -50,6 +88,8 @@ def explain(kind: type, error: ValidationError) -> str:
         return f"unknown key {key!r}{did_you_mean(str(last), _keys(kind, path))}"
     if first["type"] == "missing":
         return f"the key {key!r} is missing"
+    if first["type"] == "json_invalid":  # as_json has seen to all but this
+        return "tables or lists are nested too deeply"
     return f"{key}: {message(first)}"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from unicodedata import name
+from urllib.parse import quote
 
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -47,6 +48,13 @@ def markdown(text: str) -> str:
     return "".join(
         f"<{part}>" if number % 2 else re.sub(_MARKS, r"\\\1", part)
         for number, part in enumerate(parts)
+    )
+
+
+def address(link: str) -> str:
+    """An address behind a text, in Markdown: nothing in it ends the link or begins HTML."""
+    return re.sub(
+        r"[^!#-;=?-Z_a-z~]|[()*]", lambda found: quote(found[0], "", errors="replace"), link
     )
 
 

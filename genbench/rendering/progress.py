@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol, TypeAlias
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     Progress,
@@ -19,12 +18,14 @@ from rich.progress import (
 )
 
 from genbench.api import ENDINGS, ProgressCallback, ProgressEvent
+from genbench.rendering.console import PipedConsole
+from genbench.rendering.unseen import visible
 
 Watched: TypeAlias = Callable[[int, ProgressEvent], None]
 """Called with the number of a job and each of its events; the last one's stage is one of
 ``ENDINGS``."""
 
-console = Console(stderr=True)
+console = PipedConsole(stderr=True)
 
 BAR_DELAY = 2.0
 """Seconds after which a command without jobs shows a bar."""
@@ -46,7 +47,12 @@ class Screen:
     """Standard error."""
 
     def note(self, line: str) -> None:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        try:
+            console.print(visible(line), markup=False, highlight=False, soft_wrap=True)
+        except BrokenPipeError:
+            raise
+        except OSError:
+            pass  # standard error is full, for which no run is given up
 
     @contextmanager
     def watch(self, labels: Sequence[str]) -> Iterator[Watched]:
@@ -125,7 +131,8 @@ class _Bars:
     def __init__(self, progress: Progress, labels: Sequence[str]) -> None:
         self.progress = progress
         self.tasks = [
-            progress.add_task(label, start=False, total=1, note="waiting") for label in labels
+            progress.add_task(visible(label), start=False, total=1, note="waiting")
+            for label in labels
         ]
         self.stage: dict[int, str] = {}
         self.began: dict[int, float] = {}
@@ -133,7 +140,7 @@ class _Bars:
     def __call__(self, number: int, event: ProgressEvent) -> None:
         task = self.tasks[number]
         if event.note is not None:
-            self.progress.console.print(event.note, markup=False, soft_wrap=True)
+            self.progress.console.print(visible(event.note), markup=False, soft_wrap=True)
             return
         if self.stage.get(number) in ENDINGS:
             return  # an event that was still under way

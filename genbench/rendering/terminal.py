@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from genbench.analysis.document import Cell, Document, Section
 from genbench.rendering.layout import Block, blocks, heading, heading_lines
+from genbench.rendering.unseen import visible_section
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,12 +44,12 @@ def show(document: Document, console: Console | None = None) -> None:
 
     ``console``: standard output by default.
     """
-    from rich.console import Console
+    from genbench.rendering.console import PipedConsole
 
-    console = console or Console()
+    console = console or PipedConsole()
     for section in document.sections:
         if not section.long:
-            _show(section, console)
+            _show(visible_section(section), console)
 
 
 def _show(section: Section, console: Console) -> None:

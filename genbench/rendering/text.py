@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from genbench.analysis.document import Cell, Document, Section
 from genbench.rendering import markup
 from genbench.rendering.layout import Block, blocks, heading
+from genbench.rendering.unseen import visible, visible_section
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -22,7 +23,8 @@ WEB_WIDTH = 130
 
 def markdown(document: Document, width: int = WIDTH) -> str:
     """A table a group of columns, notes beneath."""
-    return "\n".join(_markdown_section(section, width) for section in document.sections)
+    sections = map(visible_section, document.sections)
+    return "\n".join(_markdown_section(section, width) for section in sections)
 
 
 def _markdown_section(section: Section, width: int) -> str:
@@ -32,7 +34,7 @@ def _markdown_section(section: Section, width: int) -> str:
     for table in section.tables:
         for block in blocks(table, width, padding=3):
             if block.title:
-                parts.append(f"{marks}# {block.title.capitalize()}\n")
+                parts.append(f"{marks}# {markup.markdown(block.title.capitalize())}\n")
             parts.append(_markdown_block(block))
     lines = [f"- {markup.markdown(note)}\n" for note in section.outcomes + section.notes]
     for about, details in section.details.items():
@@ -51,18 +53,19 @@ def _markdown_block(block: Block) -> str:
 
 
 def _markdown_cell(cell: Cell) -> str:
-    if cell.code:
-        return f"`{cell.text}`"
     text = markup.markdown(cell.text)
+    if cell.code and not set(cell.text) & set("`|\n"):  # which would end it
+        return f"`{cell.text}`"
     if cell.link:
-        return f"[{text}]({cell.link})"
+        return f"[{text}]({markup.address(cell.link)})"
     return f"**{text}**" if cell.bold else text
 
 
 def latex(document: Document, width: int = WIDTH) -> str:
     """``tabular`` environments for the booktabs package, one a group of columns."""
     head = "% \\usepackage{booktabs}\n"
-    return head + "\n".join(_latex_section(section, width) for section in document.sections)
+    sections = map(visible_section, document.sections)
+    return head + "\n".join(_latex_section(section, width) for section in sections)
 
 
 def _latex_section(section: Section, width: int) -> str:
@@ -108,6 +111,7 @@ def html_section(section: Section, width: int = WEB_WIDTH) -> Markup:
     from jinja2 import Environment, PackageLoader
     from markupsafe import Markup
 
+    section = visible_section(section)
     loader = PackageLoader("genbench.rendering", "")
     environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     made = [block for table in section.tables for block in blocks(table, width, padding=3)]
@@ -123,7 +127,7 @@ def csv(document: Document) -> str:
     writer = csv_format.DictWriter(file, names, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    return file.getvalue()
+    return visible(file.getvalue())
 
 
 def _cells(document: Document) -> Sequence[Mapping[str, Any]]:
@@ -140,4 +144,4 @@ def json(document: Document) -> str:
     """The data of the document."""
     from json import dumps
 
-    return dumps(document.data, ensure_ascii=False, indent=1) + "\n"
+    return visible(dumps(document.data, ensure_ascii=False, indent=1)) + "\n"

@@ -18,6 +18,7 @@ from genbench.analysis.diagnostics import diagnostics
 from genbench.analysis.verdict import applicable
 from genbench.analysis.verdict import document as verdict_document
 from genbench.rendering import html_section
+from genbench.rendering.unseen import visible
 from genbench.report.chapter import chapter, commands
 from genbench.report.diagnostics import families
 from genbench.store import write_text
@@ -74,7 +75,7 @@ def page(records: Sequence[Record]) -> str:
         script=script,
         policy=_policy(script),
     )
-    return text
+    return visible(text)
 
 
 def facts(records: Sequence[Record]) -> dict[str, str]:
@@ -93,7 +94,7 @@ def facts(records: Sequence[Record]) -> dict[str, str]:
         "Budget": listed(
             [f"{examples:,} examples a training" for examples in sorted(set(budgets))]
         ),
-        "Samples scored": listed([r.protocol["samples"] for r in runs if r.protocol]),
+        "Samples scored": listed([r.protocol.get("samples") for r in runs]),
         "Device": listed([record.conditions.get("device") for record in runs]),
         "Versions": listed(
             [

@@ -15,6 +15,7 @@ from genbench.sampling.blocks import (
     draw,
     padded,
     place,
+    require_memory,
     seconds_per_block,
     wrapped_decode,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "padded",
     "place",
     "reconstruct",
+    "require_memory",
     "seconds_per_block",
     "wrapped_decode",
 ]

@@ -7,11 +7,12 @@ devices and every count.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, prod
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import torch
@@ -27,7 +28,7 @@ from genbench.api import (
     ProgressEvent,
     SampleSpec,
 )
-from genbench.api.errors import NonFiniteSamples
+from genbench.api.errors import NonFiniteSamples, UsageError
 from genbench.api.seeding import seed_all
 from genbench.devices.ranks import gather
 from genbench.registry import call
@@ -111,6 +112,18 @@ def draw(
             p.numel() for network in _called(model, counter) for p in network.parameters()
         ),
     )
+
+
+def require_memory(spec: SampleSpec, count: int) -> None:
+    """Raises ``UsageError`` for more samples than this machine's memory holds: they are drawn as
+    float32, and all of them are held until the last one is there."""
+    wanted = 4 * count * prod(spec.shape)
+    held = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if wanted > held:
+        raise UsageError(
+            f"{count:,} samples take {wanted >> 30:,} GiB; this machine has "
+            f"{held >> 30:,} GiB of memory"
+        )
 
 
 def _called(model: GenerativeModel, counter: _Counter) -> list[nn.Module | Codec]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from genbench.api.errors import GenbenchError
-from genbench.store.files import remove, write_bytes
+from genbench.store.files import encoded, read_regular, remove, write_bytes
 
 _SUFFIX = ".json"
 
@@ -31,18 +31,29 @@ def canonical(value: Any) -> str:
 
 def fingerprint(value: Any) -> str:
     """16 hexadecimal digits that name a JSON-like value."""
-    return hashlib.sha256(canonical(value).encode()).hexdigest()[:16]
+    return hashlib.sha256(encoded(canonical(value))).hexdigest()[:16]
 
 
 def write_metadata(path: Path, content: Mapping[str, Any]) -> None:
     """A JSON object with its own checksum inside."""
-    write_bytes(path, _metadata(content))
+    write_bytes(path, _metadata(whole_characters(content)))
+
+
+def whole_characters(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    """JSON-like content with ``?`` for halves of characters, which a plugin may give a name and
+    which no file in UTF-8 holds."""
+    text = json.dumps(content, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return dict(json.loads(text.encode("utf-8", "replace")))
+    return content
 
 
 def read_metadata(path: Path) -> dict[str, Any] | None:
     """What ``write_metadata`` stored; ``None`` if there is no such file. Raises ``Damaged``."""
     try:
-        data = path.read_bytes()
+        data = read_regular(path)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -78,7 +89,7 @@ def read_artefact(path: Path) -> tuple[bytes, dict[str, Any]] | None:
     if metadata is None:
         return None
     try:
-        data = path.read_bytes()
+        data = read_regular(path)
     except OSError as error:
         raise Damaged(f"cannot read {path}: {error.strerror or error}") from error
     if hashlib.sha256(data).hexdigest() != metadata.get("sha256"):

@@ -129,17 +129,50 @@ def remove(*paths: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """``write_bytes`` in UTF-8."""
-    write_bytes(path, text.encode())
+    """``write_bytes`` in UTF-8, in which a lone surrogate is written as its escape."""
+    write_bytes(path, encoded(text))
+
+
+def encoded(text: str) -> bytes:
+    """In UTF-8. A lone surrogate, which has none, becomes ``\\udcff``: in JSON that is the same
+    text."""
+    return text.encode("utf-8", "backslashreplace")
+
+
+def read_regular(path: Path, most: int | None = None) -> bytes:
+    """The bytes of a regular file. Raises ``OSError``, also for a pipe or a device, which is never
+    opened, for more than ``most`` bytes, and for a path that no file can have."""
+    try:
+        require_regular(path, os.stat(path))
+        # Somebody may put a pipe in its place: opening one would wait for its writer.
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    except ValueError as error:  # it holds the character NUL, say
+        raise OSError(errno.EINVAL, str(error), str(path)) from None
+    with open(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        require_regular(path, status)
+        if most is not None and status.st_size > most:
+            raise OSError(errno.EFBIG, f"longer than {most:,} bytes", str(path))
+        return file.read()
+
+
+def require_regular(path: str | Path, status: os.stat_result) -> None:
+    """Raises ``OSError`` for a pipe, which could wait for ever, and for a device, which may have no
+    end. A folder is refused by whatever opens it."""
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turns an ``OSError`` inside into a ``CannotWrite`` that names ``path``."""
+    """Turns an ``OSError`` inside into a ``CannotWrite`` that names ``path``; so too the
+    ``ValueError`` of a path that no file can have."""
     try:
         yield
     except OSError as error:
         raise CannotWrite.of(path, error) from error
+    except ValueError as error:  # it holds the character NUL, say
+        raise CannotWrite.of(path, OSError(str(error))) from error
 
 
 def _mode(path: Path) -> int | None:

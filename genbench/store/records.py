@@ -4,20 +4,38 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NotRequired
 
 from typing_extensions import TypedDict  # typing's has no docstrings for pydantic before 3.12
 
 from genbench.api import REAL, RECONSTRUCTION, Estimate, Output
-from genbench.api.errors import DataError
-from genbench.store import Damaged, fingerprint, read_metadata, write_metadata, write_text
+from genbench.api.errors import DataError, PluginError
+from genbench.store import (
+    Damaged,
+    fingerprint,
+    read_metadata,
+    read_regular,
+    write_metadata,
+    write_text,
+)
+from genbench.store.artefacts import whole_characters
 from genbench.store.protocol import criteria
+from genbench.store.record_fields import (
+    ConditionFields,
+    ProtocolFields,
+    SnapshotFields,
+    StabilityFields,
+    Whole,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
+    from pydantic import TypeAdapter, ValidationError
 
 SCHEMA = 2
 DESCRIBED = {"use_attribute_docstrings": True}
@@ -90,7 +108,7 @@ class Record:
     """The model that was trained for it, ``ddpm`` say; ``None`` for the real row and the row of a
     codec."""
     dataset: str
-    seed: int | None
+    seed: Whole | None
     """``None`` for the real row and the row of a codec."""
     status: str
     """``done``, ``diverged`` (a result, scored at its last good snapshot), ``failed`` (a fault),
@@ -106,10 +124,10 @@ class Record:
     faults: Sequence[str] = ()
     """Names of the outputs, final or along training, that are missing because their metric
     failed."""
-    protocol: Mapping[str, Any] = field(default_factory=dict)
+    protocol: ProtocolFields = field(default_factory=dict)
     """The scoring protocol: ``extractor``, ``reference``, ``train``, ``samples``, ``shape``,
     ``levels``, ``resize``, ``metrics`` (name → version). Equal protocols may share a column."""
-    conditions: Mapping[str, Any] = field(default_factory=dict)
+    conditions: ConditionFields = field(default_factory=dict)
     """The run conditions: ``options``, ``sample`` (sampling options), ``weights`` (``ema`` or
     ``raw``), ``snapshot`` (examples seen by the scored weights), ``examples`` (the budget), every
     option of ``[train]``, ``device``, ``devices``, ``torch``, ``genbench``, ``platform``."""
@@ -117,11 +135,11 @@ class Record:
     """``parameters`` (of all players), ``sampling_parameters`` (of those called in sampling),
     ``training_flops``, ``training_seconds``, ``nfe``, ``sampling_flops`` (a sample),
     ``seconds_per_sample`` (the short stage that runs alone)."""
-    stability: Mapping[str, Any] = field(default_factory=dict)
+    stability: StabilityFields = field(default_factory=dict)
     """What ``genbench.training.stability`` returns: ``first_nonfinite_step``; by player
     ``loss_spikes``, ``gradient_tail``; by weights (``ema``, ``raw``) ``last_over_best``,
     ``max_drawdown``, ``mean_along_training``, ``examples_to_threshold``."""
-    snapshots: Sequence[Mapping[str, Any]] = ()
+    snapshots: Sequence[SnapshotFields] = ()
     """Scores along training: ``{"examples", "weights", "scores": {name: value}}``."""
     identities: Mapping[str, str] = field(default_factory=dict)
     """``training``, ``sampling``, ``scoring``."""
@@ -206,9 +224,7 @@ def json_schema() -> dict[str, Any]:
     Its version is the field ``schema``, raised where a field changes its meaning or
     goes; a later genbench may add fields.
     """
-    from pydantic import TypeAdapter
-
-    schema = TypeAdapter(Record).json_schema()
+    schema = _adapter().json_schema()
     schema["properties"]["schema"]["const"] = SCHEMA
     checksum = {"type": "string", "description": "Of the rest of the line."}
     schema["properties"]["checksum"] = checksum
@@ -218,16 +234,18 @@ def json_schema() -> dict[str, Any]:
 
 def write_records(folder: Path, records: Iterable[Record]) -> None:
     """Replace ``records.jsonl`` in ``folder``: a JSON object a line, with its own checksum."""
-    write_text(folder / RECORDS, "".join(_line(asdict(record)) + "\n" for record in records))
+    rows = (whole_characters(asdict(record)) for record in records)
+    write_text(folder / RECORDS, "".join(_line(row) + "\n" for row in rows))
 
 
 def read_records(folder: Path) -> list[Record]:
     """The records of an output folder. Raises ``DataError`` if it holds none, or those of another
-    schema; ``Damaged``, naming the line, if they have changed since they were written.
+    schema or with values of wrong types; ``Damaged``, naming the line, if they have changed since
+    they were written.
     """
     path = folder / RECORDS
     try:
-        data = path.read_bytes()
+        data = read_regular(path)
         # Not splitlines, for which a reason may hold further ends of lines.
         *lines, rest = data.decode().split("\n")
     except FileNotFoundError:
@@ -262,10 +280,54 @@ def _parse(where: str, line: str) -> Record:
         raise Damaged(f"{where} is damaged: its checksum does not agree")
     if schema != SCHEMA:
         raise DataError(f"{where}: schema {schema}; this genbench reads {SCHEMA}")
+    from pydantic import ValidationError
+
     try:
+        _adapter().validate_json(line, strict=True)
+        if _MANY_DIGITS.search(line):
+            json.loads(line, parse_int=_finite)
         return Record(**row)
+    except OverflowError:
+        raise DataError(f"{where}: a number has too many digits to compute with") from None
+    except ValidationError as error:
+        raise DataError(f"{where}: {_first(error)}") from None
     except TypeError as error:
         raise DataError(f"{where}: not a record ({error})") from error
+
+
+_MANY_DIGITS = re.compile(r"\d{300}")
+
+
+def _finite(digits: str) -> float:
+    """Raises ``OverflowError``: pydantic takes such a number for infinity, and Python does not."""
+    return int(digits) / 1
+
+
+def checked(record: Record) -> Record:
+    """The record, which can be read again. Raises ``PluginError`` for one with a value that a
+    plugin gave and that is of a wrong type."""
+    from pydantic import ValidationError
+
+    try:
+        _adapter().validate_json(json.dumps(whole_characters(asdict(record))), strict=True)
+    except ValidationError as error:
+        raise PluginError(f"what a plugin gave cannot be recorded: {_first(error)}") from None
+    return record
+
+
+def _first(error: ValidationError) -> str:
+    """What is wrong with the first field of wrong type, in one line."""
+    first = error.errors(include_url=False)[0]
+    key = ".".join(str(part) for part in first["loc"] if part)
+    given = repr(first["input"])
+    return f"{key}: {first['msg'].lower()}, got {given[:80]}{'…' if len(given) > 80 else ''}"
+
+
+@cache
+def _adapter() -> TypeAdapter[Record]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Record)
 
 
 def seal(folder: Path, suite: str, names: Iterable[str] = ()) -> None:
@@ -280,12 +342,14 @@ def sealed(folder: Path) -> dict[str, bool]:
     """
     marker = read_metadata(folder / MARKER) or {}
     files = marker.get("files", {})
+    if not isinstance(files, dict):
+        raise Damaged(f"{folder / MARKER} is damaged: it names no files")
     return {name: _sha256(folder / name) == sha256 for name, sha256 in files.items()}
 
 
 def _sha256(path: Path) -> str | None:
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return hashlib.sha256(read_regular(path)).hexdigest()
     except OSError:
         return None
 

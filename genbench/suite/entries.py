@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -32,7 +31,7 @@ class Training(Train):
 
     @property
     def steps(self) -> int:
-        return math.ceil(self.examples / self.batch)
+        return -(-self.examples // self.batch)
 
     @property
     def label(self) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -25,12 +27,13 @@ from pydantic import (
 from genbench import registry
 from genbench.api.errors import UsageError
 from genbench.registry.texts import read_toml
-from genbench.registry.validation import explain, message, validated
+from genbench.registry.validation import as_json, brief, explain, message, validated
 from genbench.store.protocol import COLLAPSE_BELOW, COLLAPSE_SCORE, HEADLINE, Criteria
 from genbench.suite.train import (
     STRICT,
     PositiveInt,
     Precision,
+    Seed,
     Train,
     TrainOverride,
     as_tuple,
@@ -62,12 +65,21 @@ def _read_none(value: Any) -> Any:
     if value == _NONE:
         return None
     if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
-        return {key: _read_none(inner) for key, inner in value.items()}
+        return {_fit(key): _read_none(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
         return [_read_none(inner) for inner in value]
     if value is None or isinstance(value, (bool, int, float, str)):
-        return value
+        return _fit(value)
     raise ValueError(f"{value!r} is neither a number, nor text, nor a list or a table of them")
+
+
+def _fit(value: Any) -> Any:
+    """As ``as_json`` says it of files."""
+    if isinstance(value, str) and "\0" in value:
+        raise ValueError("a text holds the character NUL")
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError("a whole number has at most 64 bits")
+    return value
 
 
 def _write_none(value: Any, info: SerializationInfo) -> Any:
@@ -112,7 +124,7 @@ class _Section(BaseModel):
 class Snapshots(_Section):
     """Scores along training: at ``count`` equally spaced points, with ``samples`` each."""
 
-    count: PositiveInt = 4
+    count: Annotated[int, Field(ge=1, le=100_000)] = 4
     samples: Annotated[int, Field(ge=2)] = 448
     metrics: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = (HEADLINE, COLLAPSE_SCORE)
     """By default the headline score and that of collapse."""
@@ -146,7 +158,7 @@ class Score(_Section):
     snapshots: Snapshots = Snapshots()
     likelihood: Likelihood | None = None
     """``None``: not computed."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
     headline: str = HEADLINE
     """The score that runs are judged by: in curves, planes, rankings and stability."""
     collapse: Collapse = Collapse()
@@ -212,7 +224,7 @@ class Suite(_Section):
     """Heads tables and pages; by default the name."""
     dataset: str
     seeds: Annotated[
-        tuple[Annotated[int, Field(ge=0)], ...],
+        tuple[Seed, ...],
         BeforeValidator(as_tuple),
         AfterValidator(_different),
     ]
@@ -308,22 +320,32 @@ def parse_precision(text: str) -> Precision:
 
 
 def parse_value(text: str) -> Any:
-    """A value on the command line: TOML, with ``{ none = true }`` for ``None``, or plain text."""
+    """A value on the command line: TOML, with ``{ none = true }`` for ``None``, or plain text.
+    Raises ``UsageError`` for one that no option can be."""
     try:
-        return _read_none(tomllib.loads(f"value = {text}")["value"])
-    except ValueError:  # no TOML; or a date, which no option is
-        return text
+        value = tomllib.loads(f"value = {text}")["value"]
+    except RecursionError:
+        raise UsageError(f"{brief(text)}: lists or tables are nested too deeply") from None
+    except ValueError:
+        value = text
+    with suppress(ValueError, RecursionError):  # which as_json reports
+        try:
+            json.dumps(value)
+        except TypeError:  # it holds a date, which no option is
+            value = text
+    as_json(brief(text), value)
+    return _read_none(value)
 
 
 def set_key(content: dict[str, Any], override: str) -> None:
     """Set what ``KEY=VALUE`` says in the content of a suite file. Raises ``UsageError``."""
     key, separator, text = override.partition("=")
     if not separator or not key:
-        raise UsageError(f"--set {override}: write KEY=VALUE, as in --set examples=20000")
+        raise UsageError(f"--set {brief(override)}: write KEY=VALUE, as in --set examples=20000")
     *path, last = key.split(".")
     section: Any = content
     for part in path:
         section = section.setdefault(part, {})
         if not isinstance(section, dict):
-            raise UsageError(f"--set {override}: {part!r} is not a section")
+            raise UsageError(f"--set {brief(override)}: {part!r} is not a section")
     section[last] = parse_value(text)

@@ -25,7 +25,10 @@ def as_tuple(value: object) -> object:
 
 
 Precision = Annotated[Literal["32-true", "bf16-mixed"], BeforeValidator(_not_16_mixed)]
-PositiveInt = Annotated[int, Field(ge=1)]
+LARGEST = 2**63 - 1
+"""Of a whole number: what 64 bits hold."""
+PositiveInt = Annotated[int, Field(ge=1, le=LARGEST)]
+Seed = Annotated[int, Field(ge=0, le=LARGEST)]
 STRICT = ConfigDict(extra="forbid", strict=True)
 
 
@@ -64,7 +67,7 @@ class Train:
     """Whether each whole level becomes a random point of its cell, as a likelihood of levels wants
     it."""
     precision: Annotated[Precision, Field(title="precision")] = "32-true"
-    threads: Annotated[PositiveInt, Field(title="threads")] = 1
+    threads: Annotated[int, Field(ge=1, le=4096, title="threads")] = 1
     """CPU threads of a run's process."""
 
     def train_options(self) -> dict[str, Any]:

@@ -93,7 +93,8 @@ def scored(distance: float, precision: float | None, coverage: float, **fields: 
     given = {name: value for name, value in values.items() if value is not None}
     fixed: dict[str, Any] = {"suite": "s", "entry": "E", "model": "m", "trains": "m", "seed": 0}
     fixed |= {"dataset": "d", "status": "done", "outputs": {name: OUTPUTS[name] for name in given}}
-    fixed |= {"scores": {name: {"value": value} for name, value in given.items()}}
+    whole = {name: {"value": value, "low": None, "high": None} for name, value in given.items()}
+    fixed |= {"scores": whole}
     return Record(**{**fixed, **fields})
 
 

@@ -50,14 +50,16 @@ train = { batch = 32 }
 """
 
 
+TEXTS = st.text().filter(lambda text: "\0" not in text)
+WHOLE = st.integers(-(2**63), 2**63 - 1)
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    st.none() | st.booleans() | WHOLE | st.floats(allow_nan=False) | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
     max_leaves=8,
 )
 
 
-@given(options=st.dictionaries(st.text(), VALUES, max_size=3))
+@given(options=st.dictionaries(TEXTS, VALUES, max_size=3))
 def test_a_suite_that_was_written_is_read_again(options: dict[str, Any]) -> None:
     """Whatever its options are, also those without a value, which TOML has no word for."""
     content = tomllib.loads(TEXT)
@@ -67,6 +69,18 @@ def test_a_suite_that_was_written_is_read_again(options: dict[str, Any]) -> None
     assert suite.parse("it", tomllib.loads(written.to_toml())) == written
     # As a job travels to another process.
     assert suite.parse("it", json.loads(json.dumps(written.model_dump(mode="json")))) == written
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["a\0b", 2**63, 10**5000, [[-(2**70)]], {"a\0": 1}],
+    ids=["NUL", "65 bits", "digits", "lists", "key"],
+)
+def test_what_no_file_holds_is_refused_in_python_too(value: object) -> None:
+    content = tomllib.loads(TEXT)
+    content["entries"]["A"]["options"] = {"x": value}
+    with pytest.raises(UsageError, match=r"entries.A.options: .*(64 bits|NUL)"):
+        suite.Suite(**content)
 
 
 def test_a_file_says_that_an_option_has_no_value(content: dict[str, Any]) -> None:

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import pytest
+
+from genbench.devices.hardware import Hardware
+
+
+@pytest.fixture
+def login_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where ``srun`` is installed and no job runs."""
+    (tmp_path / "srun").write_text("#!/bin/sh\n", encoding="utf-8")
+    (tmp_path / "srun").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    for name in ("SLURM_JOB_ID", "SLURM_NTASKS", "SLURM_JOB_NAME"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.usefixtures("login_node")
+def test_srun_is_no_word_to_whoever_runs_no_job(tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Hardware(tmp_path, "cpu").fabric("32-true")
+
+
+@pytest.mark.usefixtures("login_node")
+def test_in_a_job_without_srun_the_warning_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    with pytest.warns(UserWarning, match="srun"):
+        Hardware(tmp_path, "cpu").fabric("32-true")
