@@ -165,15 +165,23 @@ class TwoPlayers(nn.Module):
         self.players = nn.ModuleDict(players)
         self.noise_shape = (latent,)
         self.conditions = conditions_of(classes)
-        self._standing = StandingStatistics(latent, classes)
+        self.standing = StandingStatistics(latent, classes)
 
     def noise(self, count: int, device: torch.device) -> Tensor:
         return torch.randn(count, *self.noise_shape, device=device)
 
+    def training_labels(self, batch: Batch) -> Tensor | None:
+        """The labels ``(B,)`` of a training batch, which count for the standing statistics; of an
+        unconditional model, none."""
+        labels = labels_of(batch.condition, self.conditions)
+        if labels is not None:
+            self.standing.count(labels)
+        return labels
+
     def sample(self, noise: Tensor, condition: Condition) -> Tensor:
         """Standard normal ``(B, latent)`` to samples ``(B, *shape)``, with the condition's labels
         if the model is conditional."""
-        self._standing(self.players["generator"])
+        self.standing(self.players["generator"])
         samples: Tensor = self.players["generator"](noise, labels_of(condition, self.conditions))
         return samples
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from torch import nn
 
 from baselines.adversarial import LOSSES, LatentOptions, TwoPlayers, accuracies, frozen
-from baselines.labels import labels_of
 from baselines.networks.dcgan import discriminator, generator
 from baselines.optimizers import RateOptions
 from genbench.api import Batch, Optimization, PlayerStep, Progress, SampleSpec
@@ -59,7 +58,7 @@ class Dcgan(TwoPlayers):
         Diagnostics: ``accuracy_real`` and ``accuracy_fake``, the share of samples that the
         discriminator recognises.
         """
-        real, labels = batch.data, labels_of(batch.condition, self.conditions)
+        real, labels = batch.data, self.training_labels(batch)
         discriminator, generator = self.players["discriminator"], self.players["generator"]
         loss = LOSSES["non-saturating"]
         fake = generator(self.noise(len(real), real.device), labels)

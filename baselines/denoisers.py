@@ -1,4 +1,6 @@
-"""A denoiser is E[x_0 | x_t]; ε and the score are other views of it."""
+"""A denoiser is E[x_0 | x_t]; ε, the score and the velocity are other views of it.
+
+Each is taken from what the network predicts, not from another view (``Prediction.shares``)."""
 
 from __future__ import annotations
 
@@ -6,11 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+import torch
 from torch import Tensor
 
 from baselines.labels import guided
-from baselines.predictions import EPSILON, Prediction
-from baselines.schedules import Schedule, on
+from baselines.predictions import CLEAN, EPSILON, Prediction
+from baselines.schedules import Schedule, derivatives, on
 
 Denoiser: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 """``denoise(x_t, t)``: E[x_0 | x_t] of x_t ``(B, *shape)``; t ``()``, or ``(B,)`` one a sample."""
@@ -47,6 +50,10 @@ class NetworkDenoiser:
         x_0 = self.prediction.denoised(self.schedule, output[:, :features], x_t, t)
         return x_0.clamp(-1, 1) if self.clip else x_0, output[:, features:]
 
+    def output(self, x_t: Tensor, t: Tensor) -> Tensor:
+        """``predict``, without the channels beyond those of x_t."""
+        return self.predict(x_t, t)[:, : x_t.shape[1]]
+
     def select(self, rows: Tensor) -> NetworkDenoiser:
         """The denoiser of the samples ``rows`` ``(A,)`` of the batch, int64."""
         if self.labels is None:
@@ -67,13 +74,45 @@ class NetworkDenoiser:
         return self.network(*inputs).to(x_t.dtype)
 
 
-def to_epsilon(schedule: Schedule, x_0: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
-    """ε = (x_t - alpha_t x_0) / sigma_t; sigma_t must not be 0."""
-    alpha_t, sigma_t = schedule(t)
-    return (x_t - on(x_t, alpha_t) * x_0) / on(x_t, sigma_t)
+def affine(denoise: Denoiser) -> tuple[Prediction, Denoiser]:
+    """The prediction and the function of x_t and t that gives it. What is known only as a denoiser
+    predicts x_0, and so does a network whose x_0 is clipped."""
+    if isinstance(denoise, NetworkDenoiser) and not denoise.clip:
+        return denoise.prediction, denoise.output
+    return CLEAN, denoise
 
 
-def to_score(schedule: Schedule, x_0: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
-    """∇ log p_t(x_t) = -ε / sigma_t, with x_0 = E[x_0 | x_t] (Tweedie's formula; Vincent 2011)."""
+def mixed(
+    denoise: Denoiser,
+    schedule: Schedule,
+    x_t: Tensor,
+    t: Tensor,
+    of_x_0: Tensor,
+    of_epsilon: Tensor,
+) -> Tensor:
+    """``of_x_0`` E[x_0 | x_t] + ``of_epsilon`` E[ε | x_t] ``(B, *shape)`` by one evaluation; the
+    coefficients are of t's shape. sigma_t must not be 0 where only a denoiser is known."""
+    prediction, network = affine(denoise)
+    of_x_t, of_output = prediction.shares(schedule, t, of_x_0, of_epsilon)
+    return on(x_t, of_x_t) * x_t + on(x_t, of_output) * network(x_t, t)
+
+
+def epsilon(denoise: Denoiser, schedule: Schedule, x_t: Tensor, t: Tensor) -> Tensor:
+    """E[ε | x_t] ``(B, *shape)``."""
     _, sigma_t = schedule(t)
-    return -to_epsilon(schedule, x_0, x_t, t) / on(x_t, sigma_t)
+    return mixed(denoise, schedule, x_t, t, torch.zeros_like(sigma_t), torch.ones_like(sigma_t))
+
+
+def score(denoise: Denoiser, schedule: Schedule, x_t: Tensor, t: Tensor) -> Tensor:
+    """∇ log p_t(x_t) = -E[ε | x_t] / sigma_t (Tweedie's formula; Vincent 2011)."""
+    _, sigma_t = schedule(t)
+    return mixed(denoise, schedule, x_t, t, torch.zeros_like(sigma_t), -1 / sigma_t)
+
+
+def velocity(denoise: Denoiser, schedule: Schedule, x_t: Tensor, t: Tensor) -> Tensor:
+    """v = alpha' E[x_0 | x_t] + sigma' E[ε | x_t]: dx/dt of the probability-flow ODE.
+
+    What flow matching learns (Lipman et al. 2023, theorem 3, with the mean over x_0), and f x -
+    g²/2 ∇ log p_t of Song et al. 2021, eq. 13.
+    """
+    return mixed(denoise, schedule, x_t, t, *derivatives(schedule, t))

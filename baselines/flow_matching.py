@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Annotated
 
 import torch
@@ -34,6 +35,7 @@ TOLERANCE = 1e-5
 def flow_matching(
     spec: SampleSpec,
     *,
+    scale_input: bool = True,
     labels: LabelOptions = LabelOptions(),
     network: NetworkOptions = NetworkOptions(),
     optimizer: OptimizerConfig = OptimizerConfig(),
@@ -42,8 +44,9 @@ def flow_matching(
 
     Args:
         spec: Any number of channels and 1 to 3 sides, or points.
+        scale_input: Whether the network sees x_t at unit variance; not in the authors' code.
 
-    The options are those of ``ddpm``.
+    The other options are those of ``ddpm``.
 
     Raises:
         UsageError: As ``ddpm``.
@@ -56,7 +59,7 @@ def flow_matching(
         denoising_network(spec, options=network, classes=known.classes),
         optimizer,
         known,
-        prediction=velocity(schedule.sigma_min),
+        prediction=replace(velocity(schedule.sigma_min), scale_input=scale_input),
     )
 
 

@@ -10,7 +10,6 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import nn
 
 from baselines.adversarial import LOSSES, LatentOptions, TwoPlayers, accuracies, frozen
-from baselines.labels import labels_of
 from baselines.networks.gan import discriminator, generator
 from baselines.optimizers import RateOptions
 from genbench.api import Batch, Optimization, PlayerStep, Progress, SampleSpec
@@ -94,7 +93,7 @@ class Gan(TwoPlayers):
         discriminator recognises; ``r1``, the penalty before its weight for lazy regularisation,
         on the steps that apply it.
         """
-        real, labels = batch.data, labels_of(batch.condition, self.conditions)
+        real, labels = batch.data, self.training_labels(batch)
         discriminator, generator = self.players["discriminator"], self.players["generator"]
         # The generator does not move before its own turn, so one forward pass serves both turns.
         fake = generator(self.noise(len(real), real.device), labels)

@@ -14,11 +14,10 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor
 
-from baselines.denoisers import Denoiser
-from baselines.samplers import integrate, velocity
+from baselines.denoisers import Denoiser, affine
+from baselines.samplers import integrate
 from baselines.samplers.dormand_prince import Adaptive, select
-from baselines.samplers.runge_kutta import velocity_shares
-from baselines.schedules import Schedule, on
+from baselines.schedules import Schedule, derivatives, on
 from genbench.api import SampleSpec
 
 Trace: TypeAlias = Literal["rademacher", "gaussian", "exact"]
@@ -105,13 +104,14 @@ def log_likelihood(
         share = 1.0 if trace == "exact" else 1 / len(directions)
 
         def slope(state: Tensor, t: Tensor, rows: Tensor) -> Tensor:
-            """v and ∇·v, of v = a x + b x̂_0 as of ``velocity``."""
-            a, b = velocity_shares(schedule, t)
+            """v and ∇·v, of v = a x + b F as of ``velocity``."""
+            prediction, network = affine(select(denoise, rows))
+            a, b = prediction.shares(schedule, t, *derivatives(schedule, t))
             x_t = state[:, :-1].view(-1, *shape)
             chosen = directions[:, rows.to(x.device)]
-            x_0, traced = _value_and_trace(select(denoise, rows), x_t, t, chosen)
+            output, traced = _value_and_trace(network, x_t, t, chosen)
             divergence = on(traced, a) * dimensions + on(traced, b) * share * traced
-            v = velocity(schedule, x_0, x_t, t)
+            v = on(x_t, a) * x_t + on(x_t, b) * output
             return torch.cat([v.flatten(1), divergence[:, None]], 1)
 
         start = torch.cat([x.flatten(1), x.new_zeros(len(x), 1)], 1)
@@ -136,15 +136,15 @@ def _directions(x: Tensor, trace: Trace, probes: int) -> Tensor:
 
 
 def _value_and_trace(
-    denoise: Denoiser, x_t: Tensor, t: Tensor, directions: Tensor
+    network: Denoiser, x_t: Tensor, t: Tensor, directions: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """x̂_0, and Σ_k e_k · (∂x̂_0/∂x_t) e_k: ``(B,)``."""
+    """F, and Σ_k e_k · (∂F/∂x_t) e_k: ``(B,)``."""
     with torch.enable_grad():
         x_t = x_t.clone().requires_grad_()
-        x_0 = denoise(x_t, t)
+        output = network(x_t, t)
     total = x_t.new_zeros(len(x_t))
     for e in directions:
-        # A sample's x̂_0 depends on no other's x_t, so one pass serves them all.
-        (product,) = torch.autograd.grad(x_0, x_t, e, retain_graph=True)
+        # A sample's F depends on no other's x_t, so one pass serves them all.
+        (product,) = torch.autograd.grad(output, x_t, e, retain_graph=True)
         total += (product * e).flatten(1).sum(1)
-    return x_0.detach(), total
+    return output.detach(), total

@@ -20,6 +20,10 @@ D(x_t) = c_skip x_t + c_out F(c_in x_t, c_noise), with
     c_skip = b / (b alpha_t - a sigma_t)    c_out = -sigma_t / (b alpha_t - a sigma_t)
 
 and F* = (x_0 - c_skip x_t) / c_out.
+
+All that samplers ask for, x_0, ε, the score and dx_t/dt, is p x_0 + q ε with coefficients of t. It
+is therefore affine in x_t and F, and ``Prediction.shares`` gives its coefficients, in float64. A
+detour by x_0 would divide rounding errors by sigma_t. A velocity, for one, is F itself.
 """
 
 from __future__ import annotations
@@ -39,22 +43,34 @@ Coefficients: TypeAlias = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True)
 class Prediction:
-    """F* = a x_0 + b ε, asked of a network that sees x_t at unit scale.
-
-    ``sigma_data`` is the data's standard deviation, as far as the network is concerned.
-    """
+    """F* = a x_0 + b ε, asked of a network that sees c_in x_t."""
 
     coefficients: Coefficients
     sigma_data: float = 1.0
+    """The data's standard deviation, as far as the network is concerned."""
+    scale_input: bool = True
+    """Whether the network sees x_t at unit variance, not as it is."""
 
     def c_in(self, alpha_t: Tensor, sigma_t: Tensor) -> Tensor:
-        """Scales x_t to unit variance (Karras et al. 2022, table 1, where alpha_t is 1)."""
+        """Scales x_t to unit variance (Karras et al. 2022, table 1, where alpha_t is 1); or 1."""
+        if not self.scale_input:
+            return torch.ones_like(sigma_t)
         return ((self.sigma_data * alpha_t) ** 2 + sigma_t**2).rsqrt()
 
     def c_out(self, alpha_t: Tensor, sigma_t: Tensor) -> Tensor:
         """By how much an error in F is an error in x_0."""
         a, b = self.coefficients(alpha_t, sigma_t)
         return -sigma_t / (b * alpha_t - a * sigma_t)
+
+    def shares(
+        self, schedule: Schedule, t: Tensor, of_x_0: Tensor, of_epsilon: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Of x_t and of F in ``of_x_0`` x_0 + ``of_epsilon`` ε: all of t's shape."""
+        alpha_t, sigma_t = schedule(t)
+        a, b = self.coefficients(alpha_t, sigma_t)
+        whole = b * alpha_t - a * sigma_t
+        of_x_t = (b * of_x_0 - a * of_epsilon) / whole
+        return of_x_t, (alpha_t * of_epsilon - sigma_t * of_x_0) / whole
 
     def target(self, schedule: Schedule, x_0: Tensor, noise: Tensor, t: Tensor) -> Tensor:
         """F* of x_0 and ε ``(B, *shape)`` at t, ``()`` or ``(B,)``."""
@@ -100,6 +116,13 @@ def edm(sigma_data: float) -> Prediction:
 
 Weighting: TypeAlias = Callable[[Prediction, Schedule, Tensor], Tensor]
 """Weights ``(B,)`` of |F* - F|² at times ``(B,)``."""
+
+
+def half_sum(count: int) -> Weighting:
+    """count/2 at every time: half the sum of the squared errors of a sample's ``count`` numbers
+    stands in the place of their mean, as in Song et al. 2021's code for VE."""
+    return lambda prediction, schedule, t: torch.full_like(t, count / 2)
+
 
 GAMMA = 5.0
 """Of min-SNR weighting, the paper's default (Hang et al. 2023)."""

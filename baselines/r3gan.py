@@ -21,7 +21,7 @@ from torch import nn
 
 from baselines.adversarial import TwoPlayers, frozen, relativistic
 from baselines.augmentation import augment
-from baselines.labels import class_count, labels_of
+from baselines.labels import class_count
 from baselines.networks.pyramid import PyramidOptions, sizes
 from baselines.networks.r3gan import Discriminator, Generator
 from baselines.networks.stylegan2 import Augment
@@ -116,12 +116,13 @@ class R3Gan(TwoPlayers):
         )
 
     def losses(self, batch: Batch, progress: Progress) -> Iterator[PlayerStep]:
-        """The discriminator's turn, then the generator's, on the same samples (eq. 2).
+        """The discriminator's turn, then the generator's, on the same samples (eq. 2); in the
+        authors' code the second has a batch of its own, of real samples too.
 
         Diagnostics: ``accuracy``, the share of pairs in which the discriminator recognises the
         real sample; ``r1`` and ``r2``.
         """
-        real, labels = batch.data, labels_of(batch.condition, self.conditions)
+        real, labels = batch.data, self.training_labels(batch)
         discriminator, generator = self.players["discriminator"], self.players["generator"]
         transform = self._augment(progress)
         # The generator does not move before its own turn, so one forward pass serves both turns.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, Literal
 
@@ -16,6 +17,7 @@ from baselines.diffusion import ContinuousDiffusion, State, last_of, require_sam
 from baselines.labels import Guidance, LabelOptions
 from baselines.networks import NetworkOptions, denoising_network
 from baselines.optimizers import OptimizerConfig
+from baselines.predictions import EPSILON, half_sum
 from baselines.samplers import (
     Ancestral,
     DormandPrince,
@@ -47,6 +49,8 @@ def score_sde(
     *,
     sde: Literal["vp", "subvp", "ve"] = "vp",
     sigma_max: PositiveFloat | None = None,
+    loss: Literal["mean", "sum"] = "mean",
+    scale_input: bool = True,
     labels: LabelOptions = LabelOptions(),
     network: NetworkOptions = NetworkOptions(),
     optimizer: OptimizerConfig = OptimizerConfig(),
@@ -59,6 +63,9 @@ def score_sde(
         sigma_max: VE's largest noise. By default 2 √d for samples of d numbers, the longest
             distance in [-1, 1]^d (Song & Ermon 2020, technique 1, with the cube for the data);
             real-valued data of a wider range need theirs.
+        loss: Of a sample: the mean of its numbers' squared errors, or half their sum, as in the
+            authors' code for VE, where the clip of gradients to norm 1 then acts at every step.
+        scale_input: Whether the network sees x_t at unit variance; not in the authors' code.
 
     The other options are those of ``ddpm``.
 
@@ -80,6 +87,8 @@ def score_sde(
         denoising_network(spec, options=network, classes=known.classes),
         optimizer,
         known,
+        prediction=replace(EPSILON, scale_input=scale_input),
+        weighting=half_sum(math.prod(spec.shape)) if loss == "sum" else None,
     )
 
 

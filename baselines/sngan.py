@@ -8,7 +8,6 @@ from collections.abc import Iterator
 import torch
 
 from baselines.adversarial import LOSSES, CriticGame, CriticOptions, LatentOptions, accuracies
-from baselines.labels import labels_of
 from baselines.networks.resnet_gan import discriminator, generator
 from baselines.networks.spectral_norm import normalise_spectra
 from baselines.optimizers import RateOptions
@@ -59,7 +58,7 @@ class Sngan(CriticGame):
         Diagnostics: ``accuracy_real`` and ``accuracy_fake``, the share of samples that the
         discriminator recognises.
         """
-        real, labels = batch.data, labels_of(batch.condition, self.conditions)
+        real, labels = batch.data, self.training_labels(batch)
         discriminator, generator = self.players["discriminator"], self.players["generator"]
         loss = LOSSES["hinge"]
 

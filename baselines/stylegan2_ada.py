@@ -133,12 +133,13 @@ class StyleGan2Ada(TwoPlayers):
         return rate.adam((0.0, 0.99**correction))
 
     def losses(self, batch: Batch, progress: Progress) -> Iterator[PlayerStep]:
-        """The discriminator's turns, then the generator's, on the same generated samples.
+        """The discriminator's turns, then the generator's, on the same generated samples, where
+        the authors' code draws new latents and labels for the second.
 
         Diagnostics: ``accuracy_real`` and ``accuracy_fake``; ``augmentation``, p; ``r1`` and
         ``path_length``, the penalties before their weights for being lazy.
         """
-        real, labels = batch.data, labels_of(batch.condition, self.conditions)
+        real, labels = batch.data, self.training_labels(batch)
         discriminator, generator = self.players["discriminator"], self.players["generator"]
         augment = self.transform()
         # The generator does not move before its own turn, so one forward pass serves both turns.
@@ -192,8 +193,13 @@ class StyleGan2Ada(TwoPlayers):
             mixing=self.game.mixing,
             path_lengths=True,
         )
-        self.path_mean.lerp_(over_ranks(lengths.detach().mean()).to(self.path_mean), PATH_DECAY)
-        penalty = self.game.path_length * (lengths - self.path_mean).square().mean()
+        own = lengths.mean()
+        mean = over_ranks(own.detach()).to(self.path_mean)
+        self.path_mean.lerp_(mean, PATH_DECAY)
+        # The mean is of these lengths too, by a share, and the authors' gradient goes through it;
+        # written so that the ranks' gradients average to that of the whole minibatch.
+        through = -2 * PATH_DECAY * (mean - self.path_mean) * (own - own.detach())
+        penalty = self.game.path_length * ((lengths - self.path_mean).square().mean() + through)
         loss = PATH_INTERVAL * penalty + _nothing(samples)
         return PlayerStep("generator", loss, {"path_length": penalty.detach()})
 

@@ -9,7 +9,6 @@ from pydantic import NonNegativeFloat
 from torch import nn
 
 from baselines.adversarial import LOSSES, CriticGame, CriticOptions, LatentOptions
-from baselines.labels import labels_of
 from baselines.networks.resnet_gan import discriminator, generator
 from baselines.optimizers import RateOptions
 from genbench.api import Batch, PlayerStep, Progress, SampleSpec
@@ -74,7 +73,7 @@ class WganGp(CriticGame):
         Diagnostics of the critic: ``distance``, how much higher it rates real samples, an estimate
         of the Wasserstein distance; ``penalty``, its weight included.
         """
-        real, labels = batch.data, labels_of(batch.condition, self.conditions)
+        real, labels = batch.data, self.training_labels(batch)
         critic, generator = self.players["critic"], self.players["generator"]
         loss = LOSSES["wasserstein"]
 

@@ -46,26 +46,37 @@ class BatchNorm(nn.Module):
         return torch.addcmul(shift, h, scale)
 
 
-class StandingStatistics:
+class StandingStatistics(nn.Module):
     """Gives a generator its standing moments (Brock et al. 2019, section 3, with appendix B), once
     for the weights that it has: a sample then depends on weights, noise and label alone."""
 
+    label_counts: Tensor | None
+    """``(classes,)``: how often each label came in training, on this device."""
+
     def __init__(self, latent: int, classes: int) -> None:
+        super().__init__()
         self.latent = latent
-        self.classes = classes
-        self._weights: list[tuple[int, int]] = []
+        counts = torch.zeros(classes, dtype=torch.int64) if classes else None
+        self.register_buffer("label_counts", counts)
+        self._state: list[tuple[int, int]] = []
+
+    def count(self, labels: Tensor) -> None:
+        """Add the labels ``(B,)`` of a training batch."""
+        if self.label_counts is not None:
+            self.label_counts.index_add_(0, labels, torch.ones_like(labels))
 
     @torch.no_grad()
-    def __call__(self, generator: nn.Module) -> None:
+    def forward(self, generator: nn.Module) -> None:
         """Leave in each ``BatchNorm`` of ``generator`` the mean and the variance of what reaches it
-        in training, over ``PASSES`` batches of fixed noise and, if there are classes, uniform
-        labels."""
+        in training, over ``PASSES`` batches of fixed noise and, if there are classes, labels drawn
+        as often as they came in training; evenly before any has come."""
         norms = [module for module in generator.modules() if isinstance(module, BatchNorm)]
-        weights = [(p.data_ptr(), p._version) for p in generator.parameters()]
-        if not norms or weights == self._weights:
+        state = [(x.data_ptr(), x._version) for x in (*generator.parameters(), *self.buffers())]
+        if not norms or state == self._state:
             return
         device = next(generator.parameters()).device
         stream = torch.Generator().manual_seed(0)
+        shares = self._shares()
         seen: dict[nn.Module, list[Tensor]] = {norm: [] for norm in norms}
 
         def look(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
@@ -80,8 +91,8 @@ class StandingStatistics:
             for _ in range(PASSES):
                 noise = torch.randn(ROWS, self.latent, generator=stream).to(device)
                 labels = None
-                if self.classes:
-                    labels = torch.randint(self.classes, (ROWS,), generator=stream).to(device)
+                if shares is not None:
+                    labels = shares.multinomial(ROWS, replacement=True, generator=stream).to(device)
                 # Past its hooks: whoever counts evaluations counts those of samples.
                 generator.forward(noise, labels)
         generator.train(training)
@@ -90,4 +101,11 @@ class StandingStatistics:
         for norm in norms:
             mean, square = torch.stack(seen[norm]).mean(0)
             norm.moments = mean.float(), (square - mean.square()).float()
-        self._weights = weights
+        self._state = state
+
+    def _shares(self) -> Tensor | None:
+        """Of each label, on the CPU, where draws do not depend on the device."""
+        if self.label_counts is None:
+            return None
+        counts = self.label_counts.double().cpu()
+        return counts if counts.any() else torch.ones_like(counts)

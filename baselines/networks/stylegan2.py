@@ -22,7 +22,8 @@ Augment: TypeAlias = Callable[[Tensor], Tensor]
 MAPPING_RATE = 0.01
 """Of the mapping network's learning rate, in units of the others' (Karras et al. 2019, C)."""
 STYLE_DECAY = 0.995
-"""Of the running mean of w, a step."""
+"""Of the running mean of w, a forward pass in training. Of these the authors' code has one a turn
+of each player; here one serves both turns."""
 LABEL_LAYERS = 8
 """Of the discriminator's mapping of labels, in the published code, whatever the generator has."""
 
@@ -211,7 +212,8 @@ class Generator(nn.Module):
             z: Standard normal.
             labels: int64, of a conditional generator.
             truncation: ψ: how far from the mean w is let go, as a share of its own distance.
-            mixing: The share of samples that take a second w from some random layer on.
+            mixing: The share of samples that take a second w from some random layer on, each by
+                itself; in the authors' code, one draw for all that a device makes at a time.
             path_lengths: In full precision, and inside ``forward``, where no wrapper interferes.
         """
         if not path_lengths:

@@ -19,7 +19,7 @@ from baselines.samplers.dpm_solver import DPMSolver2M
 from baselines.samplers.grid import integrate, path, strided_times
 from baselines.samplers.heun import HeunODE, StochasticHeun
 from baselines.samplers.registered import SamplerName, choice
-from baselines.samplers.runge_kutta import RungeKutta, velocity
+from baselines.samplers.runge_kutta import RungeKutta
 from baselines.samplers.sde import EulerMaruyama, Langevin, PredictorCorrector, ReverseDiffusion
 from genbench.api.samplers import Noise, Sampler, Solver
 
@@ -47,5 +47,4 @@ __all__ = [
     "path",
     "posterior_mean",
     "strided_times",
-    "velocity",
 ]

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 from torch import Tensor
 
-from baselines.denoisers import Denoiser, to_epsilon
+from baselines.denoisers import Denoiser, mixed
 from baselines.schedules import Schedule, on, transition
 from genbench.api.samplers import Noise
 
@@ -85,8 +85,7 @@ class DDIM:
     def step(self, x_t: Tensor, t: Tensor, s: Tensor, noise: Noise) -> Tensor:
         (alpha_s, sigma_s), (_, sigma_t) = self.schedule(s), self.schedule(t)
         _, var_ts = transition(self.schedule, s, t)
-        x_0 = self.denoise(x_t, t)
-        epsilon = to_epsilon(self.schedule, x_0, x_t, t)
         deviation = self.eta * var_ts.sqrt() * sigma_s / sigma_t
-        x_s = alpha_s * x_0 + (sigma_s**2 - deviation**2).sqrt() * epsilon
+        kept = (sigma_s**2 - deviation**2).sqrt()
+        x_s = mixed(self.denoise, self.schedule, x_t, t, alpha_s, kept)
         return x_s + deviation * noise(x_t) if deviation > 0 else x_s

@@ -13,8 +13,8 @@ from typing import Protocol, TypeAlias, runtime_checkable
 import torch
 from torch import Tensor
 
-from baselines.denoisers import Denoiser
-from baselines.samplers.runge_kutta import Tableau, combine, velocity
+from baselines.denoisers import Denoiser, velocity
+from baselines.samplers.runge_kutta import Tableau, combine
 from baselines.schedules import Schedule, on
 from genbench.api.errors import GenbenchError
 
@@ -68,7 +68,7 @@ class DormandPrince:
 
     def path(self, x: Tensor, times: Tensor) -> Iterator[Tensor]:
         def slope(x_t: Tensor, t: Tensor, rows: Tensor) -> Tensor:
-            return velocity(self.schedule, select(self.denoise, rows)(x_t, t), x_t, t)
+            return velocity(select(self.denoise, rows), self.schedule, x_t, t)
 
         return Adaptive(slope, self.rtol, self.atol, self.max_steps).path(x, times)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from baselines.denoisers import Denoiser, to_epsilon
+from baselines.denoisers import Denoiser, epsilon
 from baselines.schedules import Schedule, transition
 from genbench.api.samplers import Noise
 
@@ -31,11 +31,11 @@ class HeunODE:
     def step(self, x_t: Tensor, t: Tensor, s: Tensor, noise: Noise) -> Tensor:
         (alpha_t, sigma_t), (alpha_s, sigma_s) = self.schedule(t), self.schedule(s)
         h = sigma_s / alpha_s - sigma_t / alpha_t
-        slope_t = to_epsilon(self.schedule, self.denoise(x_t, t), x_t, t)
+        slope_t = epsilon(self.denoise, self.schedule, x_t, t)
         euler = alpha_s * (x_t / alpha_t + h * slope_t)
         if sigma_s == 0:
             return euler
-        slope_s = to_epsilon(self.schedule, self.denoise(euler, s), euler, s)
+        slope_s = epsilon(self.denoise, self.schedule, euler, s)
         return alpha_s * (x_t / alpha_t + h * (slope_t + slope_s) / 2)
 
 

@@ -13,8 +13,8 @@ from typing import Literal, TypeAlias
 
 from torch import Tensor
 
-from baselines.denoisers import Denoiser
-from baselines.schedules import Schedule, derivatives, on
+from baselines.denoisers import Denoiser, velocity
+from baselines.schedules import Schedule, on
 from genbench.api.samplers import Noise
 
 Slope: TypeAlias = Callable[[Tensor, Tensor], Tensor]
@@ -72,25 +72,7 @@ class RungeKutta:
             tableau = EULER
 
         def slope(x: Tensor, time: Tensor) -> Tensor:
-            return velocity(self.schedule, self.denoise(x, time), x, time)
+            return velocity(self.denoise, self.schedule, x, time)
 
         slopes = tableau.slopes(slope, x_t, t, s - t, slope(x_t, t))
         return x_t + (s - t) * combine(tableau.weights, slopes)
-
-
-def velocity(schedule: Schedule, x_0: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
-    """v = alpha' x_0 + sigma' ε: dx/dt of the probability-flow ODE, with x_0 = E[x_0 | x_t].
-
-    What flow matching learns (Lipman et al. 2023, theorem 3, with the mean over x_0), and f x -
-    g²/2 ∇ log p_t of Song et al. 2021, eq. 13. sigma_t must not be 0.
-    """
-    of_x_t, of_x_0 = velocity_shares(schedule, t)
-    return on(x_t, of_x_t) * x_t + on(x_t, of_x_0) * x_0
-
-
-def velocity_shares(schedule: Schedule, t: Tensor) -> tuple[Tensor, Tensor]:
-    """Of x_t and x_0 in v = (sigma'/sigma) x_t + (alpha' - alpha sigma'/sigma) x_0."""
-    alpha_t, sigma_t = schedule(t)
-    d_alpha, d_sigma = derivatives(schedule, t)
-    of_x_t = d_sigma / sigma_t
-    return of_x_t, d_alpha - alpha_t * of_x_t

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from baselines.denoisers import Denoiser, to_score
+from baselines.denoisers import Denoiser, score
 from baselines.schedules import Schedule, drift_and_diffusion, on, transition
 from genbench.api.samplers import Noise, Sampler
 
@@ -21,8 +21,8 @@ class EulerMaruyama:
 
     def step(self, x_t: Tensor, t: Tensor, s: Tensor, noise: Noise) -> Tensor:
         f, g2 = drift_and_diffusion(self.schedule, t)
-        score = to_score(self.schedule, self.denoise(x_t, t), x_t, t)
-        return x_t + (s - t) * (f * x_t - g2 * score) + (g2 * (t - s)).sqrt() * noise(x_t)
+        slope = score(self.denoise, self.schedule, x_t, t)
+        return x_t + (s - t) * (f * x_t - g2 * slope) + (g2 * (t - s)).sqrt() * noise(x_t)
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class ReverseDiffusion:
 
     def step(self, x_t: Tensor, t: Tensor, s: Tensor, noise: Noise) -> Tensor:
         alpha_ts, var_ts = transition(self.schedule, s, t)
-        score = to_score(self.schedule, self.denoise(x_t, t), x_t, t)
-        return (2 - alpha_ts) * x_t + var_ts * score + var_ts.sqrt() * noise(x_t)
+        slope = score(self.denoise, self.schedule, x_t, t)
+        return (2 - alpha_ts) * x_t + var_ts * slope + var_ts.sqrt() * noise(x_t)
 
 
 FEW = 32
@@ -65,15 +65,15 @@ class Langevin:
 
     def step(self, x_t: Tensor, t: Tensor, s: Tensor, noise: Noise) -> Tensor:
         alpha_ts, _ = transition(self.schedule, s, t)
-        score = to_score(self.schedule, self.denoise(x_t, t), x_t, t)
+        slope = score(self.denoise, self.schedule, x_t, t)
         z = noise(x_t)
-        if score[0].numel() < FEW:
+        if slope[0].numel() < FEW:
             _, ratio = self.schedule(t)
         else:
-            norm = score.flatten(1).norm(dim=1).clamp_min(TINY)
+            norm = slope.flatten(1).norm(dim=1).clamp_min(TINY)
             ratio = on(x_t, z.flatten(1).norm(dim=1) / norm)
         delta = 2 * (alpha_ts * self.snr * ratio) ** 2
-        return x_t + delta * score + (2 * delta).sqrt() * z
+        return x_t + delta * slope + (2 * delta).sqrt() * z
 
 
 @dataclass(frozen=True)

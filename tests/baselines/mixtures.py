@@ -12,9 +12,8 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 from torch import Tensor
 
-from baselines.denoisers import Denoiser
-from baselines.samplers import velocity
-from baselines.schedules import VE, VP, NoiseLevels, OptimalTransport, Schedule, SubVP
+from baselines.denoisers import Denoiser, velocity
+from baselines.schedules import VE, VP, NoiseLevels, OptimalTransport, Schedule, SubVP, on
 
 CONTINUOUS: dict[str, Schedule] = {"vp": VP(), "subvp": SubVP(), "ve": VE(0.01, 50.0)}
 EVERY_ODE = CONTINUOUS | {"ot": OptimalTransport(), "edm": NoiseLevels()}
@@ -27,6 +26,12 @@ def f64(*values: float) -> Tensor:
 def normal(*shape: int, seed: int = 0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(*shape, dtype=torch.float64, generator=generator)
+
+
+def to_epsilon(schedule: Schedule, x_0: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
+    """ε = (x_t - alpha_t x_0) / sigma_t."""
+    alpha_t, sigma_t = schedule(t)
+    return (x_t - on(x_t, alpha_t) * x_0) / on(x_t, sigma_t)
 
 
 def refuse(x: Tensor) -> Tensor:
@@ -107,7 +112,7 @@ def scipy_ode(
 
     def slope(t: float, y: NDArray[np.float64]) -> NDArray[np.float64]:
         time, x_t = torch.tensor(t, dtype=torch.float64), torch.as_tensor(y).view(-1, x.shape[-1])
-        result: NDArray[np.float64] = velocity(schedule, denoise(x_t, time), x_t, time).numpy()
+        result: NDArray[np.float64] = velocity(denoise, schedule, x_t, time).numpy()
         return result.ravel()
 
     solved = solve_ivp(

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from baselines.denoisers import NetworkDenoiser, to_epsilon, to_score
+from baselines.denoisers import NetworkDenoiser, epsilon, score
 from baselines.predictions import EPSILON, edm
 from baselines.schedules import VE, VP, LinearBetas, NoiseLevels, Schedule, SubVP
 
@@ -35,7 +35,8 @@ def test_score_is_the_gradient_of_the_log_density(schedule: Schedule, x: Tensor)
     x_t = x.clone().requires_grad_()
     (-((x_t - 0.3 * alpha) ** 2) / (2 * variance)).sum().backward()
     assert x_t.grad is not None
-    torch.testing.assert_close(to_score(schedule, posterior_mean, x, t), x_t.grad)
+    result = score(lambda x_t, t: posterior_mean, schedule, x, t)
+    torch.testing.assert_close(result, x_t.grad)
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
@@ -44,7 +45,7 @@ def test_views_of_a_known_pair(schedule: Schedule, x: Tensor) -> None:
     alpha, sigma = (c.view(3, 1, 1) for c in schedule(t))
     noise = x.flip(0)
     x_t = alpha * x + sigma * noise
-    torch.testing.assert_close(to_epsilon(schedule, x, x_t, t), noise)
+    torch.testing.assert_close(epsilon(lambda x_t, t: x, schedule, x_t, t), noise)
     torch.testing.assert_close(EPSILON.denoised(schedule, noise, x_t, t), x)
 
 

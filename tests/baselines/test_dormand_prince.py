@@ -9,8 +9,8 @@ import torch
 from mixtures import EVERY_ODE, PAIR, Labelled, f64, normal, refuse, scipy_ode
 from torch import Tensor
 
-from baselines.denoisers import Denoiser
-from baselines.samplers import DormandPrince, Selectable, integrate, path, velocity
+from baselines.denoisers import Denoiser, velocity
+from baselines.samplers import DormandPrince, Selectable, integrate, path
 from baselines.samplers.dormand_prince import DORMAND_PRINCE, Adaptive
 from baselines.samplers.runge_kutta import combine
 from baselines.schedules import VP
@@ -55,7 +55,7 @@ def test_steps_of_one_length_are_of_order_5() -> None:
     x = schedule(f64(0.5)[0])[1] * normal(1, 2)
 
     def slope(x: Tensor, t: Tensor) -> Tensor:
-        return velocity(schedule, denoise(x, t), x, t)
+        return velocity(denoise, schedule, x, t)
 
     def error(steps: int) -> float:
         y, h = x, f64(-0.3 / steps)[0]

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from mixtures import to_epsilon
 from scipy.integrate import solve_ivp
 from torch import Tensor, nn
 
-from baselines.denoisers import Denoiser, NetworkDenoiser, to_epsilon
+from baselines.denoisers import Denoiser, NetworkDenoiser
 from baselines.edm import Edm
 from baselines.flow_matching import FlowMatching
 from baselines.labels import Labels, class_count

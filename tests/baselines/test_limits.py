@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from mixtures import to_epsilon
 from scipy.integrate import solve_ivp
 from torch import Tensor, nn
 
 from baselines.ddpm import Ddpm
-from baselines.denoisers import NetworkDenoiser, to_epsilon
+from baselines.denoisers import NetworkDenoiser
 from baselines.diffusion import ContinuousDiffusion
 from baselines.edm import Edm
 from baselines.flow_matching import FlowMatching

@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from baselines.networks.batch_norm import PASSES, ROWS, BatchNorm, StandingStatistics
 from baselines.networks.spectral_norm import SpectralNorm, normalise_spectra
+from genbench import registry
+from genbench.api import Batch, Categorical, Progress, SampleSpec
 
 
 @pytest.fixture(autouse=True)
@@ -120,14 +122,39 @@ def test_standing_moments_are_those_of_the_generators_distribution() -> None:
     assert not generator.training
 
 
-def test_standing_labels_are_uniform() -> None:
-    """Of labels 0 … 3, the mean is 1.5 and the variance 15/12."""
-    generator = Generator(classes=4).eval()
-    StandingStatistics(2, 4)(generator)
+@pytest.mark.parametrize(
+    ("seen", "mean", "variance"),
+    [
+        ([], 1.5, 1.25),  # of labels 0 … 3 evenly
+        ([3], 3.0, 0.0),
+        ([0, 3, 3, 3, 3, 3, 3, 3], 2.625, 9 * 7 / 64),
+    ],
+)
+def test_standing_labels_are_as_frequent_as_in_training(
+    seen: list[int], mean: float, variance: float
+) -> None:
+    generator, settle = Generator(classes=4).eval(), StandingStatistics(2, 4)
+    settle(generator)
+    for label in seen:
+        settle.count(torch.tensor([label] * 2))
+    settle(generator)
     assert generator.norm.moments is not None
-    mean, variance = generator.norm.moments
-    torch.testing.assert_close(mean, torch.full((2,), 1.5), rtol=0, atol=0.4)
-    torch.testing.assert_close(variance, torch.full((2,), 9 + 1.25), rtol=0.2, atol=0)
+    error = (9 + variance) ** 0.5 / (PASSES * ROWS) ** 0.5
+    found, spread = generator.norm.moments
+    torch.testing.assert_close(found, torch.full((2,), mean), rtol=0, atol=4 * error)
+    torch.testing.assert_close(spread, torch.full((2,), 9 + variance), rtol=0.2, atol=0)
+
+
+@pytest.mark.parametrize("name", ["gan", "dcgan", "wgan-gp", "sngan"])
+def test_a_training_counts_its_labels(name: str) -> None:
+    model = registry.models.make(
+        name, SampleSpec("points", (2,), None, {"label": Categorical(3)}), conditional=True
+    )
+    batch = Batch(torch.randn(6, 2), {"label": torch.tensor([0, 2, 2, 2, 0, 2])})
+    for step in range(2):
+        list(model.losses(batch, Progress(step, 0, 100)))
+    counts = [value for key, value in model.state_dict().items() if key.endswith("label_counts")]
+    assert [value.tolist() for value in counts] == [[4, 0, 8]]
 
 
 def test_standing_moments_follow_the_weights_and_touch_no_stream() -> None:

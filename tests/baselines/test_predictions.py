@@ -10,6 +10,7 @@ from diffusers import DDPMScheduler, EDMEulerScheduler
 from torch import Tensor
 
 from baselines.denoisers import NetworkDenoiser
+from baselines.denoisers import velocity as velocity_of
 from baselines.diffusion import diffuse
 from baselines.predictions import CLEAN, EPSILON, Prediction, V, edm, min_snr, velocity
 from baselines.schedules import (
@@ -104,6 +105,30 @@ def test_errors_in_x_0_are_c_out_times_those_of_the_network(
     off -= prediction.denoised(schedule, output, x_t, t)
     c_out = prediction.c_out(*schedule(t)).view(3, 1, 1)
     torch.testing.assert_close(off, c_out.expand_as(off))
+
+
+@pytest.mark.parametrize(("prediction", "schedule"), PAIRS)
+def test_every_mixture_of_x_0_and_noise_is_affine_in_the_answer(
+    prediction: Prediction, schedule: Schedule, pair: tuple[Tensor, Tensor]
+) -> None:
+    x_0, noise = pair
+    t = times(schedule)
+    x_t = diffuse(schedule, x_0, t, noise)
+    answer = prediction.target(schedule, x_0, noise, t)
+    p, q = torch.randn(2, 3, dtype=torch.float64)
+    of_x_t, of_answer = (c.view(3, 1, 1) for c in prediction.shares(schedule, t, p, q))
+    mixture = p.view(3, 1, 1) * x_0 + q.view(3, 1, 1) * noise
+    torch.testing.assert_close(of_x_t * x_t + of_answer * answer, mixture)
+
+
+def test_a_velocity_is_its_answer_to_the_last_bit() -> None:
+    """Lipman et al. 2023, eq. 23, whose time is ours from the other end."""
+    answer, x_t = torch.randn(2, 5, 3)
+    for paths in (FLOW, OptimalTransport()):
+        denoise = NetworkDenoiser(lambda x, time: answer, paths, velocity(paths.sigma_min))
+        for t in torch.tensor([1.0, 0.3, 1e-5, 0.0], dtype=torch.float64):
+            assert torch.equal(velocity_of(denoise, paths, x_t, t), answer)
+            assert torch.equal(velocity_of(denoise, paths, x_t, t.expand(5)), answer)
 
 
 @pytest.mark.parametrize("sigma_data", [0.5, 1.0, 2.0])

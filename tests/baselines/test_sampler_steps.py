@@ -20,10 +20,9 @@ from diffusers import (
     ScoreSdeVeScheduler,
 )
 from diffusers.schedulers.deprecated.scheduling_sde_vp import ScoreSdeVpScheduler
-from mixtures import CONTINUOUS, PAIR, f64, normal, refuse
+from mixtures import CONTINUOUS, PAIR, f64, normal, refuse, to_epsilon
 from torch import Tensor
 
-from baselines.denoisers import to_epsilon
 from baselines.predictions import EPSILON
 from baselines.samplers import (
     DDIM,
