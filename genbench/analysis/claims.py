@@ -28,6 +28,9 @@ class Claim(BaseModel):
     ``training_flops``), or ``deviation.SCORE``: how far a run's score lies from the median of its
     entry's seeds, relative to that median."""
     direction: Literal["higher", "lower"] = Field(alias="is")
+    scored_only: bool = False
+    """Whether entries without the quantity are left out, and named; else one of them leaves the
+    claim undecided."""
 
 
 class Claims(BaseModel):

@@ -60,6 +60,22 @@ class Quantity:
                 return None
         return float(value)
 
+    def undefined(self, record: Record) -> bool:
+        """Whether a run that ended well has no such number, since none is defined for it; not
+        since it has no bound, which is a result, and the worst."""
+        if self.path[:1] != ("stability",) or not record.completed:
+            return False
+        return self.read(record) is None and not self.unbounded(record)
+
+    def unbounded(self, record: Record) -> bool:
+        """Of a number of stability that a run does not have: whether a distance along the training
+        was not finite, or never came down to the threshold."""
+        if self.path[1] == "examples_to_threshold":
+            return "threshold" in record.stability
+        name = criteria(record.protocol).headline
+        distances = [snapshot["scores"].get(name, 0.0) for snapshot in record.snapshots]
+        return any(distance is None for distance in distances)
+
     def counted(self, record: Record) -> float | None:
         """The number with which a run counts: ``None`` where it diverged or failed."""
         return self.read(record) if self.unconditional or record.completed else None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 from genbench.analysis.cells import MISSING, cell, column_decimals, quantity
 from genbench.analysis.columns import (
@@ -49,13 +51,19 @@ class Comparison:
 
 def document(records: Sequence[Record]) -> Document:
     """The comparisons, then the diagnostics of training where there are any."""
-    extra = diagnostics(records)
-    sections = [each.section() for each in comparison(records)]
+    compared = comparison(records)
+    extra = diagnostics(rows_of(records, compared))
+    sections = [each.section() for each in compared]
     return Document(
         (*sections, *([extra] if extra else [])),
-        data=[asdict(record) for record in records],
-        rows=tidy_rows(records),
+        data=[record.to_dict() for record in records],
+        rows=partial(tidy_rows, records),
     )
+
+
+def rows_of(records: Sequence[Record], compared: Sequence[Comparison]) -> Sequence[EntryRuns]:
+    """The rows of all records, whatever their protocol: those of the comparison, if it is one."""
+    return compared[0].entry_runs if len(compared) == 1 else entry_runs(records)
 
 
 def comparison(records: Sequence[Record]) -> list[Comparison]:
@@ -83,7 +91,8 @@ def _set_apart(
 def _compared(protocol: Protocol, records: Sequence[Record]) -> Comparison:
     rows = entry_runs(records)
     quantities = comparison_quantities(records, protocol)
-    by_column = [_column_cells(each, rows) for each in quantities]
+    statuses = _statuses(rows)
+    by_column = [_column_cells(each, rows, statuses) for each in quantities]
     kept = [
         (each, cells)
         for each, cells in zip(quantities, by_column, strict=True)
@@ -110,9 +119,17 @@ def _compared(protocol: Protocol, records: Sequence[Record]) -> Comparison:
     )
 
 
-def _column_cells(column: Quantity, rows: Sequence[EntryRuns]) -> list[Cell]:
+def _statuses(rows: Sequence[EntryRuns]) -> list[Counter[str]]:
+    """By row, what became of how many of its runs."""
+    real = real_baseline(rows)
+    return [Counter(record.outcome(real=real).status for record in row.runs) for row in rows]
+
+
+def _column_cells(
+    column: Quantity, rows: Sequence[EntryRuns], statuses: Sequence[Counter[str]]
+) -> list[Cell]:
     if column.key in COUNTS:
-        return [_lost(column, row, real_baseline(rows)) for row in rows]
+        return [_lost(column, row, of_row) for row, of_row in zip(rows, statuses, strict=True)]
     summaries = [_summary(column, row) for row in rows]
     shown = [_shown(column, summary) for summary in summaries]
     decimals = column_decimals(column, [value for value in shown if value is not None])
@@ -127,7 +144,7 @@ def _summary(column: Quantity, row: EntryRuns) -> Summary:
     if column.unconditional:
         known = [column.read(record) for record in row.runs]
         return summarize([value for value in known if value is not None])
-    values = [column.counted(record) for record in row.runs]
+    values = [column.counted(record) for record in row.runs if not column.undefined(record)]
     return summarize(values, higher_is_better=not column.highest_last)
 
 
@@ -185,11 +202,11 @@ def _nothing(row: EntryRuns) -> Cell:
     return EMPTY if statuses == {"done"} else Cell(f"{MISSING} (0 of {len(row.runs)})")
 
 
-def _lost(column: Quantity, row: EntryRuns, real: Record | None) -> Cell:
+def _lost(column: Quantity, row: EntryRuns, statuses: Counter[str]) -> Cell:
     if row.is_baseline:
         return EMPTY
-    judged = [record for record in row.runs if record.status != "failed"]
+    judged = len(row.runs) - statuses["failed"]
     if not judged:
         return _nothing(row)
-    lost = sum(record.outcome(real=real).status == column.key for record in judged)
-    return Cell(f"{lost} of {len(judged)}", lost / len(judged))
+    lost = statuses[column.key]
+    return Cell(f"{lost} of {judged}", lost / judged)

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import io
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from genbench.analysis.cells import MISSING
 from genbench.analysis.document import Document, Section, text_table
 from genbench.api.errors import DataError, UnknownName, UsageError
 from genbench.store import read_regular
-from genbench.training.stability import (
-    inverse,
-    last_over_best,
-    max_drawdown,
-    mean_along_training,
-)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,17 +27,24 @@ RATIOS = {
     "last_over_best": "last over best",
     "worst_after_best": "worst after the best, over it",
 }
+_NAN = [sign + word for sign in ("", "+", "-") for word in ("nan", "NaN", "NAN", "Nan")]
+_KINDS = defaultdict(lambda: "category", step="float64", value="float64")
+"""Of columns: text that repeats is held once."""
+_Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Curve:
-    """One metric of one training, by step."""
+class Curves:
+    """One metric of some trainings, by step: all points in one row, curve after curve."""
 
-    name: str
-    """The run, with whatever further columns say of the series."""
-    steps: tuple[float, ...]
-    """Ascending, each once."""
-    values: tuple[float, ...]
+    names: tuple[str, ...]
+    """The runs, with whatever further columns say of the series."""
+    starts: NDArray[np.int64]
+    """``(curves,)``: where each begins."""
+    steps: _Numbers
+    """``(points,)``: of each curve ascending, each once."""
+    values: _Numbers
+    """``(points,)``."""
     repeated: int
     """Rows left out, since a later row has the same step."""
 
@@ -50,7 +53,9 @@ class Curve:
 class CurveSummary:
     """What became of a metric along one training; ``None`` where that is no finite number.
 
-    Ratios are of worse over better, in [1, ∞), of values that are positive.
+    Ratios are of worse over better, in [1, ∞). Where the curve has values of 0 or below they mean
+    nothing, and the difference over the range of its values stands for them: 1 + difference/range,
+    in [1, 2].
     """
 
     name: str
@@ -67,9 +72,11 @@ class CurveSummary:
     """The area under the curve (trapezoids) over the range of its steps."""
     unbounded: bool
     """Whether some value is not finite: it fell without bound."""
+    by_range: bool
+    """Whether some value is 0 or below, so that differences over the range stand for ratios."""
 
 
-def read_curves(path: Path, metric: str | None = None) -> tuple[str, list[Curve]]:
+def read_curves(path: Path, metric: str | None = None) -> tuple[str, Curves]:
     """The curves of one metric in a CSV file with the columns ``run, step, metric, value``.
 
     Further columns are part of a series' name. Of rows repeated for one step the last counts.
@@ -78,44 +85,94 @@ def read_curves(path: Path, metric: str | None = None) -> tuple[str, list[Curve]
     ``UsageError`` where a metric must be named.
     """
     table = _table(path)
-    metrics = list(dict.fromkeys(table["metric"]))
+    metrics = list(dict.fromkeys(table["metric"].unique()))
     if metric is None:
         if len(metrics) > 1:
             raise UsageError(f"{path} has the metrics {', '.join(metrics)}: name one with --metric")
         metric = metrics[0]
     if metric not in metrics:
         raise UnknownName("metric", metric, metrics)
-    table = table[table["metric"] == metric]
-    others = [column for column in table.columns if column not in COLUMNS]
-    return metric, [
-        _curve(key, rows) for key, rows in table.groupby(["run", *others], sort=False, dropna=False)
-    ]
+    table = table[(table["metric"] == metric).to_numpy()]
+    keys = ["run", *(column for column in table.columns if column not in COLUMNS)]
+    groups = table.groupby(keys, sort=False, observed=True, dropna=False)
+    curve = groups.ngroup().to_numpy()
+    steps, values = table["step"].to_numpy(), table["value"].to_numpy()
+    order = np.lexsort((steps, curve))  # rows of one step stay in the order of the file
+    curve, steps, values = curve[order], steps[order], values[order]
+    kept = np.append((curve[1:] != curve[:-1]) | (steps[1:] != steps[:-1]), True)
+    starts = np.flatnonzero(np.diff(curve[kept], prepend=-1))
+    first = groups.head(1)[keys].astype(str)
+    names = tuple(first.agg(", ".join, axis=1)) if len(keys) > 1 else tuple(first["run"])
+    return metric, Curves(names, starts, steps[kept], values[kept], int((~kept).sum()))
 
 
-def summarize_curve(curve: Curve, higher_is_better: bool = False) -> CurveSummary:
-    """The numbers of one curve. A score of which higher is better is judged by its inverse."""
-    values = np.array(curve.values)
-    distances = inverse(values) if higher_is_better else values
-    best = best_step = worst = None
-    if np.isfinite(values).any():
-        sign = -1 if higher_is_better else 1
-        index = int(np.where(np.isfinite(values), sign * values, np.inf).argmin())
-        best, best_step = curve.values[index], curve.steps[index]
-        if np.isfinite(values).all() and values.min() > 0:
-            worst = float(distances[index:].max() / distances[index])
-    positive = bool((values[np.isfinite(values)] > 0).all())
-    return CurveSummary(
-        name=curve.name,
-        points=len(values),
-        best=best,
-        best_step=best_step,
-        last=float(values[-1]) if np.isfinite(values[-1]) else None,
-        last_over_best=last_over_best(distances) if positive else None,
-        worst_after_best=worst,
-        max_drawdown=max_drawdown(distances) if positive else None,
-        mean=mean_along_training(curve.steps, curve.values),
-        unbounded=not np.isfinite(values).all(),
+def summarize_curves(curves: Curves, higher_is_better: bool = False) -> tuple[CurveSummary, ...]:
+    """The numbers of each curve."""
+    import pandas as pd
+
+    starts, steps, values = curves.starts, curves.steps, curves.values
+    counts = np.diff(starts, append=len(values))
+    ends, curve = starts + counts - 1, np.repeat(np.arange(len(starts)), counts)
+    finite = np.isfinite(values)
+    whole = np.logical_and.reduceat(finite, starts)
+    loss = -values if higher_is_better else values  # of which lower is better
+
+    def least(of: _Numbers) -> _Numbers:
+        return np.asarray(np.minimum.reduceat(of, starts), np.float64)
+
+    def largest(of: _Numbers) -> _Numbers:
+        return np.asarray(np.maximum.reduceat(of, starts), np.float64)
+
+    best = least(np.where(finite, loss, np.inf))
+    position = np.arange(len(values))
+    at_best = np.minimum.reduceat(
+        np.where(finite & (loss == best[curve]), position, len(values) - 1), starts
     )
+    worst = largest(np.where(position >= at_best[curve], loss, -np.inf))
+    best_so_far = np.asarray(pd.Series(loss).groupby(curve).cummin(), np.float64)
+    by_range = least(np.where(finite, values, np.inf)) <= 0
+    span = largest(np.where(finite, loss, -np.inf)) - best
+    span = np.where(span > 0, span, 1.0)  # a constant curve never falls
+
+    def ratio(worse: _Numbers, better: _Numbers, index: NDArray[np.int64]) -> _Numbers:
+        plain = better / worse if higher_is_better else worse / better
+        return np.where(by_range[index], 1 + (worse - better) / span[index], plain)
+
+    with np.errstate(all="ignore"):  # of what is not finite, and shown as None
+        each = np.arange(len(starts))
+        last_over_best = ratio(loss[ends], best, each)
+        worst_after_best = np.where(whole, ratio(worst, best, each), np.nan)
+        drawdown = np.where(whole, largest(ratio(loss, best_so_far, curve)) - 1, np.nan)
+        areas = np.zeros(len(values))
+        areas[:-1] = (values[1:] + values[:-1]) / 2 * np.diff(steps)
+        areas[ends] = 0
+        mean = np.add.reduceat(areas, starts) / (steps[ends] - steps[starts])
+    found = np.isfinite(best)
+    columns = {
+        "best": np.where(found, values[at_best], np.nan),
+        "best_step": np.where(found, steps[at_best], np.nan),
+        "last": values[ends],
+        "last_over_best": last_over_best,
+        "worst_after_best": worst_after_best,
+        "max_drawdown": drawdown,
+        "mean": np.where(whole, mean, np.nan),
+    }
+    known = {key: _known(column) for key, column in columns.items()}
+    return tuple(
+        CurveSummary(
+            name=name,
+            points=int(counts[i]),
+            unbounded=not whole[i],
+            by_range=bool(by_range[i]),
+            **{key: numbers[i] for key, numbers in known.items()},
+        )
+        for i, name in enumerate(curves.names)
+    )
+
+
+def _known(numbers: _Numbers) -> list[float | None]:
+    finite = np.isfinite(numbers).tolist()
+    return [value if known else None for value, known in zip(numbers.tolist(), finite, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -145,15 +202,14 @@ def stability(
     ``UsageError`` where it holds several metrics and none is named.
     """
     metric, curves = read_curves(Path(path), metric)
-    runs = tuple(summarize_curve(curve, higher_is_better) for curve in curves)
+    runs = summarize_curves(curves, higher_is_better)
     over = {name: exceeding(runs, name, limit) for name in RATIOS}
-    repeated = sum(curve.repeated for curve in curves)
-    return CurveStability(metric, higher_is_better, limit, runs, over, repeated)
+    return CurveStability(metric, higher_is_better, limit, runs, over, curves.repeated)
 
 
 def exceeding(summaries: Sequence[CurveSummary], field: str, limit: float) -> list[str]:
     """The names of the runs whose ``last_over_best``, or other ratio, exceeds ``limit``, or that
-    fell without bound. A ratio of values that are not positive exceeds nothing."""
+    fell without bound."""
     return [
         each.name for each in summaries if each.unbounded or (getattr(each, field) or 0.0) > limit
     ]
@@ -184,31 +240,34 @@ def document(found: CurveStability) -> Document:
     }
     repeated = found.repeated_rows
     left_out = "1 row was" if repeated == 1 else f"{repeated} rows were"
-    notes = (f"{left_out} left out: a later row has the same step.",) if repeated else ()
+    notes = [f"{left_out} left out: a later row has the same step."] if repeated else []
+    ranged = tuple(each.name for each in found.runs if each.by_range)
+    if ranged:
+        details[
+            f"has values of 0 or below, of which no ratio is taken, in {len(ranged)} of "
+            f"{len(found.runs)}"
+        ] = ranged
+        notes.append(
+            "Where a curve has values of 0 or below, 1 + the difference over the range of its "
+            "values stands for a ratio, and the difference over the range for the drawdown."
+        )
     table = text_table(headings, rows, "lrrrrrrr")
-    return Document((Section(found.metric, (table,), (), notes, details),), asdict(found))
+    data = {**vars(found), "runs": [dict(vars(each)) for each in found.runs]}
+    return Document((Section(found.metric, (table,), (), tuple(notes), details),), data)
 
 
 def _said(value: float | None, how: str) -> str:
     return MISSING if value is None else format(value, how)
 
 
-def _curve(key: tuple[object, ...], rows: pd.DataFrame) -> Curve:
-    kept = rows.drop_duplicates("step", keep="last").sort_values("step")
-    return Curve(
-        name=", ".join(str(part) for part in key),
-        steps=tuple(kept["step"]),
-        values=tuple(kept["value"]),
-        repeated=len(rows) - len(kept),
-    )
-
-
 def _table(path: Path) -> pd.DataFrame:
     import pandas as pd
 
     try:
-        data = io.BytesIO(read_regular(path, LONGEST))
-        table = pd.read_csv(data, dtype=str, keep_default_na=False, compression=None)
+        try:
+            table = _read(path, dtype=_KINDS, na_values={"value": _NAN})
+        except ValueError:  # a field is no number: read all as it is written, to name that one
+            table = _read(path, dtype=str)
     except (OSError, UnicodeDecodeError, ValueError) as error:  # pandas' own are ValueErrors
         reason = getattr(error, "strerror", None) or error
         raise DataError(f"cannot read {path}: {reason}") from error
@@ -221,14 +280,33 @@ def _table(path: Path) -> pd.DataFrame:
         )
     if table.empty:
         raise DataError(f"{path} has no rows")
+    if table["step"].dtype != np.float64:
+        return _numbers(path, table)
+    return table if np.isfinite(table["step"]).all() else _numbers(path, _read(path, dtype=str))
+
+
+def _read(path: Path, **how: Any) -> pd.DataFrame:
+    import pandas as pd
+
+    data = io.BytesIO(read_regular(path, LONGEST))
+    table: pd.DataFrame = pd.read_csv(data, keep_default_na=False, compression=None, **how)
+    return table
+
+
+def _numbers(path: Path, table: pd.DataFrame) -> pd.DataFrame:
+    """Steps and values, which are text, as numbers."""
+    import pandas as pd
+
     for column in ("step", "value"):
-        numbers = pd.to_numeric(table[column].str.strip(), errors="coerce")
-        said_nan = table[column].str.strip().str.lower().isin(["nan", "+nan", "-nan"])
+        said = table[column].str.strip()
+        numbers = pd.to_numeric(said, errors="coerce")
         # A value may be lost; a step is a number.
-        wrong = numbers.isna() & ~said_nan if column == "value" else ~np.isfinite(numbers)
+        lost = numbers.isna() & ~said.isin(_NAN)
+        wrong = lost if column == "value" else ~np.isfinite(numbers)
         if wrong.any():
             row = int(wrong.to_numpy().argmax())
-            said = table[column].iloc[row]
-            raise DataError(f"{path}:{row + 2}: {column} {said!r} is not a number")
+            raise DataError(
+                f"{path}:{row + 2}: {column} {table[column].iloc[row]!r} is not a number"
+            )
         table[column] = numbers.astype(float)
     return table

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from genbench.analysis.cells import cell, column_decimals
 from genbench.analysis.columns import Quantity
 from genbench.analysis.document import EMPTY, Cell, Column, Row, Section, Table
-from genbench.analysis.entry_runs import EntryRuns, entry_runs
+from genbench.analysis.entry_runs import EntryRuns
 from genbench.analysis.notes import listed, trained_as
 from genbench.analysis.statistics import summarize
 from genbench.store.records import Record
@@ -31,27 +31,38 @@ class TrainingGroup:
     """One for each seed."""
 
 
-def training_groups(records: Sequence[Record]) -> list[TrainingGroup]:
-    """What was trained, each once, those of one model together."""
-    rows = [row for row in entry_runs(records) if not row.is_baseline and row.runs]
+def training_groups(rows: Sequence[EntryRuns]) -> list[TrainingGroup]:
+    """What was trained for the rows, each once, those of one model together."""
+    rows = [row for row in rows if not row.is_baseline and row.runs]
+    sampling: dict[str, list[int]] = {}
+    for number, row in enumerate(rows):
+        for training in row.trainings:
+            sampling.setdefault(training, []).append(number)
     found: dict[str, TrainingGroup] = {}
+    seen: set[frozenset[str]] = set()
     for row in rows:
-        sharing = [other for other in rows if other.trainings & row.trainings] or [row]
+        trainings = frozenset(row.trainings)
+        if trainings and trainings in seen:
+            continue
+        seen.add(trainings)
+        numbers = sorted({number for training in trainings for number in sampling[training]})
+        sharing = [rows[number] for number in numbers] or [row]
         owner = trained_as(sharing)
-        model = owner.records[0].trains or owner.records[0].model
-        found.setdefault(owner.label, TrainingGroup(owner.label, model, _seeds(owner, sharing)))
-    models = list(dict.fromkeys(training.model for training in found.values()))
-    return sorted(found.values(), key=lambda training: models.index(training.model))
+        if owner.label not in found:
+            model = owner.records[0].trains or owner.records[0].model
+            found[owner.label] = TrainingGroup(owner.label, model, _seeds(owner, sharing))
+    by_model: dict[str, list[TrainingGroup]] = {}
+    for group in found.values():
+        by_model.setdefault(group.model, []).append(group)
+    return [group for groups in by_model.values() for group in groups]
 
 
-def diagnostics(records: Sequence[Record]) -> Section | None:
+def diagnostics(of: Sequence[EntryRuns]) -> Section | None:
     """Loss spikes and gradient tails by player, one row for each player of each training.
 
     ``None`` where no run recorded any. A diverged run counts with what it recorded until then.
     """
-    rows = [
-        (training, player) for training in training_groups(records) for player in _players(training)
-    ]
+    rows = [(training, player) for training in training_groups(of) for player in _players(training)]
     if not rows:
         return None
     by_column = [[_first_nonfinite(training) for training, _ in rows]]

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -110,8 +110,8 @@ class Document:
     sections: tuple[Section, ...]
     data: Any
     """All of it, JSON-like, to compute with."""
-    rows: Sequence[Mapping[str, Any]] | None = None
-    """The same as tidy rows; ``None``: the cells of its tables."""
+    rows: Callable[[], Sequence[Mapping[str, Any]]] | None = None
+    """Makes tidy rows of the same; ``None``: the cells of its tables."""
 
 
 def text_table(

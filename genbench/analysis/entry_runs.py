@@ -3,8 +3,9 @@ one and the same thing."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from genbench.api import REAL
@@ -15,7 +16,7 @@ from genbench.store.records import Record
 # Facts that may differ between the seeds of one entry.
 _PER_RUN = ("snapshot", "platform")
 # Facts that are complete only once a run was scored.
-_OF_SCORED = ("sample", "weights")
+_OF_SCORED = ("sample", "weights", "obeys")
 
 
 @dataclass(frozen=True)
@@ -36,12 +37,12 @@ class EntryRuns:
         """Whether it belongs to no entry: the real row, or the row of a codec."""
         return self.records[0].is_baseline
 
-    @property
+    @cached_property
     def runs(self) -> list[Record]:
         """The runs that were started: all but those that could not fit."""
         return [record for record in self.records if record.status != "skipped"]
 
-    @property
+    @cached_property
     def trainings(self) -> set[str]:
         """The identities of the weights that its runs sample."""
         return {r.identities["training"] for r in self.records if "training" in r.identities}
@@ -52,6 +53,7 @@ class _Group:
     records: list[Record]
     repeat: int
     """Above 1: the same conditions and seeds came to something else there, from other code say."""
+    by_seed: dict[int | None, list[Record]]
 
 
 def entry_runs(records: Sequence[Record]) -> list[EntryRuns]:
@@ -61,16 +63,19 @@ def entry_runs(records: Sequence[Record]) -> list[EntryRuns]:
     rows, labelled by what differs.
     """
     groups: list[_Group] = []
+    # By what the runs of a row have in common; and by as much of it as a run without scores knows.
+    known: dict[tuple[bool, str], list[_Group]] = {}
     # Those without scores last: they join the row of the seeds that were scored.
     for record in sorted(records, key=lambda record: not record.scores):
-        _place(groups, record)
+        _place(groups, known, record)
     position = {id(record): index for index, record in enumerate(records)}
     for group in groups:
         group.records.sort(key=lambda record: (record.seed or 0, position[id(record)]))
     groups.sort(key=lambda group: min(position[id(record)] for record in group.records))
     groups.sort(key=lambda group: not group.records[0].is_baseline)
     groups.sort(key=lambda group: group.records[0].entry != REAL)
-    return [EntryRuns(_label(group, groups), tuple(group.records)) for group in groups]
+    labels = _labels(groups)
+    return [EntryRuns(labels[id(group)], tuple(group.records)) for group in groups]
 
 
 def by_protocol(records: Sequence[Record]) -> list[tuple[Protocol, list[Record]]]:
@@ -94,44 +99,61 @@ def real_baseline(rows: Sequence[EntryRuns]) -> Record | None:
     return next((row.records[0] for row in rows if row.real), None)
 
 
-def _place(groups: list[_Group], record: Record) -> None:
-    # What is complete only once a run was scored cannot tell an unscored one from it.
-    ignored = _PER_RUN if record.scores else (*_PER_RUN, *_OF_SCORED)
-    facts = _facts(record, ignored)
-    alike = [group for group in groups if _facts(group.records[0], ignored) == facts]
+def _place(
+    groups: list[_Group], known: dict[tuple[bool, str], list[_Group]], record: Record
+) -> None:
+    facts, scored = _facts(record), bool(record.scores)
+    alike = known.get((scored, _key(facts, scored)), [])
     for group in alike:
-        same_seed = [other for other in group.records if other.seed == record.seed]
+        same_seed = group.by_seed.get(record.seed, [])
         if any(_same_run(other, record) for other in same_seed):
             return
         if not same_seed:
             group.records.append(record)
+            group.by_seed[record.seed] = [record]
             return
-    groups.append(_Group([record], len(alike) + 1))
+    made = _Group([record], len(alike) + 1, {record.seed: [record]})
+    groups.append(made)
+    for each in (True, False):
+        known.setdefault((each, _key(facts, each)), []).append(made)
+
+
+def _key(facts: Mapping[str, Any], scored: bool) -> str:
+    """What is complete only once a run was scored cannot tell an unscored one from it."""
+    return canonical(facts if scored else _without(facts, _OF_SCORED))
 
 
 def _same_run(a: Record, b: Record) -> bool:
     return (a.identities, a.status, a.reason) == (b.identities, b.status, b.reason)
 
 
-def _facts(record: Record, ignored: Sequence[str] = _PER_RUN) -> dict[str, Any]:
+def _facts(record: Record) -> dict[str, Any]:
     """What the seeds of one row have in common."""
-    conditions = {k: v for k, v in record.conditions.items() if k not in ignored}
-    common = {"entry": record.entry, **flat(conditions)}
+    common = {"entry": record.entry, **_without(flat(record.conditions), _PER_RUN)}
     # Floor and ceiling are the same for every suite of one protocol.
     if not record.is_baseline:
         common |= {"suite": record.suite, "model": record.model}
     return common
 
 
-def _label(group: _Group, groups: Sequence[_Group]) -> str:
-    entry = group.records[0].entry
-    own = _facts(group.records[0])
-    namesakes = [_facts(g.records[0]) for g in groups if g.records[0].entry == entry]
-    differing = [
-        f"{name} {value}"
-        for name, value in own.items()
-        if any(canonical(other.get(name)) != canonical(value) for other in namesakes)
-    ]
-    if group.repeat > 1:
-        differing.append(f"repeat {group.repeat}")
-    return f"{entry} ({', '.join(differing)})" if differing else entry
+def _without(facts: Mapping[str, Any], conditions: Sequence[str]) -> dict[str, Any]:
+    """``flat`` facts but for those of some conditions."""
+    return {k: v for k, v in facts.items() if k.partition(".")[0] not in conditions}
+
+
+def _labels(groups: Sequence[_Group]) -> dict[int, str]:
+    """By the ``id`` of each group: its entry, with what tells it from others of that name."""
+    namesakes: dict[str, list[_Group]] = {}
+    for group in groups:
+        namesakes.setdefault(group.records[0].entry, []).append(group)
+    labels = {}
+    for entry, alike in namesakes.items():
+        facts = [_facts(group.records[0]) for group in alike]
+        names = dict.fromkeys(name for own in facts for name in own)
+        varied = {n for n in names if len({canonical(own.get(n)) for own in facts}) > 1}
+        for group, own in zip(alike, facts, strict=True):
+            differing = [f"{name} {value}" for name, value in own.items() if name in varied]
+            if group.repeat > 1:
+                differing.append(f"repeat {group.repeat}")
+            labels[id(group)] = f"{entry} ({', '.join(differing)})" if differing else entry
+    return labels

@@ -36,10 +36,31 @@ def comparison_notes(protocol: Protocol, rows: Sequence[EntryRuns]) -> list[str]
 
 
 def comparison_details(rows: Sequence[EntryRuns]) -> dict[str, tuple[str, ...]]:
-    """What stands beneath the notes in lines of its own: how each entry was sampled."""
+    """What stands beneath the notes in lines of its own: how each entry was sampled, and what its
+    scores ask a reader to mind."""
     sampling = [_sampling(row) for row in rows if not row.is_baseline]
-    said = tuple(filter(None, sampling))
-    return {"Sampling options": said} if said else {}
+    told = {
+        "Sampling options": tuple(filter(None, sampling)),
+        "Cautions": tuple(line for row in rows for line in _cautions(row)),
+    }
+    return {about: lines for about, lines in told.items() if lines}
+
+
+def _cautions(row: EntryRuns) -> list[str]:
+    """The notes on its scores, of each the first seed's."""
+    found: dict[str, list[str]] = {}
+    for record in row.runs:
+        for name, score in record.scores.items():
+            if note := score.get("note"):
+                found.setdefault(name, []).append(note)
+    # Scores of one metric may have one note.
+    together: dict[tuple[str, int], list[str]] = {}
+    for name, notes in found.items():
+        together.setdefault((notes[0], len(notes)), []).append(name)
+    return [
+        f"{row.label}, {listed(names)}: {note}" + (f" (the first of {count})" * (count > 1))
+        for (note, count), names in together.items()
+    ]
 
 
 def shared_weights(entries: Sequence[EntryRuns]) -> list[str]:
@@ -170,10 +191,13 @@ def _conditions(entries: Sequence[EntryRuns]) -> list[str]:
     for name, words in _CONDITIONS.items():
         values: dict[str, list[str]] = {}
         for row in entries:
+            different: list[Any] = []  # mostly one a row
             for record in row.runs:
-                if record.conditions.get(name) is not None:
-                    said = _said(record.conditions[name])
-                    values.setdefault(said, []).append(row.label)
+                value = record.conditions.get(name)
+                if value is not None and value not in different:
+                    different.append(value)
+            for value in different:
+                values.setdefault(_said(value), []).append(row.label)
         if [*values] == ["false"]:
             continue  # what nobody switched on
         if len(values) == 1:

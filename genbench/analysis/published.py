@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from genbench import registry
-from genbench.api.errors import UnknownName, UsageError
+from genbench.api.errors import GenbenchError, UnknownName, UsageError
 from genbench.registry.outputs import known
-from genbench.registry.texts import read_toml
+from genbench.registry.texts import read_toml, titles
 from genbench.registry.validation import validated
 from genbench.store.protocol import HEADLINE
 
@@ -70,7 +71,7 @@ class Leaderboard(_Section):
     dataset: Name
     """Runs on it are its measured rows."""
     conditional: bool = False
-    """Whether its models are given labels."""
+    """Whether its models are given labels, or another condition."""
     score: Name = HEADLINE
     """Ranks the rows."""
     extractor: Name = "inception"
@@ -112,6 +113,15 @@ def load(name: str) -> Leaderboard:
     if unused is not None:
         raise UsageError(f"{source}: no row is from the source {unused!r}")
     return board
+
+
+def offered() -> dict[str, Leaderboard]:
+    """The leaderboards that packages offer, by name; without those that cannot be read."""
+    found = {}
+    for name in titles(registry.leaderboards):
+        with suppress(GenbenchError):
+            found[name] = load(name)
+    return found
 
 
 def _numbers(quote: str) -> set[float]:

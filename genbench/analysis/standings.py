@@ -53,6 +53,20 @@ class Standing:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """Measured rows that a leaderboard does not rank."""
+
+    folder: str
+    rows: tuple[str, ...]
+    """By label."""
+    kind: str
+    """What they are, and the board where they belong, if there is one."""
+
+    def __str__(self) -> str:
+        return f"{self.folder}: {'; '.join(self.rows)} ({self.kind})"
+
+
+@dataclass(frozen=True)
 class Standings:
     """The rows of one scoring protocol, best first."""
 
@@ -62,6 +76,34 @@ class Standings:
     columns: Mapping[str, str]
     """Of the scores, by name, the one that ranks first: its heading."""
     higher_is_better: Mapping[str, bool]
+
+
+def left_out(
+    board: Leaderboard,
+    measured: Sequence[tuple[str, Sequence[Record]]],
+    boards: Mapping[str, Leaderboard],
+) -> list[LeftOut]:
+    """The measured rows that are on other data than the board's, or whose models are given what its
+    models are not. ``boards``: all that there are, by name."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for folder, records in measured:
+        for row in entry_runs(records):
+            first = row.records[0]
+            if row.is_baseline or _on_board(first, board):
+                continue
+            labels = found.setdefault((folder, _kind(first, boards)), [])
+            if row.label not in labels:
+                labels.append(row.label)
+    return [LeftOut(folder, tuple(labels), kind) for (folder, kind), labels in found.items()]
+
+
+def _kind(record: Record, boards: Mapping[str, Leaderboard]) -> str:
+    obeyed = _obeyed(record)
+    if obeyed is None:
+        return f"{record.dataset}: the record does not say which conditions its model obeys"
+    kind = f"{record.dataset}, {'given ' + ' and '.join(obeyed) if obeyed else 'unconditional'}"
+    where = [f"genbench leaderboard {name}" for name in boards if _on_board(record, boards[name])]
+    return f"{kind}: {' or '.join(where) or 'no leaderboard is for these'}"
 
 
 def standings(
@@ -103,18 +145,28 @@ def standings(
 
 
 def _of_board(records: Sequence[Record], board: Leaderboard) -> list[Record]:
-    """Those of its data set, and given labels as its models are; a real row only beside others."""
-    of_data = [record for record in records if record.dataset == board.dataset]
+    """Those that belong on it; a real row only beside others."""
     chosen = [
         record
-        for record in of_data
-        if record.seed is None or _conditional(record) == board.conditional
+        for record in records
+        if (record.is_baseline and record.dataset == board.dataset) or _on_board(record, board)
     ]
-    return chosen if any(record.seed is not None for record in chosen) else []
+    return chosen if any(not record.is_baseline for record in chosen) else []
 
 
-def _conditional(record: Record) -> bool:
-    return bool(record.conditions.get("options", {}).get("conditional", False))
+def _on_board(record: Record, board: Leaderboard) -> bool:
+    """Whether it is of the board's data set, by a model that is given labels if the board's are."""
+    obeyed = _obeyed(record)
+    return (
+        record.dataset == board.dataset and obeyed is not None and bool(obeyed) == board.conditional
+    )
+
+
+def _obeyed(record: Record) -> list[str] | None:
+    """The conditions that its model obeys: none, of a run that was never sampled; ``None`` where
+    the record does not say it."""
+    obeyed: list[str] | None = record.conditions.get("obeys")
+    return [] if obeyed is None and not record.scores else obeyed
 
 
 def _published_protocol(
@@ -230,8 +282,11 @@ MEASURED = (
 )
 
 
-def document(board: Leaderboard, groups: Sequence[Standings]) -> Document:
-    """The rankings of a board, the documents behind its rows, and the notes on them."""
+def document(
+    board: Leaderboard, groups: Sequence[Standings], others: Sequence[LeftOut] = ()
+) -> Document:
+    """The rankings of a board, the documents behind its rows, the notes on them, and what is left
+    out."""
     rows = [row for group in groups for row in group.rows]
     keys = dict.fromkeys(row.published.source for row in rows if row.published)
     sources = {key: number for number, key in enumerate(keys, start=1)}
@@ -243,6 +298,7 @@ def document(board: Leaderboard, groups: Sequence[Standings]) -> Document:
             for key, number in sources.items()
         ),
         "Notes": tuple(f"{letters}: {note}" for note, letters in notes.items()),
+        "Measured, but not on this board": tuple(map(str, others)),
     }
     measured = any(row.published is None for row in rows)
     return Document(
@@ -262,7 +318,7 @@ def document(board: Leaderboard, groups: Sequence[Standings]) -> Document:
                 details={about: lines for about, lines in listed.items() if lines},
             ),
         ),
-        data=_data(board, groups),
+        data=_data(board, groups) | {"left_out": [asdict(each) for each in others]},
     )
 
 

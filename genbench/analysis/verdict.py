@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Literal, TypeAlias
 
+from genbench import registry
 from genbench.analysis.cells import number
 from genbench.analysis.claims import Claim, Claims
 from genbench.analysis.columns import OVER_SEEDS, Quantity, comparison_quantities
 from genbench.analysis.document import Cell, Document, Section, Tone, text_table
 from genbench.analysis.entry_runs import EntryRuns, by_protocol, entry_runs
+from genbench.analysis.notes import listed
 from genbench.analysis.statistics import (
     LEAST_SEEDS,
     LEVEL,
     GroupComparison,
     compare,
     holm,
-    interquartile_interval,
+    interquartile_intervals,
     interquartile_mean,
     quantile,
     ranked,
 )
-from genbench.store.protocol import Protocol, criteria, describe
+from genbench.api.errors import UnknownName
+from genbench.store.protocol import Protocol, describe
 from genbench.store.records import Record
 
 Decision: TypeAlias = Literal["supported", "contradicted", "undecided"]
@@ -64,6 +67,8 @@ class Finding:
     """By Holm over the claims of the verdict that could be tested."""
     group: tuple[EntryValues, ...]
     against: tuple[EntryValues, ...]
+    left_out: tuple[str, ...] = ()
+    """Entries without the quantity, of a claim that compares only those that have it."""
     certain: bool = False
     """Whether the quantity is a cost that no seed changes, so that nothing is left to chance."""
 
@@ -85,6 +90,8 @@ class Verdict:
     datasets: tuple[str, ...]
     protocol: Protocol
     findings: tuple[Finding, ...]
+    remarks: tuple[str, ...] = ()
+    """Which models are in no group that is compared, and which names of groups no run has."""
 
 
 METHOD = (
@@ -105,7 +112,10 @@ def document(verdicts: Sequence[Verdict]) -> Document:
         sections += [_section_of_entries(f) for f in verdict.findings if f.comparison is not None]
     rows = [
         {
-            **{name: getattr(verdict, name) for name in ("title", "suite", "datasets", "protocol")},
+            **{
+                name: getattr(verdict, name)
+                for name in ("title", "suite", "datasets", "protocol", "remarks")
+            },
             "findings": [
                 asdict(finding) | {"claim": finding.claim.model_dump(by_alias=True)}
                 for finding in verdict.findings
@@ -128,7 +138,14 @@ def _section(verdict: Verdict) -> Section:
     ]
     table = text_table(("claim", "verdict", "as claimed", "why"), rows, "llrl")
     title = f"{verdict.title}, {verdict.suite} on {' and '.join(verdict.datasets)}"
-    return Section(title, (table,), notes=(METHOD, describe(verdict.protocol)))
+    left_out = tuple(
+        f"{finding.claim.name}: without {listed(finding.left_out)}, which "
+        f"{'has' if len(finding.left_out) == 1 else 'have'} no {finding.claim.quantity}."
+        for finding in verdict.findings
+        if finding.left_out
+    )
+    notes = (METHOD, describe(verdict.protocol), *left_out, *verdict.remarks)
+    return Section(title, (table,), notes=notes)
 
 
 def _section_of_entries(finding: Finding) -> Section:
@@ -192,18 +209,45 @@ def judge(records: Sequence[Record], claims: Claims) -> list[Verdict]:
     none. Quantities of the training count each training once, however many entries sample it.
     """
     return [
-        Verdict(
-            claims.title,
-            suite,
-            tuple(dict.fromkeys(record.dataset for record in of_one)),
-            protocol,
-            tuple(
-                _decided([_compared(claim, claims, of_one, protocol) for claim in claims.claims])
-            ),
-        )
+        _verdict(claims, suite, of_one, protocol)
         for protocol, of_protocol in by_protocol(records)
         for suite, of_one in _by_suite(of_protocol).items()
     ]
+
+
+def _verdict(claims: Claims, suite: str, records: Sequence[Record], protocol: Protocol) -> Verdict:
+    rows = [row for row in entry_runs(records) if not row.is_baseline]
+    columns = {
+        column.key: column
+        for column in comparison_quantities(records, protocol)
+        if column.path and column.key not in OVER_SEEDS
+        if column.better is not None or column.path[0] == "cost"
+    }
+    return Verdict(
+        claims.title,
+        suite,
+        tuple(dict.fromkeys(record.dataset for record in records)),
+        protocol,
+        tuple(_decided([_compared(claim, claims, rows, columns) for claim in claims.claims])),
+        tuple(_remarks(claims, rows)),
+    )
+
+
+def _remarks(claims: Claims, rows: Sequence[EntryRuns]) -> list[str]:
+    ran = list(dict.fromkeys(row.records[0].model for row in rows))
+    compared = {group for claim in claims.claims for group in (claim.group, claim.against)}
+    held = {model for group in compared for model in claims.groups[group]}
+    outside = [model for model in ran if model not in held]
+    said = [f"In no group, so not compared: {listed(outside)}."] if outside else []
+    known = {*ran, *registry.models.names()}
+    absent = []
+    for group, models in claims.groups.items():
+        for model in models:
+            if model not in known:
+                said.append(f"Group {group}: {UnknownName('model', model, known)}")
+            elif model not in ran:
+                absent.append(model)
+    return [*said, *([f"In a group, but not among these runs: {listed(absent)}."] * bool(absent))]
 
 
 def _by_suite(records: Sequence[Record]) -> dict[str, list[Record]]:
@@ -220,14 +264,8 @@ def applicable(records: Sequence[Record], claims: Sequence[Claims]) -> list[Verd
 
 
 def _compared(
-    claim: Claim, claims: Claims, records: Sequence[Record], protocol: Protocol
+    claim: Claim, claims: Claims, rows: Sequence[EntryRuns], columns: Mapping[str, Quantity]
 ) -> Finding:
-    columns = {
-        column.key: column
-        for column in comparison_quantities(records, protocol)
-        if column.path and column.key not in OVER_SEEDS
-        if column.better is not None or column.path[0] == "cost"
-    }
     key = claim.quantity.removeprefix(DEVIATION)
     column = columns.get(key)
     heading = column.heading if column else key.replace("_", " ")
@@ -238,9 +276,16 @@ def _compared(
         if column is None:
             raise _Undecidable(f"the records have no {claim.quantity}")
         members = [
-            _members(group, claims.groups[group], column, records)
+            _members(group, claims.groups[group], column, rows)
             for group in (claim.group, claim.against)
         ]
+        if claim.scored_only:
+            unscored = [row.label for side in members for row in side if _lacks(row, column)]
+            finding = replace(finding, left_out=tuple(unscored))
+            members = [[row for row in side if not _lacks(row, column)] for side in members]
+            for group, side in zip((claim.group, claim.against), members, strict=True):
+                if not side:
+                    raise _Undecidable(f"no entry of the group {group!r} has {column.key}")
         seeds = _common_seeds([*members[0], *members[1]])
         sides = [[_entry_values(m, seeds, claim, column) for m in side] for side in members]
     except _Undecidable as undecidable:
@@ -248,22 +293,30 @@ def _compared(
     higher = column.better is True and not claim.quantity.startswith(DEVIATION)
     ours, theirs = ([entry.values for entry in side] for side in sides)
     comparison = compare(ours, theirs, last="lowest" if higher else "highest")
-    described = [tuple(_described(c, higher) for c in side) for side in sides]
+    described = [_described(side, higher) for side in sides]
     finding = replace(finding, comparison=comparison, group=described[0], against=described[1])
     return replace(finding, certain=column.path[0] == "cost" and _constant(finding))
 
 
 def _members(
-    group: str, models: Sequence[str], column: Quantity, records: Sequence[Record]
+    group: str, models: Sequence[str], column: Quantity, rows: Sequence[EntryRuns]
 ) -> list[EntryRuns]:
     """The entries of a group of which a run came to an end; of those that sample one training,
     the first, where the quantity is of the training. Raises ``_Undecidable``."""
-    members = [row for row in entry_runs(records) if row.records[0].model in models and _seeds(row)]
+    members = [row for row in rows if row.records[0].model in models and _seeds(row)]
     if column.path[0] == "stability" or column.key in OF_TRAINING:
         members = list({frozenset(m.trainings): m for m in reversed(members)}.values())[::-1]
     if not members:
         raise _Undecidable(f"no entry of the group {group!r} ran")
     return members
+
+
+def _lacks(row: EntryRuns, column: Quantity) -> bool:
+    """Whether runs of the entry came to an end, and none to a number: not, where all diverged."""
+    ended = [run for run in row.runs if run.completed]
+    return bool(ended) and not any(
+        column.read(run) is not None or _worst(run, column) for run in ended
+    )
 
 
 def _seeds(row: EntryRuns) -> set[int]:
@@ -282,7 +335,8 @@ def _common_seeds(members: Sequence[EntryRuns]) -> list[int]:
 def _entry_values(
     row: EntryRuns, seeds: Sequence[int], claim: Claim, column: Quantity
 ) -> EntryValues:
-    runs = [record for record in row.records if record.seed in seeds]
+    chosen = set(seeds)
+    runs = [record for record in row.records if record.seed in chosen]
     known = [column.read(run) for run in runs]
     if column.key in PER_ENTRY:
         measured = next((value for value in known if value is not None), None)
@@ -291,7 +345,7 @@ def _entry_values(
     for run, value in zip(runs, known, strict=True):
         # What a run cost until it diverged is known.
         diverged = run.status == "diverged" and column.path[0] != "cost"
-        unbounded = column.path[0] == "stability" and value is None and _without_end(run, column)
+        unbounded = value is None and _worst(run, column)
         if not diverged and not unbounded and value is None:
             raise _Undecidable(f"{row.label}, seed {run.seed} has no {column.key}")
         values.append(None if diverged or unbounded else value)
@@ -301,14 +355,9 @@ def _entry_values(
     return EntryValues(row.label, model, tuple(values), None, None, None)
 
 
-def _without_end(run: Record, column: Quantity) -> bool:
-    """Whether there is no number since it has no bound, which is a result, and the worst: a
-    distance along the training was not finite, or never came down to the threshold."""
-    if column.path[1] == "examples_to_threshold":
-        return "threshold" in run.stability
-    name = criteria(run.protocol).headline
-    distances = [snapshot["scores"].get(name, 0.0) for snapshot in run.snapshots]
-    return any(distance is None for distance in distances)
+def _worst(run: Record, column: Quantity) -> bool:
+    """Whether a number that is missing has no bound, which is a result, and the worst."""
+    return column.path[0] == "stability" and column.unbounded(run)
 
 
 def _deviations(values: Sequence[float | None], label: str, column: Quantity) -> list[float | None]:
@@ -322,12 +371,16 @@ def _deviations(values: Sequence[float | None], label: str, column: Quantity) ->
     return [None if value is None else abs(value - middle) / middle for value in values]
 
 
-def _described(entry: EntryValues, higher_is_better: bool) -> EntryValues:
-    return replace(
-        entry,
-        median=quantile(ranked(entry.values, higher_is_better), 0.5),
-        interquartile_mean=interquartile_mean(entry.values, higher_is_better),
-        interval=interquartile_interval(entry.values, higher_is_better),
+def _described(side: Sequence[EntryValues], higher_is_better: bool) -> tuple[EntryValues, ...]:
+    intervals = interquartile_intervals([entry.values for entry in side], higher_is_better)
+    return tuple(
+        replace(
+            entry,
+            median=quantile(ranked(entry.values, higher_is_better), 0.5),
+            interquartile_mean=interquartile_mean(entry.values, higher_is_better),
+            interval=interval,
+        )
+        for entry, interval in zip(side, intervals, strict=True)
     )
 
 

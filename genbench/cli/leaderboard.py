@@ -19,8 +19,8 @@ def leaderboard(name: str, folders: tuple[Path, ...], form: str) -> None:
     NAME is a name that genbench list leaderboards shows, or a TOML file. DIR is a run folder, or a
     folder of run folders.
     """
+    from genbench.analysis.selection import ranked
     from genbench.analysis.standings import document
     from genbench.cli.printing import show
-    from genbench.experiment.results import ranked
 
     show(document(*ranked(name, folders)), form)

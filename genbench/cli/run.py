@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 def run(suite: Suite, out: Path | None, executor: str, dry_run: bool, where: dict[str, Any]) -> int:
     """Train, sample, score and compare every entry of SUITE (a name or a TOML file)."""
     from genbench.analysis import comparison, verdict
+    from genbench.analysis.selection import offered_verdicts
     from genbench.cli.printing import say, say_where, show, show_plan
-    from genbench.experiment.results import offered_verdicts
     from genbench.experiment.run import REPORT, TABLE
     from genbench.experiment.run import run as run_suite
     from genbench.store.records import RECORDS

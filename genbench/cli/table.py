@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import click
@@ -17,10 +18,11 @@ from genbench.cli.options import FOLDER, format_option, names
 def table(folders: tuple[Path, ...], form: str, scores: str | None, entries: str | None) -> None:
     """Print the comparison tables of finished runs."""
     from genbench.analysis.comparison import document
+    from genbench.analysis.selection import select
     from genbench.cli.printing import show
-    from genbench.experiment.results import select
     from genbench.store.records import read_records
 
     records = [record for folder in folders for record in read_records(folder)]
+    gc.freeze()  # none of them is garbage, and no search need go through them again
     chosen = select(records, names(scores) or None, names(entries) or None)
     show(document(chosen), form)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import click
@@ -15,12 +16,13 @@ from genbench.cli.options import FOLDER, format_option
 @format_option
 def verdict(folders: tuple[Path, ...], claims: str | None, form: str) -> None:
     """Decide claims on finished runs: supported, contradicted or undecided, and why."""
+    from genbench.analysis.selection import decided
     from genbench.analysis.verdict import document
     from genbench.cli.printing import say, show
-    from genbench.experiment.results import decided
     from genbench.store.records import read_records
 
     records = [record for folder in folders for record in read_records(folder)]
+    gc.freeze()  # none of them is garbage, and no search need go through them again
     verdicts, faults = decided(records, claims)
     for fault in faults:
         say(fault)

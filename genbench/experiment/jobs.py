@@ -211,6 +211,7 @@ def _record(
         faults=scores.faults,
         conditions=_conditions(context, entry)
         | {"weights": "ema", "snapshot": examples, "sample": metadata["options"]}
+        | {"obeys": metadata["obeys"]}
         | ({"codec": metadata["codec"]} if "codec" in metadata else {})
         | ({"examples": 0, "pretrained": True} if given else {}),
         cost={

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from genbench.analysis.selection import decided, ranked, select
 from genbench.api import Samples
-from genbench.api.errors import DataError, UnknownName, UsageError
+from genbench.api.errors import DataError, UnknownName
 from genbench.experiment.run import REPORT, SUITE
 from genbench.rendering import DisplayedDocument
 from genbench.store import Damaged
-from genbench.store.records import MARKER, RECORDS, Record, read_records, sealed, to_frame
+from genbench.store.records import MARKER, Record, read_records, sealed, to_frame
 from genbench.suite import Suite
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from genbench.analysis.changes import Changes
-    from genbench.analysis.published import Leaderboard
-    from genbench.analysis.standings import Standings
-    from genbench.analysis.verdict import Verdict
 
 
 @dataclass(frozen=True, repr=False)
@@ -129,77 +127,3 @@ def load(folder: str | Path) -> Results:
     if not sealed(folder).get(SUITE, True):
         raise Damaged(f"{path} is damaged: its checksum is not the one in {MARKER}")
     return Results(read_records(folder), folder, Suite.from_toml(path) if path.is_file() else None)
-
-
-def decided(records: Sequence[Record], claims: str | None) -> tuple[list[Verdict], list[str]]:
-    """The verdicts on ``claims``, or on all installed claims that apply; and the reasons why others
-    cannot be read.
-
-    Raises ``UsageError`` if none applies.
-    """
-    from genbench.analysis.claims import load as load_claims
-    from genbench.analysis.verdict import judge
-
-    if claims is not None:
-        return judge(records, load_claims(claims)), []
-    verdicts, faults = offered_verdicts(records)
-    if not verdicts:
-        raise UsageError(
-            "these runs have no entries for the claims that genbench list claims shows: "
-            "name others with --claims"
-        )
-    return verdicts, faults
-
-
-def offered_verdicts(records: Sequence[Record]) -> tuple[list[Verdict], list[str]]:
-    """The verdicts on all installed claims that apply, if any; and the reasons why others cannot be
-    read."""
-    from genbench.analysis.claims import offered
-    from genbench.analysis.verdict import applicable
-
-    claims, faults = offered()
-    return applicable(records, claims), faults
-
-
-def ranked(name: str, folders: Sequence[Path]) -> tuple[Leaderboard, list[Standings]]:
-    """A leaderboard with what was measured in ``folders``: run folders, or folders of them."""
-    from genbench.analysis.published import load as load_board
-    from genbench.analysis.standings import standings
-
-    runs = []
-    for folder in folders:
-        inside = sorted(path.parent for path in folder.glob(f"*/{RECORDS}"))
-        runs += [folder] if (folder / RECORDS).exists() or not inside else inside
-    board = load_board(name)
-    return board, standings(board, [(str(run), read_records(run)) for run in runs])
-
-
-def select(
-    records: Sequence[Record], scores: Sequence[str] | None, entries: Sequence[str] | None
-) -> list[Record]:
-    """The rows that belong to no entry and the records of ``entries``, with no other scores than
-    ``scores``.
-
-    Raises ``UnknownName``.
-    """
-    baselines = {record.entry: record for record in records if record.is_baseline}
-    known = {record.entry for record in records} - baselines.keys()
-    scored = {name for record in records for name in record.scores}
-    for name in entries or ():
-        if name not in known:
-            raise UnknownName("entry", name, known)
-    for name in scores or ():
-        if name not in scored:
-            raise UnknownName("score", name, scored)
-    chosen = list(records)
-    if entries is not None:
-        order = [*baselines, *entries]
-        chosen = sorted(
-            (r for r in records if r.entry in order), key=lambda r: order.index(r.entry)
-        )
-    if scores is None:
-        return chosen
-    return [
-        replace(r, scores={name: r.scores[name] for name in scores if name in r.scores})
-        for r in chosen
-    ]

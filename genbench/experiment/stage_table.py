@@ -113,7 +113,7 @@ REAL_SAMPLES = Stage[Contents](
 
 RECORD = Stage[Record](
     "records",
-    version=SCHEMA,
+    version=SCHEMA + 1,  # with what the model obeys
     inputs=("training", "model", "sample", "snapshot_sample", "context"),
     pack=_as_json,
     unpack=lambda contents: Record(**contents[1]),

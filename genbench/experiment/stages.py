@@ -124,7 +124,7 @@ def draw(
     made = SAMPLES.once(ranks, trained.folder, inputs, compute)
     data, metadata = made.value
     samples = unpack_samples(data, trained.spec, f"generated@{made.identity}")
-    return samples, dict(metadata)
+    return samples, {**metadata, "obeys": sorted(getattr(model, "conditions", ()))}
 
 
 def snapshot_inputs(

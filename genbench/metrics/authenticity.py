@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
+from dataclasses import replace
 
 from torch import Tensor
 
@@ -43,4 +44,11 @@ class Authenticity(FeatureMetric):
         train = self.all_of("train")
         generated = self.all_of("generated")
         require_rows("authenticity", "train", train, least=2)
-        return {"authenticity": share(authentic(generated, train))}
+        copies = int((cached_radii(train, 1) == 0).sum())
+        note = None
+        if copies:
+            note = (
+                f"{copies} of {len(train)} train samples are copies of others: beside one of them "
+                "all but its own copies are authentic"
+            )
+        return {"authenticity": replace(share(authentic(generated, train)), note=note)}

@@ -46,6 +46,20 @@ def _differences(x: Tensor, y: Tensor) -> Tensor:
     return torch.cdist(x.double(), y.double(), compute_mode="donot_use_mm_for_euclid_dist")
 
 
+def directions(x: Tensor) -> Tensor:
+    """The rows of ``(N, D)`` with a norm of 1, float64; a row of zeros stays one.
+
+    Of rows of any norm: torch's ``normalize`` shrinks those below 1e-12, and beyond 1e154 squares
+    are infinite.
+    """
+    x = x.double()
+    _, exponents = torch.frexp(x.abs().amax(dim=1, keepdim=True))
+    powers: Tensor = 2.0 ** -exponents.double().clamp(-1000, 1000)
+    x = x * powers  # exact
+    norms: Tensor = torch.linalg.vector_norm(x, dim=1, keepdim=True)
+    return x / norms.where(norms > 0, 1.0)
+
+
 def require_rows(metric: str, side: str, features: Tensor, least: int) -> None:
     """Raises ``UsageError`` if ``features`` has fewer than ``least`` rows."""
     if len(features) < least:

@@ -91,7 +91,7 @@ class ApproximateDistances:
         return self.relative_error * self.squares.double() + tiny
 
     def thresholds(self, radii: Tensor) -> tuple[Tensor, Tensor]:
-        """``(N,)`` each: d < r where s is below the first, d ≥ r where s is above the second."""
+        """``(N,)`` each: d < r where s is below the first, d > r where s is above the second."""
         square, relative, absolute = radii.square(), self.relative_error, self.absolute_error
         lower = (1 - relative) * square - absolute
         upper = (1 + relative) * square + absolute
@@ -170,13 +170,14 @@ def _shortlist(
 
 
 def memberships(
-    x: Tensor, x_radii: Tensor, y: Tensor, y_radii: Tensor
+    x: Tensor, x_radii: Tensor, y: Tensor, y_radii: Tensor, *, closed: bool = False
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Which rows of ``(N, D)`` and ``(M, D)`` lie in the open balls around those of the other.
+    """Which rows of ``(N, D)`` and ``(M, D)`` lie in the balls around those of the other.
 
     Yields for block after block of B rows of ``x`` two ``(B, M)`` of bool: whether d < ``x_radii``
-    (y is in the ball around x), and whether d < ``y_radii`` (x is in the ball around y). The radii,
-    ``(N,)`` and ``(M,)``, are float64, distances as ``euclidean`` gives them.
+    (y is in the ball around x), and whether d < ``y_radii`` (x is in the ball around y);
+    ``closed``: d ≤. The radii, ``(N,)`` and ``(M,)``, are float64, distances as ``euclidean`` gives
+    them.
     """
     centre = x.mean(dim=0).double()
     sieve = ApproximateDistances.of(y, centre)
@@ -186,16 +187,20 @@ def memberships(
         sieve_block = ApproximateDistances.of(block, centre)
         lower_block, upper_block = (t[:, None] for t in sieve_block.thresholds(radii))
         s = sieve_block.squared_distances(sieve)
-        around_x = _settled(block, y, radii[:, None], s < lower_block, s > upper_block)
-        around_y = _settled(block, y, y_radii, s < lower, s > upper)
+        around_x = _settled(block, y, radii[:, None], s < lower_block, s > upper_block, closed)
+        around_y = _settled(block, y, y_radii, s < lower, s > upper, closed)
         del s  # before the next block takes its place
         yield around_x, around_y
 
 
-def _settled(x: Tensor, y: Tensor, radii: Tensor, inside: Tensor, outside: Tensor) -> Tensor:
-    """Whether d < ``radii``, with differences for the pairs neither ``inside`` nor ``outside``."""
+def _settled(
+    x: Tensor, y: Tensor, radii: Tensor, inside: Tensor, outside: Tensor, closed: bool
+) -> Tensor:
+    """Whether d is in the radius, with differences for the pairs neither ``inside`` nor
+    ``outside``."""
     i, j = outside.logical_or_(inside).logical_not_().nonzero(as_tuple=True)
-    inside[i, j] = paired(x, y, i, j) < radii.expand_as(inside)[i, j]
+    distances, reach = paired(x, y, i, j), radii.expand_as(inside)[i, j]
+    inside[i, j] = distances <= reach if closed else distances < reach
     return inside
 
 

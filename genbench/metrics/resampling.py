@@ -55,9 +55,11 @@ def jackknife(value: float, without: Sequence[float], *, least: float = -math.in
     groups: the squared standard error is (G-1)/G Σ(θ₋ᵢ - θ̄)², with Student's t of G-1. ``least``:
     what no score can be below."""
     count = len(without)
-    centre = math.fsum(without) / count
-    spread = math.fsum((each - centre) ** 2 for each in without)
-    return around(value, math.sqrt((count - 1) / count * spread), count - 1, least=least)
+    if not math.isfinite(value) or not all(map(math.isfinite, without)):
+        return Estimate(value)
+    centre = math.fsum(each / count for each in without)
+    spread = math.hypot(*(each - centre for each in without))  # whose squares may be too large
+    return around(value, math.sqrt((count - 1) / count) * spread, count - 1, least=least)
 
 
 def over_groups(
@@ -95,6 +97,9 @@ def rescaled(estimate: Estimate, scale: Callable[[float], float]) -> Estimate:
 
 
 def around(value: float, error: float, freedom: int, *, least: float = -math.inf) -> Estimate:
-    """``value`` ± its standard ``error`` times Student's t of ``freedom`` degrees."""
+    """``value`` ± its standard ``error`` times Student's t of ``freedom`` degrees; without an
+    interval where that is no number."""
     half = error * float(t.ppf((1 + LEVEL) / 2, freedom))
+    if not math.isfinite(half):
+        return Estimate(value)
     return Estimate(value, max(least, value - half), value + half)

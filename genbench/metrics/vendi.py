@@ -7,11 +7,11 @@ from collections.abc import Mapping, Set
 
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from genbench.api import Estimate, Features, Output
+from genbench.metrics.distances import directions
 from genbench.metrics.resampling import mean, rescaled
 
 
@@ -20,20 +20,21 @@ def vendi_score(x: Tensor) -> Estimate:
 
     In [1, min(N, D)]: 1 where all rows point one way, N where they are orthogonal (Friedman & Dieng
     2023, definition 3.1). XXᵀ and XᵀX share their eigenvalues other than 0, so the smaller one is
-    taken. A row of zeros has no direction and adds nothing. Computed in float64.
+    taken. A row of zeros has no direction and adds nothing; any other has one, however short or
+    long it is. Computed in float64.
 
     The interval is that of the infinitesimal jackknife: with G = XᵀX/N, H = -tr(G log G) moves with
     the weight of a row x as -xᵀ(log G)x - |x|² does, whose spread over the rows is known. There is
     none for N ≤ D: then the score follows N, not the distribution.
     """
-    x = normalize(x.double(), dim=1)
+    x = directions(x)
     if len(x) <= x.shape[1]:
         weights = torch.linalg.eigvalsh(x @ x.T / len(x)).clamp(min=0)
         return Estimate(float(torch.special.entr(weights).sum().exp()))
-    weights, directions = torch.linalg.eigh(x.T @ x / len(x))
+    weights, axes = torch.linalg.eigh(x.T @ x / len(x))
     entropy = float(torch.special.entr(weights.clamp(min=0)).sum())
     filled = weights > torch.finfo(x.dtype).eps
-    along = (x @ directions[:, filled]).square()
+    along = (x @ axes[:, filled]).square()
     influence = mean(along @ (-weights[filled].log() - 1))
     return rescaled(influence, lambda value: math.exp(entropy + (value - influence.value)))
 
@@ -49,7 +50,7 @@ class VendiScore(Metric):
     outputs: Mapping[str, Output] = {
         "vendi_score": Output(True, "Vendi score", "diversity", decimals=2)
     }
-    version = 1
+    version = 2
     full_state_update = False
 
     features: list[Tensor]

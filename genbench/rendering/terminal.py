@@ -26,6 +26,8 @@ STYLES = {
     "strong": "bold",
 }
 """By tone."""
+MANY = 200
+"""Rows, beyond which a table is plain text: its layout would take longer than all else."""
 WORDS = 12
 """Characters that a column of words keeps of a narrow terminal's line."""
 
@@ -62,15 +64,17 @@ def _show(section: Section, console: Console) -> None:
         console.print(Text(section.lead))
     for table in section.tables:
         for block in blocks(table, console.width, padding=2, words=WORDS):
-            console.print(_block(block))
+            if len(block.rows) > MANY:
+                _straight(_plain(block), console)
+            else:
+                console.print(_block(block))
             console.print()
     for lines, style in ((section.outcomes, "yellow"), (section.notes, "dim")):
         for line in lines:
             console.print(Padding(Text(line, style=style), (0, 0, 0, 1)))
     for about, lines in section.details.items():
-        console.print(Text(f" {about}:", style="dim"), soft_wrap=True)
-        for line in lines:  # which may hold an address: the terminal breaks it
-            console.print(Text(f"   {line}", style="dim"), soft_wrap=True)
+        # Lines may hold an address: the terminal breaks them.
+        _straight("".join([f" {about}:\n", *(f"   {line}\n" for line in lines)]), console, "dim")
     if section.outcomes or section.notes or section.details:
         console.print()
 
@@ -99,6 +103,28 @@ def _block(block: Block) -> RichTable:
         style = "dim" if row.real else STYLES[row.tone]
         table.add_row(*map(_cell, row.cells), style=style, end_section=row.real)
     return table
+
+
+def _straight(text: str, console: Console, style: str = "") -> None:
+    """Print lines as they are, without looking at each word of them."""
+    from rich.segment import Segment, Segments
+
+    whole = Segments([Segment(text, console.get_style(style) if style else None)])
+    console.print(whole, soft_wrap=True, end="")
+
+
+def _plain(block: Block) -> str:
+    """The block in lines of one line each, in no colours."""
+    columns = [
+        [block.title if number == 0 and block.title else heading(column)]
+        + [" ".join(row.cells[number].text.split()) for row in block.rows]
+        for number, column in enumerate(block.columns)
+    ]
+    padded = []
+    for column, texts in zip(block.columns, columns, strict=True):
+        width = max(map(len, texts))
+        padded.append([t.rjust(width) if column.numeric else t.ljust(width) for t in texts])
+    return "\n".join("  ".join(line).rstrip() for line in zip(*padded, strict=True)) + "\n"
 
 
 def _longest(block: Block, number: int) -> int:

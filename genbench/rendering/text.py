@@ -121,7 +121,7 @@ def html_section(section: Section, width: int = WEB_WIDTH) -> Markup:
 
 def csv(document: Document) -> str:
     """Tidy rows: those of the document, or else one for each cell of its tables."""
-    rows = _cells(document) if document.rows is None else document.rows
+    rows = _cells(document) if document.rows is None else document.rows()
     names = list(dict.fromkeys(name for row in rows for name in row))
     file = io.StringIO()
     writer = csv_format.DictWriter(file, names, lineterminator="\n")

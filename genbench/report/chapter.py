@@ -45,7 +45,7 @@ def chapter(compared: Comparison, heading: str) -> Chapter:
     records = [record for row in rows for record in row.records]
     colours = {row.label: i for i, row in enumerate(row for row in rows if not row.is_baseline)}
     quantities = compared.quantities
-    trained = training_groups(records)
+    trained = training_groups(rows)
     score = headline(records, compared.protocol)
     planes = [
         *quality_planes(rows, quantities, score),

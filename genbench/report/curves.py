@@ -34,6 +34,10 @@ FEWEST = 40
 """Of them where a chart is crowded: ``WINDOWS`` of each of ``CROWD`` lines are shared by all, as
 far as this leaves room."""
 
+MANY = 300
+"""Lines of a chart, above which those of one training are one line that breaks between seeds, and
+windows have no bands: each thing drawn takes time and room of its own."""
+
 LOG_RATIO = 20.0
 """Values that span more than this are drawn on a logarithmic axis."""
 
@@ -75,21 +79,26 @@ def snapshot_curves(
     crowded = len(lines) > CROWD
 
     def plot(axes: Axes) -> None:
+        strands: dict[str, tuple[str, list[Array]]] = {}
         for label, record, points in lines:
-            examples, scores = zip(*points, strict=True)
-            colour, marker = look(colours[label])
             name = f"{label}, seed {record.seed}"
-            width, places = (0.7, [len(points) - 1]) if crowded else (1.3, range(len(points)))
+            said = label if len(lines) > MANY else name
+            strands.setdefault(said, (label, []))[1].append(np.array(points, np.float64))
+        for said, (label, parts) in strands.items():
+            colour, marker = look(colours[label])
+            examples, scores, ends = _joined(parts)
             line = axes.plot(
                 examples,
                 scores,
                 color=colour,
-                linewidth=width,
+                linewidth=0.7 if crowded else 1.3,
                 marker=marker,
                 markersize=4,
-                markevery=list(places),
+                markevery=ends if crowded else None,
             )
-            named(line, name)
+            named(line, said)
+        for label, record, points in lines:  # upon the lines
+            name = f"{label}, seed {record.seed}"
             mark_outcome(axes, points[-1], name, record.outcome(real=real).status)
         _scale(axes, every)
         axes.update_datalim([(0, min(every)), (0, max(every))], updatex=False)
@@ -117,19 +126,28 @@ def history_curves(curves: Sequence[ChartLine], quantity: str, label: str) -> Ma
     width = 0.7 if len(drawn) > CROWD else 1.1
 
     def plot(axes: Axes) -> None:
+        strands: dict[str, tuple[str, str, str, list[Array]]] = {}
         for curve, bins in drawn:
             colour, marker = look(curve.series)
-            _band(axes, bins, colour)
+            if len(drawn) <= MANY:
+                _band(axes, bins, colour)
+            said = str(curve.series) if len(drawn) > MANY else curve.name
+            name = curve.name.rpartition(", ")[0] if len(drawn) > MANY else curve.name
+            part = np.stack([bins.examples, bins.median], axis=1)
+            strands.setdefault(said, (name, colour, marker, []))[3].append(part)
+        for name, colour, marker, parts in strands.values():
+            examples, medians, ends = _joined(parts)
             line = axes.plot(
-                bins.examples,
-                bins.median,
+                examples,
+                medians,
                 color=colour,
                 linewidth=width,
                 marker=marker,
                 markersize=5,
-                markevery=[len(bins.examples) - 1],
+                markevery=ends,
             )
-            named(line, curve.name)
+            named(line, name)
+        for curve, bins in drawn:  # upon the lines
             end = float(bins.examples[-1]), float(bins.median[-1])
             finite = np.isfinite(curve.values).all()
             mark_outcome(axes, end, curve.name, curve.status if finite else "diverged")
@@ -139,6 +157,14 @@ def history_curves(curves: Sequence[ChartLine], quantity: str, label: str) -> Ma
         axes.set_ylabel(quantity)
 
     return svg(plot, label)
+
+
+def _joined(parts: Sequence[Array]) -> tuple[Array, Array, list[int]]:
+    """Lines of points ``(n, 2)`` as one that breaks between them, and where each ends."""
+    gap = np.full((1, 2), np.nan)
+    together = np.concatenate([piece for part in parts for piece in (part, gap)])[:-1]
+    ends = np.cumsum([len(part) + 1 for part in parts]) - 2
+    return together[:, 0], together[:, 1], ends.tolist()
 
 
 def _band(axes: Axes, bins: Windows, colour: str) -> None:

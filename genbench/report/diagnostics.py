@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from genbench import store
 from genbench.analysis.diagnostics import TrainingGroup, training_groups
-from genbench.analysis.entry_runs import by_protocol
+from genbench.analysis.entry_runs import EntryRuns, by_protocol
 from genbench.api import REAL
 from genbench.api.errors import DataError
 from genbench.report.curves import ChartLine, history_curves
@@ -34,10 +34,12 @@ class ModelTrainings:
     charts: Sequence[Markup]
 
 
-def families(records: Sequence[Record]) -> tuple[list[ModelTrainings], list[str]]:
+def families(
+    records: Sequence[Record], rows: Sequence[EntryRuns]
+) -> tuple[list[ModelTrainings], list[str]]:
     """The charts of each model, and a line for each history that cannot be shown."""
     by_model: dict[str, list[TrainingGroup]] = {}
-    for training in training_groups(records):
+    for training in training_groups(rows):
         by_model.setdefault(training.model, []).append(training)
     statuses = _statuses(records)
     missing: list[str] = []

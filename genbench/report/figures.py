@@ -172,8 +172,9 @@ def _inline(text: str, label: str) -> Markup:
     body = body.replace("xlink:href", "href")
     # What is left is referred to from within the figure, and must not meet another's on the page.
     prefix = f"f{hashlib.sha256((label + body).encode()).hexdigest()[:8]}-"
-    for number, name in enumerate(re.findall(r'<(?:path|clipPath) id="([^"]*)"', body)):
-        body = re.sub(rf'(id="|#){name}\b', rf"\g<1>{prefix}{number}", body)
+    found = dict.fromkeys(re.findall(r'<(?:path|clipPath) id="([^"]*)"', body))
+    names = {name: f"{prefix}{number}" for number, name in enumerate(found)}
+    body = re.sub(r'(id="|#)([\w-]+)', lambda m: m[1] + names.get(m[2], m[2]), body)
     body = _slim(body)
     body = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font-size: \1", body)
     body = re.sub(r"font-family: [^;\"]*;? ?", "", body)

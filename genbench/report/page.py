@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
 from genbench.analysis.claims import offered
-from genbench.analysis.comparison import comparison
+from genbench.analysis.comparison import comparison, rows_of
 from genbench.analysis.diagnostics import diagnostics
 from genbench.analysis.verdict import applicable
 from genbench.analysis.verdict import document as verdict_document
@@ -54,8 +54,9 @@ def page(records: Sequence[Record]) -> str:
         lstrip_blocks=True,
     )
     compared = comparison(records)
-    training_table = diagnostics(records)
-    charts, missing = families(records)
+    rows = rows_of(records, compared)
+    training_table = diagnostics(rows)
+    charts, missing = families(records, rows)
     script = _asset("table.js")
     text: str = environment.get_template("page.html").render(
         title=" and ".join(dict.fromkeys(table.title for table in compared)) or "no records",

@@ -130,12 +130,12 @@ def precision_recall_plane(
 def pareto_front(points: Sequence[Point]) -> list[int]:
     """Of points of which less is better in both coordinates, the indices of those that no other
     beats in one without losing in the other; by the first coordinate, rising."""
-    kept = [
-        i
-        for i, (x, y) in enumerate(points)
-        if not any(u <= x and v <= y and (u, v) != (x, y) for u, v in points)
-    ]
-    return sorted(kept, key=lambda i: points[i])
+    kept: list[int] = []
+    for i in sorted(range(len(points)), key=lambda i: points[i]):
+        # All before it are cheaper or equal; the last one kept is the best of them.
+        if not kept or points[i][1] < points[kept[-1]][1] or points[i] == points[kept[-1]]:
+            kept.append(i)
+    return kept
 
 
 def _clouds(rows: Sequence[EntryRuns], x: Quantity, y: Quantity) -> list[_Cloud]:

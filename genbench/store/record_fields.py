@@ -49,6 +49,7 @@ else:
     class ConditionFields(TypedDict, total=False):
         options: Mapping[str, Any]
         sample: Mapping[str, Any]
+        obeys: list[str]
         examples: Whole
         snapshot: Whole
         weights: str

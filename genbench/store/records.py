@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NotRequired
 
+from pydantic_core import from_json  # which is quicker than json's, and holds equal texts once
 from typing_extensions import TypedDict  # typing's has no docstrings for pydantic before 3.12
 
 from genbench.api import REAL, RECONSTRUCTION, Estimate, Output
@@ -128,9 +131,10 @@ class Record:
     """The scoring protocol: ``extractor``, ``reference``, ``train``, ``samples``, ``shape``,
     ``levels``, ``resize``, ``metrics`` (name → version). Equal protocols may share a column."""
     conditions: ConditionFields = field(default_factory=dict)
-    """The run conditions: ``options``, ``sample`` (sampling options), ``weights`` (``ema`` or
-    ``raw``), ``snapshot`` (examples seen by the scored weights), ``examples`` (the budget), every
-    option of ``[train]``, ``device``, ``devices``, ``torch``, ``genbench``, ``platform``."""
+    """The run conditions: ``options``, ``sample`` (sampling options), ``obeys`` (the conditions of
+    samples that the model obeys, as ``label``), ``weights`` (``ema`` or ``raw``), ``snapshot``
+    (examples seen by the scored weights), ``examples`` (the budget), every option of ``[train]``,
+    ``device``, ``devices``, ``torch``, ``genbench``, ``platform``."""
     cost: Mapping[str, float | None] = field(default_factory=dict)
     """``parameters`` (of all players), ``sampling_parameters`` (of those called in sampling),
     ``training_flops``, ``training_seconds``, ``nfe``, ``sampling_flops`` (a sample),
@@ -173,6 +177,10 @@ class Record:
         snapshot."""
         score = self.scores.get(output)
         return None if score is None else score["value"]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as JSON holds it. Its parts are not copied."""
+        return {**vars(self), "outputs": {name: vars(of) for name, of in self.outputs.items()}}
 
     @property
     def completed(self) -> bool:
@@ -234,7 +242,7 @@ def json_schema() -> dict[str, Any]:
 
 def write_records(folder: Path, records: Iterable[Record]) -> None:
     """Replace ``records.jsonl`` in ``folder``: a JSON object a line, with its own checksum."""
-    rows = (whole_characters(asdict(record)) for record in records)
+    rows = (whole_characters(record.to_dict()) for record in records)
     write_text(folder / RECORDS, "".join(_line(row) + "\n" for row in rows))
 
 
@@ -255,25 +263,42 @@ def read_records(folder: Path) -> list[Record]:
     except UnicodeDecodeError as error:
         number = data.count(b"\n", 0, error.start) + 1
         raise Damaged(f"{path}:{number} is damaged: not UTF-8") from error
-    records = [_parse(f"{path}:{number}", line) for number, line in enumerate(lines, start=1)]
+    seal = sealed(folder).get(RECORDS)
+    with _no_collections():
+        records = [
+            _parse(f"{path}:{number}", line, whole=seal is True)
+            for number, line in enumerate(lines, start=1)
+        ]
     if rest:
         raise Damaged(f"{path}:{len(lines) + 1} is damaged: cut off")
     # A file cut off between two lines shows only here.
-    if not sealed(folder).get(RECORDS, True):
+    if seal is False:
         raise Damaged(f"{path} is damaged: its checksum is not the one in {MARKER}")
     return records
+
+
+@contextmanager
+def _no_collections() -> Iterator[None]:
+    """While millions of objects are made and none is garbage, of which each search takes longer."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _line(row: Mapping[str, Any]) -> str:
     return json.dumps({**row, "checksum": fingerprint(row)}, ensure_ascii=False)
 
 
-def _parse(where: str, line: str) -> Record:
+def _parse(where: str, line: str, whole: bool) -> Record:
+    """``whole``: whether the file is known to be as it was written, and its lines need no look."""
     try:
-        row = json.loads(line)
-        schema = row["schema"]
-        del row["checksum"]
-        whole = line == _line(row)
+        row = from_json(line)
+        schema, checksum = row["schema"], row.pop("checksum")
+        whole = whole or checksum == fingerprint(row)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise Damaged(f"{where} is damaged: not a record with its checksum") from error
     if not whole:
@@ -309,7 +334,7 @@ def checked(record: Record) -> Record:
     from pydantic import ValidationError
 
     try:
-        _adapter().validate_json(json.dumps(whole_characters(asdict(record))), strict=True)
+        _adapter().validate_json(json.dumps(whole_characters(record.to_dict())), strict=True)
     except ValidationError as error:
         raise PluginError(f"what a plugin gave cannot be recorded: {_first(error)}") from None
     return record
@@ -373,4 +398,6 @@ def to_frame(records: Iterable[Record]) -> pd.DataFrame:
     """``tidy_rows`` as a pandas ``DataFrame``."""
     import pandas as pd
 
-    return pd.DataFrame(tidy_rows(records), columns=[*PROVENANCE, "metric", "value", "low", "high"])
+    names = [*PROVENANCE, "metric", "value", "low", "high"]
+    frame = pd.DataFrame(tidy_rows(records), columns=names)
+    return frame.astype({"seed": "Int64"})  # which the real row has none of

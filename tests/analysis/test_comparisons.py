@@ -14,7 +14,7 @@ from genbench.analysis.statistics import (
     LEAST_SEEDS,
     compare,
     holm,
-    interquartile_interval,
+    interquartile_intervals,
     interquartile_mean,
     pooled_ranks,
     welch,
@@ -165,13 +165,16 @@ def test_the_interval_of_the_interquartile_mean_is_scipys(n: int) -> None:
         method="percentile",
         rng=np.random.default_rng(1),
     ).confidence_interval
-    found = interquartile_interval(values.tolist(), False)
+    (found,) = interquartile_intervals([values.tolist()], False)
     assert found == pytest.approx(tuple(known), abs=0.05)
 
 
 def test_the_interquartile_mean_has_no_interval_below_five_seeds_nor_over_lost_runs() -> None:
-    assert interquartile_interval([1.0, 2.0, 3.0, 4.0], False) is None
-    assert interquartile_interval([1.0, 2.0, 3.0, 4.0, None], False) is None
+    few, lost = [1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 3.0, 4.0, None]
+    assert interquartile_intervals([few], False) == [None]
+    whole = [5.0, 1.0, 4.0, 2.0, 3.0]
+    alone = interquartile_intervals([whole], False)
+    assert interquartile_intervals([lost, whole, lost], False) == [None, *alone, None]
 
 
 @pytest.mark.parametrize("sizes", [(2, 2), (3, 7), (10, 4)])

@@ -7,12 +7,20 @@ import json
 from collections import defaultdict
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from genbench.analysis.curves import exceeding, read_curves, summarize_curve
+from genbench.analysis.curves import (
+    CurveSummary,
+    exceeding,
+    read_curves,
+    stability,
+    summarize_curves,
+)
 from genbench.api.errors import DataError, UnknownName, UsageError
 from genbench.cli import main
+from genbench.training.stability import max_drawdown, mean_along_training
 
 PUBLISHED = "published-metrics/studiogan_cifar10_curves.csv"
 """In the folder of real data."""
@@ -24,6 +32,10 @@ def write(tmp_path: Path, text: str) -> Path:
     path = tmp_path / "curves.csv"
     path.write_text(text)
     return path
+
+
+def read(path: Path, higher_is_better: bool = False) -> tuple[CurveSummary, ...]:
+    return summarize_curves(read_curves(path)[1], higher_is_better)
 
 
 def falls(rows: list[tuple[float, float]]) -> tuple[float, float]:
@@ -39,7 +51,7 @@ def falls(rows: list[tuple[float, float]]) -> tuple[float, float]:
 def test_published_runs_that_fell(shared_data: Path) -> None:
     published = shared_data / PUBLISHED
     _, curves = read_curves(published, "fid")
-    summaries = [summarize_curve(curve) for curve in curves]
+    summaries = summarize_curves(curves)
     series = defaultdict(list)
     with published.open(newline="") as file:
         for row in csv.DictReader(file):
@@ -58,16 +70,15 @@ def test_published_runs_that_fell(shared_data: Path) -> None:
     assert {name.split("-train-")[0] for name in worst - last} == {"WGAN-GP"}
     rows = sum(map(len, series.values()))
     repeated = rows - sum(len({step for step, _ in of_one}) for of_one in series.values())
-    assert sum(curve.repeated for curve in curves) == repeated == 28
+    assert curves.repeated == repeated == 28
     for each in summaries:
         assert (each.last_over_best, each.worst_after_best) == pytest.approx(known[each.name])
 
 
 def test_a_course(tmp_path: Path) -> None:
     path = write(tmp_path, HEAD + "r,0,fid,8\nr,10,fid,2\nr,20,fid,6\nr,30,fid,4\n")
-    metric, (curve,) = read_curves(path)
-    found = summarize_curve(curve)
-    assert (metric, found.name, found.points) == ("fid", "r", 4)
+    (found,) = read(path)
+    assert (read_curves(path)[0], found.name, found.points) == ("fid", "r", 4)
     assert (found.best, found.best_step, found.last) == (2, 10, 4)
     assert (found.last_over_best, found.worst_after_best, found.max_drawdown) == (2, 3, 2)
     assert found.mean == pytest.approx((5 + 4 + 5) / 3)
@@ -75,7 +86,7 @@ def test_a_course(tmp_path: Path) -> None:
 
 def test_higher_is_better(tmp_path: Path) -> None:
     path = write(tmp_path, HEAD + "r,0,is,2\nr,1,is,8\nr,2,is,4\nr,3,is,5\n")
-    found = summarize_curve(read_curves(path)[1][0], higher_is_better=True)
+    (found,) = read(path, higher_is_better=True)
     assert (found.best, found.best_step) == (8, 1)
     assert found.last_over_best == pytest.approx(8 / 5)
     assert found.worst_after_best == pytest.approx(2)
@@ -83,29 +94,69 @@ def test_higher_is_better(tmp_path: Path) -> None:
 
 def test_of_repeated_rows_the_last_counts_and_steps_are_sorted(tmp_path: Path) -> None:
     path = write(tmp_path, HEAD + "r,2,fid,9\nr,1,fid,5\nr,2,fid,7\n")
-    (curve,) = read_curves(path)[1]
-    assert (curve.steps, curve.values, curve.repeated) == ((1, 2), (5, 7), 1)
+    curves = read_curves(path)[1]
+    assert (curves.steps.tolist(), curves.values.tolist(), curves.repeated) == ([1, 2], [5, 7], 1)
 
 
 def test_further_columns_are_part_of_the_name(tmp_path: Path) -> None:
     text = "run,step,metric,value,split\nr,1,fid,5,train\nr,1,fid,6,test\n"
-    assert [c.name for c in read_curves(write(tmp_path, text))[1]] == ["r, train", "r, test"]
+    assert read_curves(write(tmp_path, text))[1].names == ("r, train", "r, test")
 
 
 def test_what_is_not_finite_is_without_bound(tmp_path: Path) -> None:
     path = write(tmp_path, HEAD + "r,1,fid,5\nr,2,fid,nan\ns,1,fid,5\ns,2,fid,5\n")
-    broken, whole = (summarize_curve(curve) for curve in read_curves(path)[1])
+    broken, whole = read(path)
     assert (broken.best, broken.last, broken.last_over_best) == (5, None, None)
     assert (broken.worst_after_best, broken.max_drawdown, broken.mean) == (None, None, None)
     assert exceeding([broken, whole], "last_over_best", 1.2) == ["r"]
 
 
-def test_a_ratio_that_is_not_defined_exceeds_nothing(tmp_path: Path) -> None:
-    path = write(tmp_path, HEAD + "r,1,recall,0\nr,2,recall,0.5\ns,1,recall,-3\ns,2,recall,2\n")
-    summaries = [summarize_curve(curve, higher_is_better=True) for curve in read_curves(path)[1]]
-    assert [each.best for each in summaries] == [0.5, 2]
-    assert [each.last_over_best for each in summaries] == [None, None]
-    assert exceeding(summaries, "last_over_best", 1.2) == []
+def test_curves_that_reach_0_or_below_fall_too(tmp_path: Path) -> None:
+    """A ratio of them means nothing: they are measured by the range of their own values."""
+    rows = "p,1,d,5\np,2,d,2\np,3,d,4\n"
+    rows += "z,1,d,4\nz,2,d,0\nz,3,d,3\n"
+    rows += "n,1,d,1\nn,2,d,-1\nn,3,d,0\nn,4,d,-0.5\n"
+    found = stability(write(tmp_path, HEAD + rows))
+    assert found.exceeding == {
+        "last_over_best": ["p", "z", "n"],
+        "worst_after_best": ["p", "z", "n"],
+    }
+    positive, zero, negative = found.runs
+    assert [each.by_range for each in found.runs] == [False, True, True]
+    assert (positive.last_over_best, positive.max_drawdown) == (2, 1)
+    assert (zero.last_over_best, zero.worst_after_best, zero.max_drawdown) == (1.75, 1.75, 0.75)
+    numbers = negative.last_over_best, negative.worst_after_best, negative.max_drawdown
+    assert numbers == (1.25, 1.5, 0.5)
+    shown = CliRunner().invoke(main, ["stability", str(tmp_path / "curves.csv")]).output
+    assert "last over best exceeds 1.2 in 3 of 3" in shown
+    assert "has values of 0 or below, of which no ratio is taken, in 2 of 3:\n   z\n   n\n" in shown
+
+
+def test_what_rises_to_its_best_from_below_0_has_not_fallen(tmp_path: Path) -> None:
+    path = write(tmp_path, HEAD + "r,1,s,0\nr,2,s,0.5\nt,1,s,-3\nt,2,s,2\nc,1,s,0\nc,2,s,0\n")
+    found = stability(path, higher_is_better=True)
+    assert [each.best for each in found.runs] == [0.5, 2, 0]
+    assert [each.last_over_best for each in found.runs] == [1, 1, 1]
+    assert [each.max_drawdown for each in found.runs] == [0, 0, 0]
+    assert found.exceeding == {"last_over_best": [], "worst_after_best": []}
+    fell = write(tmp_path, HEAD + "r,1,s,-1\nr,2,s,1\nr,3,s,0\n")
+    assert stability(fell, higher_is_better=True).runs[0].last_over_best == 1.5
+
+
+def test_ten_thousand_curves_are_those_of_each_alone(tmp_path: Path) -> None:
+    """All at once, in any order of the rows, as one after the other by the definition."""
+    rng = np.random.default_rng(0)
+    rows = [(f"run {i}", s, rng.lognormal()) for i in range(300) for s in range(rng.integers(1, 9))]
+    rng.shuffle(rows)
+    text = "".join(f"{name},{step},d,{value!r}\n" for name, step, value in rows)
+    found = {each.name: each for each in read(write(tmp_path, HEAD + text))}
+    assert len(found) == 300
+    for name, each in found.items():
+        own = [(float(step), float(value)) for run, step, value in rows if run == name]
+        assert (each.last_over_best, each.worst_after_best) == pytest.approx(falls(own))
+        steps, values = zip(*sorted(own), strict=True)
+        assert each.max_drawdown == pytest.approx(max_drawdown(values))
+        assert each.mean == pytest.approx(mean_along_training(steps, values))
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from genbench import registry
-from genbench.analysis.published import Leaderboard, load
+from genbench.analysis.published import Leaderboard, load, offered
 from genbench.analysis.reproduction import recipe, reproduced, row
-from genbench.analysis.standings import document, standings
+from genbench.analysis.standings import document, left_out, standings
 from genbench.api.errors import UsageError
 from genbench.cli import main
 from genbench.extractors.resize import ANTIALIASED, LEGACY
@@ -82,7 +82,7 @@ def run(seed: int | None, distance: float, entry: str = "ours", **changes: objec
             "reference": "cifar10:train@0123",
             "samples": 50_000,
         },
-        conditions={} if seed is None else {"examples": 1000, "options": {}},
+        conditions={} if seed is None else {"examples": 1000, "options": {}, "obeys": []},
         cost={} if seed is None else {"nfe": 50.0},
     )
     return replace(record, **changes)  # type: ignore[arg-type]
@@ -129,11 +129,40 @@ def test_other_protocols_have_a_ranking_of_their_own(
     assert [(r.rank, r.label) for r in second.rows] == [(1, "ours")]
 
 
-def test_runs_on_other_data_or_of_another_kind_do_not_join(tmp_path: Path) -> None:
-    given = {"examples": 1000, "options": {"conditional": True}}
-    others = [run(0, 1.0, dataset="mnist"), run(0, 1.0, conditions=given)]
-    (group,) = standings(board(BOARD, tmp_path), [("out", others)])
+def test_runs_on_other_data_or_of_another_kind_do_not_join_and_are_named(tmp_path: Path) -> None:
+    given = {"examples": 1000, "options": {}, "obeys": ["label"]}
+    silent = {"examples": 1000, "options": {}}
+    records = [
+        run(0, 1.0, "elsewhere", dataset="mnist"),
+        run(0, 1.0, "with labels", conditions=given),
+        run(0, 1.0, "with labels, too", conditions=given),
+        run(0, 1.0, "nowhere", dataset="mine"),
+        run(0, 1.0, "silent", conditions=silent),
+    ]
+    told = board(BOARD, tmp_path)
+    (group,) = standings(told, [("out", records)])
     assert [r.label for r in group.rows] == ["DDPM"]
+    others = left_out(told, [("out", records)], offered())
+    assert list(map(str, others)) == [
+        "out: elsewhere (mnist, unconditional: genbench leaderboard mnist)",
+        "out: with labels; with labels, too (cifar10, given label: "
+        "genbench leaderboard cifar10-conditional)",
+        "out: nowhere (mine, unconditional: no leaderboard is for these)",
+        "out: silent (cifar10: the record does not say which conditions its model obeys)",
+    ]
+    text = render(document(told, [group], others), "markdown")
+    for name in ("elsewhere", "with labels, too", "nowhere", "silent"):
+        assert name in text
+
+
+def test_what_a_model_obeys_counts_and_no_option_of_that_name(tmp_path: Path) -> None:
+    named = {"examples": 1000, "options": {"conditional": True}, "obeys": []}
+    (group,) = standings(board(BOARD, tmp_path), [("out", [run(0, 4.0, conditions=named)])])
+    assert [r.label for r in group.rows] == ["DDPM", "ours"]
+    given = {"examples": 1000, "options": {}, "obeys": ["label"]}
+    conditional = board(BOARD.replace("[sources.ho]", "conditional = true\n[sources.ho]"), tmp_path)
+    (group,) = standings(conditional, [("out", [run(0, 4.0, conditions=given)])])
+    assert [r.label for r in group.rows] == ["DDPM", "ours"]
 
 
 def test_a_diverged_run_gives_a_median_and_no_interval(tmp_path: Path) -> None:

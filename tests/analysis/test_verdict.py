@@ -13,10 +13,11 @@ from click.testing import CliRunner
 
 from genbench.analysis.changes import changes
 from genbench.analysis.claims import Claim, Claims, load, offered
-from genbench.analysis.verdict import Finding, judge
+from genbench.analysis.verdict import Finding, document, judge
 from genbench.api.errors import DataError, UnknownName, UsageError
 from genbench.cli import main
 from genbench.registry.outputs import known
+from genbench.rendering import render
 from genbench.store.records import Record, write_records
 
 OUTPUTS = known()
@@ -216,6 +217,53 @@ def test_equal_scores_are_draws_all_the_same() -> None:
 def test_a_diverged_run_cost_what_it_did() -> None:
     records = [*costs("a", 1.0, status="diverged"), *costs("b", 3.0)]
     assert only(records, claim("training_flops", "higher")).outcome == "contradicted"
+
+
+def test_models_in_no_group_and_names_that_nobody_has_are_told() -> None:
+    of = Claims(
+        title="A against B",
+        groups={"A": ["a", "dpdm"], "B": ["b", "edm"], "C": ["c"]},
+        claims=[
+            Claim.model_validate(
+                {"name": "n", "group": "A", "against": "B", "quantity": "recall", "is": "lower"}
+            )
+        ],
+    )
+    records = [run(model, 0, 1.0) for model in ("a", "b", "c", "vae")]
+    (found,) = judge(records, of)
+    assert found.remarks == (
+        "In no group, so not compared: c and vae.",
+        "Group A: unknown model 'dpdm'; did you mean 'ddpm'?",
+        "In a group, but not among these runs: edm.",
+    )
+    text = render(document([found]), "markdown")
+    assert all(remark in text for remark in found.remarks)
+
+
+def test_a_claim_may_compare_those_alone_that_have_the_score() -> None:
+    def scored(model: str, values: Sequence[float | None]) -> list[Record]:
+        return runs(model, values, outputs={"frechet_distance": OUTPUTS["frechet_distance"]})
+
+    all_of = claim("frechet_distance", "lower")
+    some = all_of.model_copy(
+        update={"claims": [all_of.claims[0].model_copy(update={"scored_only": True})]}
+    )
+    records = [*scored("a", FIVE), *scored("a2", [None] * 5), *scored("b", WORSE)]
+    assert only(records, all_of).reason == "A2, seed 0 has no frechet_distance"
+    found = only(records, some)
+    assert (found.outcome, found.left_out) == ("supported", ("A2",))
+    assert [entry.label for entry in found.group] == ["A"]
+    (verdict,) = judge(records, some)
+    assert "c: without A2, which has no frechet_distance." in render(
+        document([verdict]), "markdown"
+    ).replace("\\", "")
+    # A seed that lacks it is another matter, and so is an entry that diverged.
+    holed = only([*scored("a", [*FIVE[:4], None]), *scored("b", WORSE)], some)
+    assert holed.reason == "A, seed 4 has no frechet_distance"
+    fell = [run("a2", seed, None, status="diverged") for seed in range(5)]
+    assert only([*scored("a", FIVE), *fell, *scored("b", WORSE)], some).left_out == ()
+    none = only([*scored("a", [None] * 5), *scored("b", WORSE)], some)
+    assert none.reason == "no entry of the group 'A' has frechet_distance"
 
 
 def test_a_contestant_that_never_ran_vetoes_nothing() -> None:

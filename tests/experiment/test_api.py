@@ -49,6 +49,8 @@ def test_a_run_is_one_call(results: genbench.Results) -> None:
     frame = results.frame()
     assert set(frame["metric"]) == {"frechet_distance", "precision"}
     assert len(frame) == 10
+    seeds = [line.split(",")[5] for line in frame.to_csv(index=False).splitlines()]
+    assert set(seeds) == {"seed", "", "0", "1"}
 
 
 def test_a_folder_gives_the_same_results(results: genbench.Results, suite: genbench.Suite) -> None:

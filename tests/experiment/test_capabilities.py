@@ -266,6 +266,8 @@ def test_generated_samples_carry_the_labels_that_they_obey(
     assert len(labels.unique()) == 10
     means = torch.stack([samples.data[labels == k].float().mean() for k in range(10)])
     assert (means.diff() > 0).all()
+    assert rows["Capable"].conditions["obeys"] == ["label"]
+    assert rows["Plain"].conditions["obeys"] == []
     assert rows["Capable"].value("class_accuracy") is not None
     assert rows["Plain"].value("class_accuracy") is None
     assert "label" in rows["Plain"].skipped_metrics["class_accuracy"]

@@ -96,3 +96,10 @@ def test_interval_holds_in_about_95_of_100_draws() -> None:
 def test_one_training_sample_has_no_other() -> None:
     with pytest.raises(UsageError, match="authenticity needs at least 2 train samples"):
         estimate(torch.zeros(3, 2), torch.zeros(1, 2))
+
+
+def test_a_note_says_how_many_training_samples_are_copies() -> None:
+    train = torch.cat([normal(50, 3, 20), normal(1, 3, 21).repeat(4, 1)])
+    note = estimate(normal(30, 3, 22), train).note or ""
+    assert note.startswith("4 of 54 train samples are copies of others")
+    assert estimate(normal(30, 3, 22), normal(50, 3, 20)).note is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import cache
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from genbench.api import Features
-from genbench.evaluation import resolve
+from genbench.evaluation import every_output, resolve
 
 COUNT = 400
 FIDELITY = (
@@ -95,3 +96,46 @@ def test_the_order_of_samples_says_nothing(
     output: str, reorder: Callable[[Tensor], Tensor]
 ) -> None:
     assert score(output, reorder(FRESH)) == pytest.approx(real(output), rel=1e-6)
+
+
+@pytest.mark.parametrize("output", sorted(set(every_output()) - {"spatial_frechet_distance"}))
+@pytest.mark.parametrize("scale", [1e-30, 1e30])
+def test_features_of_any_size_give_a_number_or_none_and_raise_nothing(
+    output: str, scale: float
+) -> None:
+    """Squares, cubes and sums of the largest features of a float32 must not overflow on the way,
+    nor those of the smallest be divided by."""
+    (metric,) = resolve([output], seed=0).values()
+    labels = torch.arange(COUNT) % 4
+    for side, x in (("train", TRAIN), ("reference", REFERENCE), ("generated", FRESH)):
+        if side in metric.sides:
+            extra = {"logits": 1e3 * scale * x[:, :4], "labels": labels}
+            metric.update({"features": scale * x, **extra}, side)
+    estimate = metric.compute()[output]
+    assert math.isfinite(estimate.value)
+    if estimate.low is not None and estimate.high is not None:
+        assert -math.inf < estimate.low <= estimate.value <= estimate.high < math.inf
+
+
+SCALE_FREE = (
+    "precision",
+    "recall",
+    "density",
+    "coverage",
+    "precision_closed",
+    "vendi_score",
+    "memorized",
+    "authenticity",
+    "data_copying",
+    "feature_likelihood_divergence",
+)
+
+
+@pytest.mark.parametrize("output", SCALE_FREE)
+@pytest.mark.parametrize("scale", [2.0**-100, 2.0**100])
+def test_the_unit_of_the_features_says_nothing(output: str, scale: float) -> None:
+    (metric,) = resolve([output], seed=0).values()
+    for side, x in (("train", TRAIN), ("reference", REFERENCE), ("generated", FRESH)):
+        if side in metric.sides:
+            metric.update({"features": scale * x}, side)
+    assert metric.compute()[output].value == pytest.approx(real(output), rel=1e-6)

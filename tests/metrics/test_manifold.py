@@ -11,11 +11,19 @@ import torch
 from prdc import compute_prdc
 from scipy import stats
 from torch import Tensor
+from torch_fidelity.metric_prc import calculate_precision_recall_full
 
 from genbench.api import Estimate
 from genbench.api.errors import UsageError
+from genbench.evaluation import evaluate
 from genbench.metrics import distances
-from genbench.metrics.manifold import Manifold, manifold_scores, neighbour_radii
+from genbench.metrics.manifold import (
+    Balls,
+    ClosedManifold,
+    Manifold,
+    manifold_scores,
+    neighbour_radii,
+)
 
 
 def normal(count: int, seed: int, dimension: int = 6) -> Tensor:
@@ -33,8 +41,16 @@ def rectified(count: int, seed: int) -> Tensor:
     return normal(count, seed, dimension=512).add(0.3).relu()
 
 
-def scores(reference: Tensor, generated: Tensor, neighbours: int) -> dict[str, float]:
-    computed = manifold_scores(reference, generated, neighbours)
+def binary(count: int, seed: int) -> Tensor:
+    """Few different rows: most have many copies."""
+    stream = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 2, (count, 5), generator=stream).float()
+
+
+def scores(
+    reference: Tensor, generated: Tensor, neighbours: int, balls: Balls = "open"
+) -> dict[str, float]:
+    computed = manifold_scores(reference, generated, neighbours, balls)
     return {name: estimate.value for name, estimate in computed.items()}
 
 
@@ -42,6 +58,7 @@ ROWS = {
     "generic": (normal(150, 0), 0.8 * normal(130, 1)),
     "ties and copies": (whole(150, 0), whole(130, 1)),
     "rectified": (rectified(900, 0), rectified(700, 1)),
+    "binary": (binary(150, 0), binary(130, 1)),
 }
 
 
@@ -52,6 +69,74 @@ def test_equals_prdc(rows: str, neighbours: int) -> None:
     theirs = compute_prdc(reference.double().numpy(), generated.double().numpy(), neighbours)
     ours = scores(reference, generated, neighbours)
     assert ours == pytest.approx(theirs, rel=1e-12)
+
+
+@pytest.mark.parametrize("rows", ROWS)
+@pytest.mark.parametrize("neighbours", [1, 3, 5])
+def test_closed_balls_equal_torch_fidelity_and_a_count(rows: str, neighbours: int) -> None:
+    reference, generated = (x.double() for x in ROWS[rows])
+    exact = {"compute_mode": "donot_use_mm_for_euclid_dist"}
+    across = torch.cdist(reference, generated, **exact)
+    radii = torch.cdist(reference, reference, **exact).sort(dim=1).values[:, neighbours]
+    held = across <= radii[:, None]
+    found = scores(reference, generated, neighbours, "closed")
+    assert found["density"] == pytest.approx(float(held.sum()) / neighbours / len(generated))
+    assert found["coverage"] == pytest.approx(float(held.any(dim=1).double().mean()))
+    # Of large sets torch's cdist takes products, which are wrong by rounding where distances tie.
+    if len(reference) < 500:
+        theirs = calculate_precision_recall_full(generated, reference, neighbours)
+        assert (found["precision"], found["recall"]) == pytest.approx(theirs, rel=1e-6)
+
+
+def test_sets_of_copies_against_themselves() -> None:
+    """Closed balls hold every sample's own copies, open ones of radius 0 nothing."""
+    x = normal(20, 18).repeat(10, 1)
+    closed = scores(x, x, 5, "closed")
+    assert closed == {"precision": 1.0, "recall": 1.0, "density": 2.0, "coverage": 1.0}
+    assert set(scores(x, x, 5).values()) == {0.0}
+    few = scores(binary(120, 2), binary(120, 2), 5)
+    theirs = compute_prdc(binary(120, 2).numpy(), binary(120, 2).numpy(), 5)
+    assert few == pytest.approx(theirs)
+    assert few["precision"] < 0.9
+    assert scores(binary(120, 2), binary(120, 2), 5, "closed")["precision"] == 1
+
+
+def test_a_note_says_how_many_radii_are_0() -> None:
+    reference = torch.cat([normal(50, 19), normal(1, 20).repeat(7, 1)])
+    generated = torch.cat([normal(40, 21), normal(1, 22).repeat(6, 1), normal(1, 23).repeat(9, 1)])
+    for balls, held in (("open", "nothing"), ("closed", "the copies alone")):
+        found = manifold_scores(reference, generated, 5, balls)  # type: ignore[arg-type]
+        for name in ("precision", "density", "coverage"):
+            assert (found[name].note or "").startswith("7 of 57 reference radii are 0")
+        note = found["recall"].note or ""
+        assert note.startswith("15 of 55 generated radii are 0")
+        assert f"{balls} balls hold {held}" in note
+    assert {e.note for e in manifold_scores(normal(50, 19), normal(40, 21), 5).values()} == {None}
+
+
+def test_the_convention_is_part_of_the_protocol() -> None:
+    found = evaluate(
+        binary(60, 3).numpy(),
+        binary(60, 4).numpy(),
+        extractor="identity",
+        metrics=["precision", "precision_closed"],
+    )
+    assert found.protocol["metrics"] == {
+        "manifold": "1 (neighbours 5, balls open)",
+        "manifold_closed": "1 (neighbours 5, balls closed)",
+    }
+    assert found.values["precision_closed"].value > found.values["precision"].value
+
+
+def test_the_closed_metric_is_the_open_one_s_sibling() -> None:
+    metric = ClosedManifold()
+    for side, x in (("reference", binary(80, 5)), ("generated", binary(70, 6))):
+        metric.update({"features": x}, side)
+    expected = scores(binary(80, 5), binary(70, 6), 5, "closed")
+    assert {name: e.value for name, e in metric.compute().items()} == {
+        f"{name}_closed": value for name, value in expected.items()
+    }
+    assert metric.outputs.keys() == {f"{name}_closed" for name in expected}
 
 
 def test_blocks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:

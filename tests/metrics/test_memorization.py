@@ -93,8 +93,17 @@ def test_all_distances_are_taken_for_rows_with_twins_only(monkeypatch: pytest.Mo
     assert sum(entries) == 2 * touched * 51
 
 
-def test_three_copies_and_nothing_else() -> None:
-    assert memorized(torch.ones(2, 3), torch.zeros(3, 3)).tolist() == [True, True]
+@pytest.mark.parametrize("train", [torch.zeros(50, 3), torch.full((50, 3), 7.1)])
+def test_beside_one_sample_over_and_over_nothing_can_be_called_a_copy(train: Tensor) -> None:
+    """There is no other sample to which a generated one could be nearer; noise is no copy."""
+    with pytest.raises(UsageError, match="2 different train samples; all 50 are one"):
+        score(normal(50, 3, 18), train)
+
+
+def test_of_two_different_samples_the_copies_count_once_each() -> None:
+    train = torch.cat([torch.zeros(30, 2), torch.ones(20, 2)])
+    generated = torch.tensor([[0.0, 0.0], [0.1, 0.1], [0.4, 0.4], [0.6, 0.6], [1.1, 1.1]])
+    assert memorized(generated, train).tolist() == [True, True, False, False, True]
 
 
 def test_one_training_sample_has_no_second() -> None:

@@ -86,3 +86,12 @@ def test_no_interval_where_the_samples_fit_the_dimensions() -> None:
 def test_order_does_not_matter() -> None:
     x = torch.randn(60, 8)
     assert vendi_score(x.roll(11, 0)).value == pytest.approx(vendi_score(x).value, rel=1e-12)
+
+
+@pytest.mark.parametrize("norm", [1e-200, 1e-30, 1e-13, 1e13, 1e30, 1e200])
+def test_the_norm_of_a_row_says_nothing(norm: float) -> None:
+    x = torch.randn(60, 4, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    expected = vendi_score(x).value
+    assert vendi_score(x * norm).value == pytest.approx(expected, rel=1e-9)
+    some = x.new_tensor([norm, 1.0]).repeat(30)[:, None]
+    assert vendi_score(x * some).value == pytest.approx(expected, rel=1e-9)

@@ -18,7 +18,17 @@ import click
 import torch
 from ratio import Ratio
 
-PARTS = ("networks", "loop", "metrics", "reading", "embedding", "harness", "quality", "jobs")
+PARTS = (
+    "networks",
+    "loop",
+    "metrics",
+    "reading",
+    "embedding",
+    "harness",
+    "quality",
+    "jobs",
+    "records",
+)
 
 
 @click.command(help=__doc__)

@@ -13,7 +13,7 @@ SCRIPT = Path(__file__).parent / "run.py"
 
 def test_the_benchmarks_run() -> None:
     """All but the harness's, which runs the quickstart."""
-    parts = ["networks", "loop", "metrics", "reading", "embedding", "quality", "jobs"]
+    parts = ["networks", "loop", "metrics", "reading", "embedding", "quality", "jobs", "records"]
     done = subprocess.run(
         [sys.executable, SCRIPT, "--tiny", "--json", *parts],
         capture_output=True,

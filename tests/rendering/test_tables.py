@@ -12,6 +12,7 @@ import pytest
 from genbench.analysis.comparison import Comparison, comparison, document
 from genbench.analysis.diagnostics import diagnostics
 from genbench.analysis.document import Table
+from genbench.analysis.entry_runs import entry_runs
 from genbench.api import Output
 from genbench.api.errors import UnknownName
 from genbench.registry.outputs import known
@@ -326,7 +327,7 @@ def test_diagnostics_stand_apart_a_row_a_player(example_records: list[Record]) -
         "loss_spikes",
         "gradient_tail",
     }
-    section = diagnostics(example_records)
+    section = diagnostics(entry_runs(example_records))
     assert section is not None
     (table,) = section.tables
     assert [row.label for row in table.rows] == [
@@ -336,7 +337,7 @@ def test_diagnostics_stand_apart_a_row_a_player(example_records: list[Record]) -
         "GAN · generator",
     ]
     assert shown(table, "GAN · generator", "first_nonfinite_step") == "412 (seed 1)"
-    assert diagnostics([run("A", 0, 0.1)]) is None
+    assert diagnostics(entry_runs([run("A", 0, 0.1)])) is None
 
 
 def figures(records: list[Record]) -> list[str]:
@@ -421,3 +422,20 @@ def test_no_records_are_no_error(form: str) -> None:
 def test_only_failures_are_shown_with_their_reason(form: str) -> None:
     text = render([run("A", 0, status="failed", reason="no memory")], form)
     assert "no memory" in text
+
+
+def test_a_ratio_that_is_not_defined_is_not_the_worst() -> None:
+    """Of a curve that reached 0; one that was lost on the way is without bound, and ranks last."""
+
+    def fell(seed: int, by: float | None, last: float | None) -> Record:
+        snapshots = [
+            {"examples": n, "weights": "ema", "scores": {"frechet_distance": value}}
+            for n, value in ((1, 1.0), (2, last))
+        ]
+        return run("A", seed, 1.0, stability={"max_drawdown": {"ema": by}}, snapshots=snapshots)
+
+    whole = [fell(0, 0.5, 1.5), fell(1, 0.3, 1.3)]
+    undefined = only([*whole, fell(2, None, 0.0)])
+    assert shown(undefined, "A", "max_drawdown.ema") == "0.40 ± 0.14"
+    lost = only([*whole, fell(2, None, None)])
+    assert shown(lost, "A", "max_drawdown.ema") == "median 0.50 (2 of 3)"
