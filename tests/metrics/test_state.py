@@ -21,7 +21,7 @@ from genbench.metrics.frechet_infinity import FrechetDistanceInfinity
 from genbench.metrics.gaussian_kernel import GaussianKernelDistance
 from genbench.metrics.inception_score import InceptionScore
 from genbench.metrics.kernel import KernelDistance
-from genbench.metrics.manifold import Manifold
+from genbench.metrics.manifold import ClosedManifold, Manifold
 from genbench.metrics.memorization import Memorization
 from genbench.metrics.modes import Modes
 from genbench.metrics.per_class import ClassAccuracy, PerClassFrechetDistance
@@ -119,12 +119,13 @@ def test_batches_do_not_matter(build: Callable[..., Metric]) -> None:
 
 
 def test_options_are_the_constructors_keywords() -> None:
-    assert check_options("metric", Manifold, {}) == {"neighbours": 5}
+    assert check_options("metric", Manifold, {}) == {"neighbours": 5, "balls": "open"}
     assert check_options("metric", InceptionScore, {"splits": 1}) == {"splits": 1, "seed": 0}
     assert check_options("metric", SlicedWasserstein, {}) == {"projections": 256, "seed": 0}
     assert check_options("metric", DataCopying, {}) == {"cells": 3, "seed": 0}
     for build in (FrechetDistanceInfinity, FeatureLikelihoodDivergence):
         assert check_options("metric", build, {}) == {"seed": 0}
-    seen = {Manifold, SlicedWasserstein}
+    assert check_options("metric", ClosedManifold, {}) == {"neighbours": 5, "balls": "closed"}
+    seen = {Manifold, ClosedManifold, SlicedWasserstein}
     for other in (build for build in METRICS if isinstance(build, type) and build not in seen):
         assert check_options("metric", other, {}) == {}

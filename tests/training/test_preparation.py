@@ -25,6 +25,7 @@ from genbench.api import (
 from genbench.api.errors import GenbenchError
 from genbench.devices.hardware import Hardware
 from genbench.experiment.trained import training_identity
+from genbench.registry import Code
 from genbench.suite import Train, Training
 from genbench.training import loop
 from genbench.training.batches import preparation
@@ -145,5 +146,5 @@ def test_a_training_is_named_by_the_code_of_its_augmentations(
     )
     hardware = Hardware(tmp_path, "cpu")
     before = training_identity(hardware, training)
-    monkeypatch.setattr(registry.augmentations, "code", lambda name: f"other code of {name}")
+    monkeypatch.setattr(registry.augmentations, "code", lambda name: Code(f"other {name}", {}))
     assert training_identity(hardware, training) != before
