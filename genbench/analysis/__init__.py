@@ -1,1 +1,1 @@
-"""Records → what they say: comparisons, verdicts, standings, as documents for any renderer."""
+"""Records → documents for any renderer: comparisons, verdicts, standings."""

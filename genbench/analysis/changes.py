@@ -27,12 +27,12 @@ class Change:
     """Mean over seeds; ``None`` where a run has no score."""
     after: float | None
     difference: Difference | None
-    """After less before; ``None`` where it cannot be told."""
+    """The mean after minus the mean before; ``None`` if it is unknown."""
     adjusted_p: float | None
     """By Holm over all changes that could be tested."""
     outcome: ChangeKind
-    """``within noise``: no difference that seeds could not make, which few seeds may hide.
-    ``undecided``: one seed, or runs without a score."""
+    """``within noise``: the difference may come from the seeds alone; with few seeds, a real one
+    can be hidden. ``undecided``: one seed, or runs without a score."""
     reason: str
 
 
@@ -128,11 +128,11 @@ def _outcome(
 ) -> tuple[ChangeKind, str]:
     lost = [sum(value is None for value in values) for values in (pair.before, pair.after)]
     if lost[1] / len(pair.after) > lost[0] / len(pair.before):
-        return "worse", f"{lost[1]} of {len(pair.after)} runs came to no score, {lost[0]} before"
+        return "worse", f"{lost[1]} of {len(pair.after)} runs have no score, {lost[0]} before"
     if any(lost):
         return "undecided", "runs without a score on both sides" if all(lost) else "fewer were lost"
     if difference is None or p is None:
-        return "undecided", "two seeds a side are the least that can tell"
+        return "undecided", "at least two seeds a side are needed"
     if p >= 1 - LEVEL:
         return "within noise", f"p = {p:.2g} after correction"
     risen = difference.value > 0
@@ -157,7 +157,7 @@ def _require_one_protocol(entry: str, runs: Sequence[Record]) -> None:
 
 
 def _values(runs: Sequence[Record], score: str) -> list[float | None]:
-    """A run that diverged came to no score, whatever its last good snapshot has."""
+    """A run that diverged has no score, whatever its last good snapshot scores."""
     return [run.outcome(score).value for run in runs]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -58,14 +60,18 @@ def load(name: str) -> Claims:
         if claim.group == claim.against:
             raise UsageError(f"{source}: {claim.name!r} holds a group against itself")
     models = [model for group in claims.groups.values() for model in group]
-    twice = next((model for model in models if models.count(model) > 1), None)
+    twice = repeated(models)
     if twice is not None:
         raise UsageError(f"{source}: model {twice!r} is in two groups, or in one twice")
-    names = [claim.name for claim in claims.claims]
-    repeated = next((name for name in names if names.count(name) > 1), None)
-    if repeated is not None:
-        raise UsageError(f"{source}: two claims are named {repeated!r}")
+    name_of_two = repeated(claim.name for claim in claims.claims)
+    if name_of_two is not None:
+        raise UsageError(f"{source}: two claims are named {name_of_two!r}")
     return claims
+
+
+def repeated(names: Iterable[str]) -> str | None:
+    """The first of ``names`` that is there twice."""
+    return next((name for name, count in Counter(names).items() if count > 1), None)
 
 
 def offered() -> tuple[list[Claims], list[str]]:

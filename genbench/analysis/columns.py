@@ -36,7 +36,7 @@ class Quantity:
     path: tuple[str, ...] = ()
     """The keys that lead to the number in a record."""
     better: bool | None = None
-    """Whether higher is better; ``None`` where it is no contest."""
+    """Whether higher is better; ``None`` if it has no better direction."""
     decimals: int | None = None
     """``None``: as many as give the column's median three significant digits."""
     unit: str | None = None

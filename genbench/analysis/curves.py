@@ -51,7 +51,7 @@ class Curves:
 
 @dataclass(frozen=True)
 class CurveSummary:
-    """What became of a metric along one training; ``None`` where that is no finite number.
+    """A summary of a metric along one training; ``None`` where that is no finite number.
 
     Ratios are of worse over better, in [1, ∞). Where the curve has values of 0 or below they mean
     nothing, and the difference over the range of its values stands for them: 1 + difference/range,
@@ -71,7 +71,7 @@ class CurveSummary:
     mean: float | None
     """The area under the curve (trapezoids) over the range of its steps."""
     unbounded: bool
-    """Whether some value is not finite: it fell without bound."""
+    """Whether some value is not finite: it grew without bound."""
     by_range: bool
     """Whether some value is 0 or below, so that differences over the range stand for ratios."""
 
@@ -81,7 +81,7 @@ def read_curves(path: Path, metric: str | None = None) -> tuple[str, Curves]:
 
     Further columns are part of a series' name. Of rows repeated for one step the last counts.
     ``metric`` may be left out where there is one only. Returns its name and its curves, in the
-    order of the file. Raises ``DataError`` for a file that is not so, ``UnknownName``, and
+    order of the file. Raises ``DataError`` for any other file, ``UnknownName``, and
     ``UsageError`` where a metric must be named.
     """
     table = _table(path)
@@ -177,7 +177,7 @@ def _known(numbers: _Numbers) -> list[float | None]:
 
 @dataclass(frozen=True)
 class CurveStability:
-    """What became of a metric along each of some trainings."""
+    """A summary of a metric for each training."""
 
     metric: str
     higher_is_better: bool

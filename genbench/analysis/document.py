@@ -1,4 +1,4 @@
-"""What analysis has to say, and nothing on how it looks: tables with typed columns, and notes.
+"""Documents: tables with typed columns, and notes, without any formatting.
 
 ``genbench.rendering`` shows a document in any format.
 """
@@ -42,7 +42,7 @@ class Column:
     """Columns of one group stand together, where a table is too wide; without groups it is never
     cut."""
     better: bool | None = None
-    """Whether higher is better; ``None`` where the column is no contest."""
+    """Whether higher is better; ``None`` if the column has no better direction."""
     numeric: bool = True
     """Whether it holds numbers, which are aligned to the right and never broken."""
 
@@ -58,7 +58,7 @@ class Row:
 
     cells: tuple[Cell, ...]
     real: bool = False
-    """Whether it is of real data, as it is or through a codec, and no contestant."""
+    """Whether it is the real row or a codec's, which are not ranked."""
     tone: Tone = ""
 
     @property

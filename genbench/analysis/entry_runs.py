@@ -1,5 +1,5 @@
-"""Records → the tables and rows that they belong to: which share a protocol, and which are seeds of
-one and the same thing."""
+"""Records → tables and rows: a table's records share a protocol, a row's differ only in the
+seed."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class EntryRuns:
     """One row: the runs of one entry that differ in nothing but the seed."""
 
     label: str
-    """The entry's name, with what tells it from another of that name."""
+    """The entry's name, with what distinguishes it from another entry of that name."""
     records: tuple[Record, ...]
 
     @property
     def real(self) -> bool:
-        """Whether this is the floor."""
+        """Whether this is the real row."""
         return self.records[0].entry == REAL
 
     @property
@@ -52,7 +52,7 @@ class EntryRuns:
 class _Group:
     records: list[Record]
     repeat: int
-    """Above 1: the same conditions and seeds came to something else there, from other code say."""
+    """Above 1 if the same conditions and seeds gave another result, from other code for example."""
     by_seed: dict[int | None, list[Record]]
 
 

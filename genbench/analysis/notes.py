@@ -1,4 +1,4 @@
-"""What stands beneath a comparison: how to read it, what was shared, and what came to grief."""
+"""The notes below a comparison: how to read it, what entries share, and which runs failed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _WORDS = {"examples": "examples seen in training", **OPTIONS}
 _CONDITIONS = {name: _WORDS[name] for name in _WORDS if name not in _LAST} | {
     name: _WORDS.get(name, name) for name in _LAST
 }
-"""Run conditions by the words that say them; what is the same for all is said once."""
+"""Run conditions and their words. A value that all rows share is stated once."""
 
 
 def comparison_notes(protocol: Protocol, rows: Sequence[EntryRuns]) -> list[str]:

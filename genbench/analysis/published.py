@@ -16,7 +16,8 @@ from genbench.registry.validation import validated
 from genbench.store.protocol import HEADLINE
 
 Name = Annotated[str, Field(min_length=1)]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=10**12)]
+Real = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class _Section(BaseModel):
@@ -38,10 +39,10 @@ class PublishedRow(_Section):
     settings: str = ""
     """What tells it from others of that name."""
     family: Literal["diffusion", "gan", "other"]
-    nfe: Annotated[float, Field(gt=0)] | None = None
+    nfe: Annotated[Real, Field(gt=0)] | None = None
     """Network evaluations a sample."""
-    scores: Annotated[dict[Name, float], Field(min_length=1)]
-    deviation: Annotated[float, Field(ge=0)] | None = None
+    scores: Annotated[dict[Name, Real], Field(min_length=1)]
+    deviation: Annotated[Real, Field(ge=0)] | None = None
     """What stands after ± behind the score that ranks; ``selected`` says over what."""
     source: Name
     """Key of the document in which the numbers were read."""
@@ -102,14 +103,16 @@ def load(name: str) -> Leaderboard:
                 raise UsageError(
                     f"{source}: rows.{number}.scores.{name}: {UnknownName('score', name, scores)}"
                 )
-        missing = next((v for v in row.scores.values() if v not in _numbers(row.quote)), None)
+        quoted = _numbers(row.quote)
+        missing = next((value for value in row.scores.values() if value not in quoted), None)
         if missing is not None:
             raise UsageError(f"{where}: {missing:g} is not in its quote")
         key = (row.model, row.settings, row.source, row.table, tuple(row.scores))
         if key in seen:
             raise UsageError(f"{where}: stands there twice")
         seen.add(key)
-    unused = next((key for key in board.sources if key not in {r.source for r in board.rows}), None)
+    used = {row.source for row in board.rows}
+    unused = next((key for key in board.sources if key not in used), None)
     if unused is not None:
         raise UsageError(f"{source}: no row is from the source {unused!r}")
     return board

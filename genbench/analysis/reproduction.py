@@ -1,4 +1,4 @@
-"""A measured row → the suite that runs it again; and whether it came to the same."""
+"""A measured row → the suite that repeats it; and whether the scores agree."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Reproduction:
 
     score: str
     measured: float | None
-    """Mean over the runs of the row; ``None`` where one came to no value."""
+    """Mean over the runs of the row; ``None`` if one has no value."""
     low: float | None
     """Ends of the 95 % prediction interval: where the mean of so many further runs is to be
     expected; ``None`` for a single run."""
@@ -39,7 +39,7 @@ class Reproduction:
     again: float | None
     """Mean over the runs made now."""
     identical: int
-    """Seeds that came to the same number, to the last bit."""
+    """The number of seeds with the same value, bit for bit."""
     seeds: int
     """That were run again."""
     outcome: Agreement
@@ -55,7 +55,7 @@ def row(records: Sequence[Record], label: str) -> tuple[Record, ...]:
         raise UnknownName("row", label, rows)
     ended = tuple(run for run in rows[label].runs if run.completed or run.status == "diverged")
     if not ended:
-        raise DataError(f"{label}: no run came to an end, so there is nothing to reproduce")
+        raise DataError(f"{label}: no run has finished, so there is nothing to reproduce")
     return ended
 
 
@@ -95,7 +95,7 @@ def reproduced(before: Sequence[Record], after: Sequence[Record], score: str) ->
     """Whether ``after``, the runs made now, have the ``score`` that ``before`` makes one expect.
 
     ``inside``: their mean is within the 95 % prediction interval of Student's t, on a log scale for
-    a distance, or every seed came to the same number. Seeds that both have are no independent
+    a distance, or every seed gave the same number. Seeds that both have are no independent
     draws, and nearer than that. A run that diverged on one side only is ``outside``.
 
     ``undecided``, with too few seeds to judge, where hardly any number could be outside: below
@@ -164,8 +164,8 @@ CONDITIONS = ("torch", "genbench", "device", "devices", "platform", "precision")
 
 
 def document(label: str, found: Sequence[Reproduction], conditions: Sequence[str]) -> Document:
-    """What the row ``label`` came to again; ``conditions``: what differs from when it was measured,
-    a line each."""
+    """The comparison of the row ``label`` with its repetition; ``conditions``: what differs from
+    when it was measured, a line each."""
     rows: list[list[str | Cell]] = [
         [
             each.score,

@@ -25,7 +25,7 @@ from genbench.store.records import Record
 from genbench.suite import Grid, GridPoint
 
 LOSSES = ("diverged", "collapsed", "not trained", "failed")
-"""What may become of a run."""
+"""The statuses of runs that were lost."""
 
 
 @dataclass(frozen=True)
@@ -246,7 +246,7 @@ def _notes(found: Sequence[Sensitivity]) -> list[str]:
     within = "at least the best over" if first.higher_is_better else "at most the best times"
     notes = [
         f"A setting's score is {seeds}, runs that diverged or failed ranked last. The best "
-        "was chosen by the score that stands there, which flatters it.",
+        "was chosen by the same score, which is therefore optimistic.",
         f"Within {first.factor:g}×: {within} {first.factor:g}, the best among them.",
         "Best of k: the expected one, over all ways to try k different settings of this grid "
         f"(Dodge et al. 2019, without replacement as in Tang et al. 2020); {MISSING} where all k "

@@ -30,9 +30,9 @@ class StandingScore:
     deviation: float | None = None
     """As it was published."""
     ended: str = ""
-    """``4 of 5``, where a run came to no value and ``value`` is the median with it ranked last."""
+    """``4 of 5`` if a run has no value; ``value`` then is the median, with that run ranked last."""
     seeds: int | None = None
-    """That it is a mean over; ``None`` where it is none."""
+    """The number of seeds averaged; ``None`` if it is no mean."""
 
 
 @dataclass(frozen=True)
@@ -40,14 +40,14 @@ class Standing:
     """One row."""
 
     rank: int | None
-    """From 1, equal values sharing theirs; ``None``: no contestant, or without the score."""
+    """From 1; equal values share a rank. ``None``: real data, or a row without the score."""
     label: str
     settings: str
     scores: Mapping[str, StandingScore]
     nfe: float | None
     origin: str
     """The document it was read in, or the command that runs it again; empty for real data, which
-    are no contestant."""
+    are not ranked."""
     published: PublishedRow | None = None
     """``None``: measured."""
 
@@ -371,7 +371,8 @@ def _score_cell(name: str, row: Standing, group: Standings) -> Cell:
 
 
 def _where(row: Standing, board: Leaderboard, sources: Mapping[str, int]) -> Cell:
-    """Where in its document a published row stands, and whom it quotes; or what runs it again."""
+    """The place of a published row in its document, and the document that it quotes; or the command
+    that repeats a measured row."""
     published = row.published
     if published is None:
         return Cell(row.origin, code=bool(row.origin))

@@ -53,7 +53,7 @@ class EntryValues:
 
 @dataclass(frozen=True)
 class Finding:
-    """What became of a claim."""
+    """The decision on one claim."""
 
     claim: Claim
     outcome: Decision
@@ -105,7 +105,7 @@ TONES: dict[Decision, Tone] = {"supported": "good", "contradicted": "bad", "unde
 
 
 def document(verdicts: Sequence[Verdict]) -> Document:
-    """Every claim with what became of it, and then, at length, the entries."""
+    """Every claim with its decision, and then a table of entries for each claim."""
     sections: list[Section] = []
     for verdict in verdicts:
         sections.append(_section(verdict))
@@ -301,7 +301,7 @@ def _compared(
 def _members(
     group: str, models: Sequence[str], column: Quantity, rows: Sequence[EntryRuns]
 ) -> list[EntryRuns]:
-    """The entries of a group of which a run came to an end; of those that sample one training,
+    """The entries of a group with a finished run; of those that sample one training,
     the first, where the quantity is of the training. Raises ``_Undecidable``."""
     members = [row for row in rows if row.records[0].model in models and _seeds(row)]
     if column.path[0] == "stability" or column.key in OF_TRAINING:

@@ -43,7 +43,7 @@ def check(
     from genbench.cli.printing import echo, echo_json
     from genbench.testing import check as checks_of
     from genbench.testing import undeclared
-    from genbench.testing.checks import FAILED, SKIPPED
+    from genbench.testing.checks import FAILED, untried
 
     checks = checks_of(kind, name, options=options, data=data, plugins=plugins, data_dir=data_dir)
     if as_json:
@@ -60,8 +60,8 @@ def check(
             f"warning: it reads {file}, which no identity holds: list it in GENBENCH_FILES",
             err=True,
         )
-    if all(c.result.status == SKIPPED for c in checks):
-        raise UsageError(f"{kind} {name!r} could not be checked: {checks[0].result.reason}")
+    if (reason := untried(checks)) is not None:
+        raise UsageError(f"{kind} {name!r} could not be checked: {reason}")
     return int(any(c.result.status == FAILED for c in checks))
 
 

@@ -20,7 +20,7 @@ from genbench.api.errors import GenbenchError, UsageError, one_line
 
 
 class Here(NamedTuple):
-    """What a new process takes over from the one that has started it."""
+    """What a new process inherits from the one that started it."""
 
     environment: dict[str, str]
     folder: str
@@ -63,7 +63,8 @@ def _answer(connection: Connection) -> None:
 
 
 def _leave() -> None:
-    """Exit as the interpreter does, but for taking down every module, which are the server's."""
+    """Exit as the interpreter does, but without tearing down the modules, which the server
+    shares."""
     join = threading._shutdown  # type: ignore[attr-defined]
     for step in (join, atexit._run_exitfuncs, sys.stdout.flush, sys.stderr.flush):
         with suppress(BaseException):
@@ -72,7 +73,8 @@ def _leave() -> None:
 
 
 def _portable(error: BaseException) -> GenbenchError:
-    """An error as any process can read it: genbench's own, with a traceback for all others."""
+    """An error that any process can unpickle: a genbench error as it is, any other as text with its
+    traceback."""
     if isinstance(error, GenbenchError) and type(error).__module__.startswith("genbench."):
         return error
     if not isinstance(error, GenbenchError | SystemExit | KeyboardInterrupt):

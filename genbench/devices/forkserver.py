@@ -23,7 +23,7 @@ from multiprocessing.connection import Connection, wait
 from genbench.devices.child import compute
 
 PRELOAD = ("torch._dynamo", "lightning_fabric", "genbench.experiment")
-"""What almost every job imports. By name: the server may know what this module must not import."""
+"""The modules that almost every job imports, by name, since this module must not import them."""
 
 READ_AT_IMPORT = (
     *("OMP", "GOMP", "KMP", "MKL", "OPENBLAS", "BLIS", "VECLIB", "NUMEXPR", "DNNL", "ONEDNN"),
@@ -32,7 +32,7 @@ READ_AT_IMPORT = (
 """The first words of variables that a library may read once: a server has them from its start."""
 
 KEPT_SERVERS = 2
-"""Servers of other environments are ended once nothing of theirs runs."""
+"""Servers of other environments are stopped when none of their processes runs."""
 
 _REQUEST = struct.Struct("!cq")
 """``s`` (start, with the process's end of its connection) or ``k`` (kill), and a number."""
@@ -93,7 +93,7 @@ class Server:
         self._popen.wait()
 
     def _collect(self) -> None:
-        """Read what the server says of ended processes, without waiting."""
+        """Read the server's messages about ended processes, without waiting."""
         while self._running and wait([self.control], timeout=0):
             try:
                 data = self.control.recv(_EXIT.size, socket.MSG_WAITALL)
@@ -135,7 +135,8 @@ def server(environment: Mapping[str, str]) -> Server:
 
 
 def serve(control: int) -> None:
-    """In the server: fork at each request until the process that has started it is gone."""
+    """Runs in the server: fork at each request, until the process that started the server has
+    ended."""
     with socket.socket(fileno=control) as listening:
         connection = _serve(listening)
     if connection is not None:  # in a fork

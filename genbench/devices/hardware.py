@@ -29,13 +29,13 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 
 @dataclass(frozen=True)
 class Hardware:
-    """On what runs compute, and where data sets lie."""
+    """The devices that runs use, and the folder of data sets."""
 
     data_dir: Path
     device: str
     """``cpu`` or ``cuda``."""
     devices: int = 1
-    """Of each run, on each node."""
+    """Devices of each run, on each node."""
     num_nodes: int = 1
     strategy: str = "auto"
     """One of ``STRATEGIES``."""
@@ -53,7 +53,7 @@ class Hardware:
         return f"CPU ({platform.machine()})"
 
     def fabric(self, precision: Precision) -> Fabric:
-        # Imported where something computes: a run that finds everything done is quick.
+        # Imported only if something is computed, so that a finished run is read quickly.
         from lightning_fabric import Fabric
 
         with warnings.catch_warnings():
@@ -83,7 +83,7 @@ class Hardware:
         return replace(self, devices=1, num_nodes=1, strategy="auto")
 
     def identity(self) -> dict[str, Any]:
-        """The hardware's share of a training's identity."""
+        """The part of a training's identity that the hardware determines."""
         several = "ddp" if self.strategy == "auto" else self.strategy
         return self.sampling_identity() | {
             "world": self.world,
@@ -91,7 +91,8 @@ class Hardware:
         }
 
     def sampling_identity(self) -> dict[str, Any]:
-        """The hardware's share of a sampling's: blocks are the same on any number of devices."""
+        """The part of a sampling's identity that the hardware determines: blocks are the same on
+        any number of devices."""
         return {"torch": version("torch"), "device": self.device}
 
 
@@ -102,7 +103,7 @@ class DeviceOptions:
     device: str = "auto"
     """``cpu``, ``cuda``, or ``auto``: ``cuda`` if there is one."""
     devices: int = 1
-    """Of each run, on each node."""
+    """Devices of each run, on each node."""
     num_nodes: int = 1
     """Nodes, on each of which torchrun or SLURM starts the program."""
     strategy: str = "auto"
@@ -114,7 +115,7 @@ class DeviceOptions:
         return devices if isinstance(devices, DeviceOptions) else cls(devices=devices)
 
     def hardware(self, data_dir: Path) -> Hardware:
-        """Raises ``UsageError`` for a device that is not there."""
+        """Raises ``UsageError`` for a device that does not exist."""
         device = self.device
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"

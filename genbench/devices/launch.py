@@ -26,20 +26,21 @@ Work = Callable[..., T]
 """``work(ranks, *arguments, report)``: a function that a new process can import."""
 
 STARTED_BY = ("SLURM_NTASKS", "TORCHELASTIC_RUN_ID")
-"""Variables of what has started this process, and none of the new ones."""
+"""Variables that torchrun or SLURM sets; new processes do not get them."""
 
 GRACE = 0.5
-"""Seconds in which a death must show that is the reason for another rank's error."""
+"""Seconds within which a process's death must be noticed, if it is the reason for another rank's
+error."""
 
 POLL = 0.2
-"""Seconds after which is looked again, whatever there is to read."""
+"""Seconds between two looks, even if there is nothing to read."""
 
 LINGER = 10.0
 """Seconds that a process may take to end once it has given its result."""
 
 
 class RankDied(GenbenchError):
-    """A process of a job has ended before its time."""
+    """A process of a job has ended without a result."""
 
 
 def on_ranks(
@@ -80,8 +81,9 @@ def started() -> int:
 
 @contextmanager
 def launched_ranks(hardware: Hardware) -> Iterator[None]:
-    """Around the whole of a call that computes. Where torchrun or SLURM has started several
-    processes, rank 0 goes on, and every other serves it in here until it is done, and ends.
+    """Wraps a call that computes. If torchrun or SLURM has started several
+    processes, rank 0 goes on, and every other rank serves rank 0 here until it is done, and then
+    exits.
 
     Raises as ``require_started`` does; ``SystemExit`` in a process that has served.
     """
@@ -114,7 +116,7 @@ def require_started(hardware: Hardware) -> None:
 
 
 def default_workers(hardware: Hardware, threads: int) -> int:
-    """How many jobs this machine has room for: by its cores, or by its devices."""
+    """The number of jobs that this machine can run at once, from its cores or devices."""
     if started() > 1:
         return 1
     if hardware.device == "cuda":
@@ -137,7 +139,7 @@ def _lead(
 
 
 def _serve(ranks: Ranks, hardware: Hardware) -> None:
-    """Do what rank 0 does, until it says that there is no more."""
+    """Run what rank 0 runs, until it says that it has finished."""
     while (told := ranks.broadcast(None)) is not None:
         precision, work, arguments = told
         try:
@@ -151,7 +153,8 @@ def _serve(ranks: Ranks, hardware: Hardware) -> None:
 def run_on_all_ranks(
     ranks: Ranks, work: Work[T], arguments: Sequence[Any], report: ProgressCallback
 ) -> T:
-    """What ``work`` returns; where it raises, once every rank's has."""
+    """What ``work`` returns. If it raises, the error is raised once every rank's ``work`` has
+    raised."""
     result = attempt(ranks, lambda: work(ranks, *arguments, report))
     if isinstance(result, Fault):
         raise result.error
@@ -179,8 +182,8 @@ def _plugged_rank(plugins: Sequence[registry.Plugin], *rank: Any) -> Any:
 
 
 class Launch:
-    """One function in new processes: what they say, until rank 0's result is there, or one of them
-    has failed. The first to fail decides: the others may wait for it for ever."""
+    """One function in new processes, until rank 0 has a result or one process has failed. The first
+    failure decides, since the others may wait for that process for ever."""
 
     def __init__(
         self,
@@ -206,10 +209,10 @@ class Launch:
             self.close()
             raise
         self._open = dict(enumerate(self._processes))
-        """Those that may still say something, by rank."""
+        """The processes that may still send a message, by rank."""
         self._result: Any = None
         self.error: GenbenchError | None = None
-        """Of the first that failed."""
+        """The error of the first process that failed."""
         self._deadline: float | None = None
 
     def __enter__(self) -> Launch:
@@ -240,9 +243,9 @@ class Launch:
         return self._result
 
     def receive(self, report: ProgressCallback) -> None:
-        """Take in what the processes have said since, without waiting."""
+        """Receive the new messages of the processes, without waiting."""
         for rank, process in list(self._open.items()):
-            # Before the messages: what a process said, it said before it ended.
+            # Before the messages: a process sends its messages before it ends.
             code = process.exit_code
             try:
                 while rank in self._open and (message := receive(process)) is not None:
@@ -261,7 +264,7 @@ class Launch:
                 self._die(rank, code)
 
     def close(self) -> None:
-        """End every process, and what it has started, at once."""
+        """Kill every process and its children."""
         for process in self._processes:
             process.kill()
         for process in self._processes:

@@ -1,4 +1,4 @@
-"""Processes of this machine that have nothing of each other's.
+"""Processes of this machine that share no state.
 
 Each is forked from a clean server, ``genbench.devices.forkserver``: neither a process nor this one
 can leave anything behind for another, and starting one costs no import. Variables such as
@@ -31,7 +31,8 @@ START_SECONDS = 300.0
 """In which a new interpreter must have answered."""
 
 Message = tuple[Literal["event", "result", "error", "lost"], Any]
-"""What a process says: its events, then its result or error. ``lost``: what cannot be read."""
+"""A message of a process: its events, then its result or error. ``lost``: a message that cannot be
+read."""
 
 
 class Process(Protocol):
@@ -42,9 +43,9 @@ class Process(Protocol):
 
     @property
     def exit_code(self) -> int | None:
-        """``None`` while it runs; the negative signal number where a signal ended it.
+        """``None`` while it runs; the negative signal number if a signal ended it.
 
-        A child of its own that holds the connection open does not hide its end.
+        It is known even if a child of the process holds the connection open.
         """
         ...
 
@@ -54,7 +55,7 @@ class Process(Protocol):
         ...
 
     def kill(self) -> None:
-        """End it and what it has started, at once."""
+        """Kill it and its children."""
         ...
 
 
@@ -150,14 +151,14 @@ def start(
     environment: Mapping[str, str],
     variables: Mapping[str, str],
 ) -> Process:
-    """Compute ``function(*arguments, report)`` in a process of its own, in this working folder.
+    """Compute ``function(*arguments, report)`` in a new process, in this working folder.
 
     ``variables`` are set there on top of ``environment``, before anything of the two is imported.
     What is sent either way is pickled: the function must be importable there.
     """
     here = Here({**environment, **variables}, os.getcwd(), list(sys.path), list(sys.argv))
     process: Process = Forked(environment) if FORKS else Spawned(here.environment)
-    with suppress(OSError):  # it has died already, which shows
+    with suppress(OSError):  # it has died already; its exit code tells
         process.connection.send_bytes(pickle.dumps(tuple(here)))
         process.connection.send_bytes(pickle.dumps((function, arguments)))
     return process

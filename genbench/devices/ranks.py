@@ -1,4 +1,4 @@
-"""The processes that share one job: what one does for all, and how they stay in step."""
+"""The processes that share one job: work of rank 0 for all, and synchronisation."""
 
 from __future__ import annotations
 
@@ -22,19 +22,20 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 SETTLE_TIMEOUT = timedelta(seconds=30)
-"""How long a rank that has failed waits for the others to fail likewise."""
+"""How long a failed rank waits for the others to fail too."""
 
 CONTROL_TIMEOUT = timedelta(days=7)
-"""How long ranks wait for what rank 0 does alone: reading a data set, computing a metric."""
+"""How long ranks wait for work that rank 0 does alone, such as reading a data set or computing a
+metric."""
 
 
 class OutOfStep(GenbenchError):
-    """One rank has failed where the others have not: the job cannot go on."""
+    """One rank has failed and the others have not, so that the job cannot continue."""
 
 
 class Ranks:
-    """One of several processes that run the same code in the same order; or one that is alone, for
-    which everything here costs nothing. It is a ``genbench.api.execution.Ranks``."""
+    """One of several processes that run the same code in the same order; or a single process, for
+    which every method returns at once. It is a ``genbench.api.execution.Ranks``."""
 
     def __init__(self, fabric: Fabric | None = None) -> None:
         """``fabric``: what connects them; ``None``: alone, on whatever device."""
@@ -55,7 +56,7 @@ class Ranks:
         return self._fabric
 
     def on_rank_zero(self, function: Callable[[], T]) -> T:
-        """What ``function`` returns, or raises, on rank 0, where alone it runs."""
+        """What ``function`` returns or raises on rank 0; it runs on no other rank."""
         if self.world == 1:
             return function()
         if self.rank > 0:
@@ -89,8 +90,9 @@ class Ranks:
         yield from gather(self.fabric, pad(part, [*[0, 0] * (part.ndim - 1), 0, most - len(part)]))
 
     def barrier(self, error: BaseException) -> None:
-        """For a rank whose work has raised: wait until every rank's has, after which they may go on
-        together. Raises ``OutOfStep`` where one has not: it waits elsewhere, for this one."""
+        """Called on a rank whose work has raised: wait until every rank's work has raised, so that
+        they can continue together. Raises ``OutOfStep`` if one has not, which then waits elsewhere
+        for this rank."""
         if isinstance(error, OutOfStep):
             raise error
         if self._control is None:
@@ -103,7 +105,7 @@ class Ranks:
             ) from error
 
     def close(self) -> None:
-        """Part from the others. Left to the interpreter's exit, gloo's threads may abort a process
+        """Leave the process group. At the interpreter's exit, gloo's threads could abort a process
         that has succeeded."""
         if self._control is not None:
             torch.distributed.barrier(self._control)
@@ -121,7 +123,8 @@ def gather(fabric: Fabric, part: Tensor) -> Tensor:
 
 @cache
 def _control_group() -> torch.distributed.ProcessGroup:
-    """Of its own, on the CPU: waiting for rank 0 must neither time out nor keep a device busy."""
+    """A separate process group on the CPU: waiting for rank 0 must neither time out nor keep a
+    device busy."""
     group = torch.distributed.new_group(backend="gloo", timeout=CONTROL_TIMEOUT)
     return cast(torch.distributed.ProcessGroup, group)
 

@@ -1,4 +1,4 @@
-"""Runs jobs in processes of this machine: one of its own for each, several at a time."""
+"""Runs jobs on this machine, each in a new process, several at a time."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 class LocalExecutor:
-    """Starts each job in processes that are forked from a clean server: nothing that one does to
-    its own reaches another.
+    """Starts each job in processes that are forked from a clean server: a job cannot change another
+    job's process.
 
     A job whose process dies (out of memory, a crash outside Python) is run once more, alone, and
     goes on from its last checkpoint. Where torchrun or SLURM has started the processes, each job is
@@ -102,7 +102,7 @@ def _start(job: Job, share: Mapping[str, str]) -> Launch:
 
 
 def _answer(launch: Launch) -> Answer:
-    """Raises the store's ``CannotWrite``, of which no row can be told."""
+    """Raises the store's ``CannotWrite``, since no row can be written."""
     if isinstance(launch.error, CannotWrite) and launch.error.path is not None:
         raise launch.error
     if launch.error is not None:

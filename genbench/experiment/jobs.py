@@ -1,4 +1,4 @@
-"""One training and everything that hangs off it → records."""
+"""One training, with its samples and scores → records."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ from genbench.training import checkpoint, loop, stability
 def run_job(
     ranks: Ranks, context: RunContext, entries: Sequence[SeededEntry], report: ProgressCallback
 ) -> list[Record]:
-    """Everything that hangs off one training: a record for each of ``entries``, which share it, and
-    one for the codec of its model, if it has one.
+    """One training, with its samples and scores: a record for each of ``entries``, which share it,
+    and one for the codec of its model, if it has one.
 
     A fault costs the rows concerned: they are ``failed`` with the reason. A model that says when it
     is built that it cannot fit the data is ``skipped``. Raises ``store.CannotWrite``, of which no
-    row can be told, and ``OutOfStep``.
+    row can be written, and ``OutOfStep``.
     """
     training = entries[0].training
     torch.set_num_threads(training.threads)

@@ -1,4 +1,4 @@
-"""The real row: the floor of every column."""
+"""The real row: the baseline of every column."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def finished_real(context: RunContext, dataset: str) -> list[Record] | None:
 
 
 def repair_real(context: RunContext, report: ProgressCallback) -> None:
-    """``mend`` for the folder of the real row."""
+    """``repair`` for the folder of the real row."""
     repair(real_folder(context), None, report)
 
 

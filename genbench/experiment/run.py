@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 TABLE = "table.md"
 REPORT = "report.html"
 SUITE = "suite.toml"
-"""The suite as it was run, whole, with whatever was given in place of its own keys."""
+"""The complete suite as it was run, with all overrides applied."""
 
 
 class RunOptions(PrepareOptions, total=False):
@@ -148,7 +148,7 @@ class _Run:
             done = [record for rows in found.values() for record in rows or []]
             records = self._in_order([*done, *faulty])
             before = self._stored()
-            if todo:  # what is known stands, whatever becomes of the timing
+            if todo:  # the records stay, whether or not the timing succeeds
                 seal(out, context.name)
                 write_records(out, records)
             records = self._timed(executor, groups, records)

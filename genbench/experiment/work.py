@@ -77,11 +77,15 @@ def _job(
 
 
 def read_job(file: Path) -> Job:
-    """The job that is written in ``file`` as JSON. Raises ``DataError``."""
+    """The job that is written in ``file`` as JSON. Raises ``DataError``, also for one that another
+    version of genbench has written otherwise."""
     try:
-        return Job.load(json.loads(store.read_regular(file)))
-    except (OSError, ValueError, TypeError, RecursionError) as error:
+        job = Job.load(json.loads(store.read_regular(file)))
+        context_of(job)
+        registry.HeldCode(**job.code)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise DataError(f"{file} holds no job: {one_line(error)}") from error
+    return job
 
 
 def run_here(job: Job, report: ProgressCallback) -> Rows:

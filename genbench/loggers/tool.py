@@ -49,10 +49,11 @@ class Tool:
         self._given = self._taken = 0
         self._turn = Condition()
         self._thread: Thread | None = None
-        try:  # here, before a training's clock runs: some take seconds
-            self._start = import_module(f"genbench.loggers.{name}").start
-        except (Exception, SystemExit) as error:
-            self.fault = one_line(error)
+        # Here, before a training's clock runs: some take seconds, and a broken one may never end.
+        loading = Thread(target=self._load, name=f"import of {name}", daemon=True)
+        loading.start()
+        loading.join(TIMEOUT)
+        self._require(not loading.is_alive())
 
     def give(self, points: Sequence[LogPoint]) -> None:
         """Hand over points, in the order of their steps. The first call opens the tool, even
@@ -83,6 +84,12 @@ class Tool:
     def _require(self, ready: bool) -> None:
         if not ready:
             self.fault = f"no answer for {TIMEOUT:g} s"
+
+    def _load(self) -> None:
+        try:
+            self._start = import_module(f"genbench.loggers.{self.name}").start
+        except BaseException as error:
+            self.fault = one_line(error)
 
     def _work(self) -> None:
         """Runs in the thread. Values that the tool already has are not logged again: a training

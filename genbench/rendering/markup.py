@@ -1,4 +1,4 @@
-"""Text that stays text: escaped for Markdown and LaTeX; and tables of it."""
+"""Text escaped for Markdown and LaTeX; and tables of such text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Progress on standard error: a bar a job on a terminal, a line an ended job elsewhere."""
+"""Progress on standard error: one bar for each job on a terminal, otherwise one line for each
+finished job."""
 
 from __future__ import annotations
 

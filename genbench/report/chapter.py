@@ -28,7 +28,7 @@ class Chapter:
     table: Markup
     commands: Sequence[str]
     protocols: Mapping[str, str]
-    """By ``planes``, ``curves`` and ``neighbours``, what they rest on, in short."""
+    """For ``planes``, ``curves`` and ``neighbours``: the protocol behind them, in short."""
     keys: Sequence[LegendEntry]
     planes: Sequence[Plane]
     training_keys: Sequence[LegendEntry]

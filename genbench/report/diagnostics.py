@@ -48,7 +48,7 @@ def families(
 
 
 def _statuses(records: Sequence[Record]) -> dict[int, str]:
-    """What became of each run, by the ``id`` of its record."""
+    """The status of each run, by the ``id`` of its record."""
     found: dict[int, str] = {}
     for _, members in by_protocol(records):
         real = next((record for record in members if record.entry == REAL), None)

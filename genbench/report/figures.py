@@ -110,8 +110,8 @@ def named(lines: Iterable[Line2D], name: str) -> None:
 def mark_outcome(
     axes: Axes, at: tuple[float, float], name: str, status: str, colour: str = INK
 ) -> None:
-    """The mark of a run that came to grief: a cross where it diverged, a ring around that of its
-    entry where it collapsed or was not trained."""
+    """The mark of a run without a good result: a cross if it diverged; a ring around its entry's
+    marker if it collapsed or was not trained."""
     if status == "diverged":
         named(axes.plot(*at, "x", color=colour, markersize=7), f"{name}, {status}")
     elif status in ("collapsed", "not trained"):

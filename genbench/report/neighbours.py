@@ -28,7 +28,8 @@ class Neighbours:
 
 
 def read_neighbours(path: Path) -> Neighbours:
-    """What the runner left there. Raises ``DataError`` where it is nothing, ``store.Damaged``."""
+    """The stored neighbours. Raises ``DataError`` if there are none, ``store.Damaged`` if the file
+    is damaged."""
     artefact = store.read_artefact(path)
     if artefact is None:
         raise DataError(f"{path.name}: no such file")

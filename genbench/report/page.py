@@ -41,7 +41,7 @@ def write_report(folders: Sequence[Path], out: Path) -> None:
 
 
 def located(record: Record, folder: Path) -> Record:
-    """The record with its files found from anywhere."""
+    """The record with absolute paths of its files."""
     return replace(record, files={name: str(folder / path) for name, path in record.files.items()})
 
 
@@ -110,7 +110,7 @@ def facts(records: Sequence[Record]) -> dict[str, str]:
 
 
 def _few(entries: Collection[str]) -> str:
-    """All of them, or how many they are: the table names them."""
+    """All names, or only their number if there are many: the table has the names."""
     return ", ".join(entries) if len(entries) <= MOST_NAMED else str(len(entries))
 
 

@@ -28,7 +28,7 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Plane:
-    """A figure and what it comes to."""
+    """A figure and its summary."""
 
     picture: Markup
     front: tuple[str, ...] = ()
@@ -44,7 +44,7 @@ class _Cloud:
     done: list[Point] = field(default_factory=list)
     diverged: list[Point] = field(default_factory=list)
     marked: list[tuple[Point, str]] = field(default_factory=list)
-    """All of them, with what became of their runs."""
+    """All points, with the status of their runs."""
 
     @property
     def whole(self) -> bool:

@@ -1,6 +1,7 @@
 """Weights → samples; and, of the models that offer them, likelihoods and trajectories to be shown.
 
-``blocks`` draws, ``likelihood`` and ``trajectory`` ask a model for what it may offer beyond that.
+``blocks`` draws samples; ``likelihood`` and ``trajectories`` call capabilities that only some
+models have.
 """
 
 from __future__ import annotations

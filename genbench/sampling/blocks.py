@@ -45,7 +45,7 @@ CODEC = "codec.decode"
 """How a codec is called among the networks; no player can be, since modules' names have no dot."""
 
 ConditionOfBlock: TypeAlias = Callable[[int], Condition]
-"""Block number → what its 64 samples are conditioned on; nothing for an unconditional model."""
+"""Block number → the conditions of its 64 samples; empty for an unconditional model."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def require_memory(spec: SampleSpec, count: int) -> None:
 
 
 def _called(model: GenerativeModel, counter: _Counter) -> list[nn.Module | Codec]:
-    """The networks that sampling went through."""
+    """The networks that were called in sampling."""
     networks = {**model.players, CODEC: codec_of(model)}
     return [network for name, network in networks.items() if name in counter.called and network]
 

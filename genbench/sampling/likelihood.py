@@ -51,7 +51,7 @@ def bits_per_dim(
     rounds = ceil(blocks / fabric.world_size)
     mine = []
     for turn in range(rounds):
-        # Where nothing is left for a device, the last block is done once more and not looked at.
+        # A device without a block of its own computes the last one again, which is ignored.
         block = min(turn * fabric.world_size + fabric.global_rank, blocks - 1)
         rows = torch.arange(block * BLOCK, min((block + 1) * BLOCK, count))
         batch = samples.take(rows).to(fabric.device)

@@ -1,7 +1,8 @@
 """Conformance checks: what a plugin promises, tried on a model, data set, extractor or metric.
 
-``check_model(my_model)`` raises ``CheckFailed`` for the first promise that fails. Under pytest
-each is a test of its own::
+``check_model(my_model)`` raises ``CheckFailed`` for the first promise that fails, and
+``unittest.SkipTest``, as pytest understands, if no data fit. Under pytest each is a test of its
+own::
 
     from genbench.testing import model_checks, parametrize_with_checks
 
@@ -17,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec
+from unittest import SkipTest
 
 from genbench import registry
 from genbench.api.errors import UnknownName, UsageError
@@ -27,6 +29,7 @@ from genbench.testing.checks import (
     CheckFailed,
     Result,
     parametrize_with_checks,
+    untried,
 )
 from genbench.testing.datasets import dataset_checks
 from genbench.testing.extractors import extractor_checks
@@ -98,12 +101,16 @@ def undeclared(kind: str, name: str, *, data_dir: str | Path = "data") -> list[P
 
 
 def _raising(checks_of: Callable[P, list[Check]]) -> Callable[P, None]:
-    """Takes what ``checks_of`` takes. Raises ``CheckFailed`` for the first promise that fails."""
+    """Takes what ``checks_of`` takes. Raises ``CheckFailed`` for the first promise that fails;
+    ``unittest.SkipTest`` if no data fit, so that nothing could be tried."""
 
     def check_all(*args: P.args, **kwargs: P.kwargs) -> None:
-        for check in checks_of(*args, **kwargs):
+        checks = checks_of(*args, **kwargs)
+        for check in checks:
             if check.result.status == FAILED:
                 check()
+        if (reason := untried(checks)) is not None:
+            raise SkipTest(reason)
 
     return check_all
 

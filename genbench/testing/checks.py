@@ -96,11 +96,21 @@ def parametrize_with_checks(checks: Sequence[Check]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("check", checks, ids=str)
 
 
-def all_refused(checks: Sequence[Check], advice: str) -> str | None:
-    """An attempt: that not each of ``checks``, which differ in their samples, refuses its own."""
-    if any(check.result.status != SKIPPED for check in checks):
+def all_refused(checks: Sequence[Check], advice: str) -> None:
+    """An attempt: that not each of ``checks``, which differ in their samples, refuses its own.
+    Raises ``SkipTest`` if each does: data that do not fit are no fault of the plugin."""
+    if all(check.result.status == SKIPPED for check in checks):
+        said = [f"{check.about}: {check.result.reason}" for check in checks]
+        raise SkipTest("; ".join([*said, advice]))
+
+
+def untried(checks: Sequence[Check]) -> str | None:
+    """Why nothing of a plugin could be tried on any samples, if that is so and nothing failed."""
+    on_samples = [check for check in checks if check.about] or checks
+    seen = {check.result.status for check in on_samples} - {SKIPPED}
+    if seen or any(check.result.status == FAILED for check in checks):
         return None
-    return "; ".join([*(f"{check.about}: {check.result.reason}" for check in checks), advice])
+    return next(check.result.reason for check in checks if check.result.status == SKIPPED)
 
 
 def wrong_options(

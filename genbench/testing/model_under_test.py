@@ -159,13 +159,18 @@ class ModelUnderTest:
 
     @torch.no_grad()
     def call(
-        self, model: GenerativeModel, noise: Tensor, precision: Precision = "32-true"
+        self,
+        model: GenerativeModel,
+        noise: Tensor,
+        precision: Precision = "32-true",
+        given: Condition | None = None,
     ) -> Tensor:
-        """What ``sample`` itself returns for noise ``(B, *noise_shape)``, from one fixed stream."""
+        """What ``sample`` itself returns for noise ``(B, *noise_shape)``, from one fixed stream;
+        ``given``: the conditions, by default those of the data."""
         model.train(False)
         seed_all(SEED, "sample", 0)
         with _fabric(precision).autocast():
-            condition = self.condition(model, len(noise))
+            condition = self.condition(model, len(noise)) if given is None else given
             x: Tensor = registry.call(model.sample, noise.clone(), condition, **self.sample)
             return x
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import SkipTest
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,14 @@ from genbench.api.errors import UsageError
 from genbench.api.seeding import derive, generator
 from genbench.data import open_samples
 from genbench.sampling import BLOCK
+from genbench.testing.capabilities import (
+    disobeyed,
+    unfit,
+    wrong_bits,
+    wrong_codec,
+    wrong_forward,
+    wrong_trajectory,
+)
 from genbench.testing.checks import DATA, OPTIONS, Check, all_refused, wrong_options
 from genbench.testing.model_under_test import (
     BATCH,
@@ -106,6 +115,11 @@ def _of_subject(subject: ModelUnderTest, together: TwoProcessTrainings) -> list[
     alone = promise("a block of samples is the same alone or among others", _blocks, sampled)
     promise("a sample does not depend on the others of its batch", _independent_of_batch, sampled)
     promise("a model loaded from `state_dict` gives the same samples", _reloaded, alone)
+    promise("each of its `conditions` decides the samples", disobeyed, sampled)
+    promise("`trajectory` ends in the samples that `sample` gives", wrong_trajectory, sampled)
+    promise("`diffused` leads from the data to the noise", wrong_forward, sampled)
+    promise("`bits_per_dim` is a finite code length a sample", wrong_bits, sampled)
+    promise("`codec` gives back what it encodes, and is not trained", wrong_codec, sampled)
     return checks
 
 
@@ -118,6 +132,9 @@ def _builds(subject: ModelUnderTest) -> str | None:
     shape = getattr(model, "noise_shape", None)
     if not isinstance(shape, tuple) or not all(isinstance(n, int) and n > 0 for n in shape):
         return f"`noise_shape` is {shape!r}, not a tuple of lengths"
+    lacking = unfit(subject, model)
+    if lacking is not None:
+        raise SkipTest(lacking)
     return None
 
 

@@ -92,8 +92,9 @@ def train(
 
     Leaves in ``folder`` the snapshots, ``history.csv`` and, last, ``training.json``; when that is
     there, it is read and nothing is trained. After the first non-finite loss or gradient norm no
-    step is taken and the training ends as ``diverged``. ``log`` receives the history, and has all
-    of it before the training counts as finished.
+    step is taken and the training ends as ``diverged``; so it does if weights are not finite when
+    they are to be kept, at the end too. ``log`` receives the history, and has all of it before the
+    training counts as finished.
     """
     return (
         read_result(folder)
@@ -132,6 +133,7 @@ class _TrainingLoop:
         self.model = build()
         self.average = build()
         self.average.load_state_dict(self.model.state_dict())
+        self.finite = [name for name, x in self.model.state_dict().items() if _is_finite(x)]
         self.parameters = {
             name: sum(p.numel() for p in player.parameters())
             for name, player in self.model.players.items()
@@ -330,8 +332,13 @@ class _TrainingLoop:
         self._save_cost = self._saved - now
 
     def _weights_are_finite(self) -> bool:
-        """A finite gradient may still give weights that are not finite."""
-        return all(bool(p.isfinite().all()) for p in self.model.parameters())
+        """Whether no rank has NaN or infinity in a weight or a buffer, of the model or the average,
+        that was finite at first: a finite gradient may still give them, as do statistics that run
+        beside it."""
+        states = self.model.state_dict(), self.average.state_dict()
+        broken = any(not _is_finite(state[name]) for state in states for name in self.finite)
+        told = torch.tensor(float(broken), device=self.fabric.device)
+        return not cast(Tensor, self.fabric.all_reduce(told, reduce_op="sum")).item()
 
     def _snapshot(self) -> None:
         examples = self.step * self.config.batch
@@ -381,6 +388,10 @@ class _TrainingLoop:
 
 def _groups(optimizers: Sequence[torch.optim.Optimizer]) -> list[dict[str, Any]]:
     return [group for optimizer in optimizers for group in optimizer.param_groups]
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, Tensor) and bool(value.isfinite().all())
 
 
 def _measured(turn: PlayerStep) -> Tensor:

@@ -1,4 +1,5 @@
-"""Two ``genbench run`` at one folder: one waits, says so, and joins; a killed one is taken over."""
+"""Several ``genbench run`` at one folder: one after the other, and nothing twice; a killed one is
+taken over."""
 
 from __future__ import annotations
 
@@ -52,11 +53,11 @@ class Runs:
         text = text.replace("examples = 64", f"examples = {32 * STEPS}").partition('[entries."')[0]
         (folder / "toys.toml").write_text(text, encoding="utf-8")
 
-    def start(self) -> subprocess.Popen[str]:
+    def start(self, *more: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "genbench", "run", str(self.folder / "toys.toml")]
         options = ["--out", str(self.out), "--plugin", str(self.folder / "slow.py"), "--jobs", "1"]
         return subprocess.Popen(
-            [*command, *options],
+            [*command, *options, *more],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -140,3 +141,18 @@ def test_an_interrupt_ends_its_processes(tmp_path: Path) -> None:
     runs.let()
     ended(runs.start())
     assert [step for _, step in runs.steps()] == [*range(HELD_AT + 1), *range(STEPS)]
+
+
+def test_four_at_once_with_seeds_in_common_train_each_once(tmp_path: Path) -> None:
+    runs = Runs(tmp_path, "[0, 1, 2]")
+    runs.let()
+    four = [runs.start("--seeds", seeds) for seeds in ("0,1", "1,2", "0,2", "0,1,2")]
+    said = [ended(run) for run in four]
+    assert sum("waiting: another genbench" in text for text in said) == 3
+    # Three seeds, each trained from its first step to its last, once.
+    assert [step for _, step in runs.steps()] == 3 * list(range(STEPS))
+    # Whoever came last has left its own rows, whole; what the others trained is there still.
+    assert ended(runs.start()).count("4 jobs are finished already") == 1
+    rows = [(r["entry"], r["seed"], r["status"]) for r in comparable(runs.out)]
+    assert rows == [("real", None, "done"), *[("Toy", seed, "done") for seed in (0, 1, 2)]]
+    assert len(runs.steps()) == 3 * STEPS

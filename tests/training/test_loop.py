@@ -163,6 +163,41 @@ def test_weights_that_a_step_broke_are_not_kept(tmp_path: Path) -> None:
     )
 
 
+def test_a_last_step_that_breaks_a_statistic_is_no_success(tmp_path: Path) -> None:
+    """Every loss and every weight is finite, and what is sampled is not."""
+
+    class Statistic(Game):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("spread", torch.ones(2))
+            self.register_buffer("mask", torch.tensor([0.0, -math.inf]))  # it may be, as built
+
+        def losses(self, batch: Batch, progress: Progress) -> Iterator[PlayerStep]:
+            yield from super().losses(batch, progress)
+            if progress.step == 29:
+                self.spread /= 0
+
+    outcome = fit(tmp_path, Statistic)
+    assert (outcome.status, outcome.first_nonfinite_step) == ("diverged", 29)
+    assert outcome.snapshots == (0, 80, 160)
+    assert fit(tmp_path, Statistic) == outcome
+
+
+def test_an_average_that_is_not_finite_is_no_success(tmp_path: Path) -> None:
+    """Weights of 3.3e38 are finite, and their difference from the average is not."""
+
+    class Far(Game):
+        def losses(self, batch: Batch, progress: Progress) -> Iterator[PlayerStep]:
+            yield from super().losses(batch, progress)
+            with torch.no_grad():
+                far = 3.3e38 * (-1) ** progress.step
+                for weight in self.players["b"].parameters():
+                    weight.fill_(far if progress.step >= 28 else 0.0)
+
+    outcome = fit(tmp_path, Far)
+    assert (outcome.status, outcome.snapshots) == ("diverged", (0, 80, 160))
+
+
 def test_the_first_nonfinite_loss_stops_it(tmp_path: Path) -> None:
     outcome = fit(tmp_path, partial(Game, breaks_at=13))
     assert outcome.status == "diverged"

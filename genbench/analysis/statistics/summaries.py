@@ -1,4 +1,4 @@
-"""Numbers over seeds: what one entry came to when some of its runs may not have come to anything.
+"""Summaries over seeds of one entry, some of whose runs may have no value.
 
 A run without a result (diverged, failed) is ranked last, never left out: a mean over the survivors
 alone flatters the entry that diverges most.

@@ -1,5 +1,5 @@
-"""What a grid of settings says of tuning: how many are nearly as good as the best, and what the
-best of so many trials comes to.
+"""What a grid of settings says of tuning: how many are nearly as good as the best, and the expected
+best of so many trials.
 
 A setting without a score (its runs diverged) ranks last, and is never left out. Everything below is
 computed on losses: the score, or its negative where higher is better, and ∞ without one.
