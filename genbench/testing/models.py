@@ -124,7 +124,8 @@ def _of_subject(subject: ModelUnderTest, together: TwoProcessTrainings) -> list[
 
 
 def _builds(subject: ModelUnderTest) -> str | None:
-    model: Any = subject.build()
+    built = subject.build()
+    model: Any = built
     if not isinstance(model, nn.Module):
         return f"it is a {type(model).__name__}, not an nn.Module"
     if not isinstance(getattr(model, "players", None), nn.ModuleDict) or not model.players:
@@ -132,7 +133,7 @@ def _builds(subject: ModelUnderTest) -> str | None:
     shape = getattr(model, "noise_shape", None)
     if not isinstance(shape, tuple) or not all(isinstance(n, int) and n > 0 for n in shape):
         return f"`noise_shape` is {shape!r}, not a tuple of lengths"
-    lacking = unfit(subject, model)
+    lacking = unfit(subject, built)
     if lacking is not None:
         raise SkipTest(lacking)
     return None
