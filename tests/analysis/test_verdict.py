@@ -57,7 +57,8 @@ def claim(quantity: str, direction: str) -> Claims:
 
 
 def run(model: str, seed: int, distance: float | None, **fields: Any) -> Record:
-    scores = {} if distance is None else {"frechet_distance": {"value": distance}}
+    score = {"value": distance, "low": None, "high": None}
+    scores = {} if distance is None else {"frechet_distance": score}
     known: dict[str, Any] = {
         "suite": "s",
         "entry": model.upper(),
