@@ -160,6 +160,7 @@ class _Run:
         out = self.context.out
         try:
             claimed = require_free(self.context)
+            sealed(out)
         except store.Damaged as error:
             self.observer.note(f"{error}; it is written again")
             claimed = False

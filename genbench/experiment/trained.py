@@ -94,9 +94,10 @@ def train(
             waits = ProgressEvent("waiting", 0, 1, note=said)
             held.enter_context(store.lock(folder, busy=lambda: report(waits)))
             metadata = metadata_if_whole(folder / RUN)
-            if metadata is not None and metadata["identity"] != identity:
+            if metadata is not None and metadata.get("identity") != identity:
+                label = metadata.get("label", "which is not named")
                 raise UsageError(
-                    f"{folder} holds another training ({metadata['label']}), or one of another "
+                    f"{folder} holds another training ({label}), or one of another "
                     "version of its code; name a new folder"
                 )
             repair(folder, about, report)

@@ -90,7 +90,9 @@ class Log:
             points.append((_means(window), (window[-1]["step"] + 1) * self._run.batch))
         examples = (history[-1]["step"] + 1) * self._run.batch
         if points and self._rated is not None and examples > self._rated[0]:
-            points[-1][0][RATE] = (examples - self._rated[0]) / (now - self._rated[1])
+            seconds = now - self._rated[1]
+            if seconds > 0:
+                points[-1][0][RATE] = (examples - self._rated[0]) / seconds
         if points or self._rated is None:
             self._rated = examples, now
         return list(points)

@@ -361,7 +361,7 @@ class _TrainingLoop:
             )
 
     def _elapsed(self) -> float:
-        return self.seconds + time.perf_counter() - self._clock
+        return self.seconds + max(0.0, time.perf_counter() - self._clock)
 
     def _finish(self, first_nonfinite: int | None) -> TrainingResult:
         counted = self.counted

@@ -64,7 +64,7 @@ def later(out: Path) -> None:
 READERS = {
     "table": ["table"],
     "verdict": ["verdict"],
-    "report": ["report"],
+    "report": ["report", "--out", "page.html"],
     "leaderboard": ["leaderboard", "points-grid"],
 }
 
@@ -96,20 +96,6 @@ def test_a_run_goes_on_in_a_folder_of_a_later_version(out: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"novelty": 1}, {"entry": None}, {"outputs": {"x": 1}}, {"outputs": 3}]
-)
-def test_a_stored_row_that_this_version_cannot_read_is_computed_again(
-    changes: dict[str, Any], out: Path
-) -> None:
-    before = comparable(out)
-    for path in out.rglob("records/*.json"):
-        rewrite(path, **changes)
-    done = run_again(out)
-    assert done.exit_code == 0, done.output
-    assert comparable(out) == before
-
-
-@pytest.mark.parametrize(
     "changes",
     [{"suite": None}, {"suite": 3}, {"files": [1]}, {"files": {"a": 1}}, {"files": None}],
 )
@@ -118,14 +104,14 @@ def test_the_marker_of_another_version(changes: dict[str, Any], out: Path) -> No
     before = comparable(out)
     rewrite(out / MARKER, **changes)
     done = run_again(out)
-    if changes == {"suite": 3}:
-        one_line(done, "belongs to the suite 3")
+    if "suite" in changes:
+        one_line(done, f"belongs to the suite {changes['suite']}")
     else:
         assert done.exit_code == 0, done.output
         assert comparable(out) == before
 
 
-@pytest.mark.parametrize("changes", [{"identity": None}, {"label": None}, {"training": 3}])
+@pytest.mark.parametrize("changes", [{"identity": None}, {"training": 3}])
 def test_the_description_of_a_training_by_another_version(
     changes: dict[str, Any], tmp_path: Path
 ) -> None:
