@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 import torch
 
@@ -26,6 +26,8 @@ from genbench.experiment.trained import run_folder
 from genbench.registry import Plugin
 from genbench.store.records import Record
 from genbench.suite import Precision, SeededEntry, Suite
+
+Command: TypeAlias = Literal["training", "real", "timing"]
 
 
 def training_job(
@@ -55,7 +57,7 @@ def timing_job(
 
 def _job(
     label: str,
-    command: Literal["training", "real", "timing"],
+    command: Command,
     context: RunContext,
     part: Suite,
     plugins: Sequence[Plugin],
@@ -83,6 +85,8 @@ def read_job(file: Path) -> Job:
         job = Job.load(json.loads(store.read_regular(file)))
         context_of(job)
         registry.HeldCode(**job.code)
+        if job.command not in get_args(Command):
+            raise ValueError(f"there is no command {job.command!r}")
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise DataError(f"{file} holds no job: {one_line(error)}") from error
     return job
