@@ -12,10 +12,10 @@ import re
 import socket
 import stat
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
-from itertools import count
 from pathlib import Path
 
 from genbench.api.errors import GenbenchError
@@ -25,7 +25,6 @@ _ASIDE = re.compile(r"\.genbench-(?P<machine>[0-9a-f]{8})-(?P<process>\d+)-\d+\.
 """The names of files that are being written."""
 _LONGEST_WRITE = 86_400
 """Seconds after which a file of another machine is no longer being written."""
-_numbers = count()
 _held: dict[Path, int] = {}
 """The folders that this process writes into for long, each with its inode."""
 
@@ -57,7 +56,8 @@ def write_bytes(path: Path, data: bytes) -> None:
         path = Path(os.path.realpath(path))
         mode = _mode(path)
     make_folder(path.parent)
-    aside = path.with_name(f".genbench-{_machine()}-{os.getpid()}-{next(_numbers)}.tmp")
+    number = zlib.crc32(os.fsencode(path.name))  # the same again, which replaces what was left
+    aside = path.with_name(f".genbench-{_machine()}-{os.getpid()}-{number}.tmp")
     with writing(path):
         try:
             with aside.open("wb") as file:
