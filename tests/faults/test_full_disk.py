@@ -59,8 +59,7 @@ class Places:
     def __call__(self, call: Call) -> object:
         frames = traceback.extract_stack()
         code = tuple((f.filename, f.lineno) for f in frames if f.filename.startswith(PACKAGE))
-        file = re.sub(r"-\d+-\d+\.tmp$", "", call.path.name)  # of a file that is being written
-        place = (call.kind, file, code)
+        place = (call.kind, call.path.name.replace(str(os.getpid()), ""), code)
         self.seen[place] += 1
         return place, self.seen[place]
 
