@@ -67,13 +67,17 @@ def check(
 
 def _print(checks: Sequence[Check]) -> None:
     """One line for each check, as soon as it has ended. A reason that several share is printed
-    once."""
+    once; what the plugin does not offer, in one line at the end."""
     from genbench.cli.printing import echo
-    from genbench.testing.checks import FAILED, PASSED, SKIPPED
+    from genbench.testing.checks import FAILED, NOT_OFFERED, PASSED, SKIPPED
 
     about = said = ""
+    absent: dict[str, None] = {}
     for check in checks:
         result = check.result
+        if result.status == NOT_OFFERED:
+            absent[result.reason] = None
+            continue
         if check.about != about:
             about = check.about
             echo(about)
@@ -81,6 +85,8 @@ def _print(checks: Sequence[Check]) -> None:
         reason = f": {result.reason}" if result.reason not in ("", said) else ""
         said = result.reason
         echo(f"  {status:<7}  {check.promise}{reason}")
+    if absent:
+        echo(f"not offered: {', '.join(absent)}")
     counts = [
         f"{sum(c.result.status == status for c in checks)} {status}"
         for status in (PASSED, FAILED, SKIPPED)

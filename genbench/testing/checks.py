@@ -21,11 +21,16 @@ DATA = ("digits", "points-ring")
 OPTIONS = "are keyword-only and annotated, with valid defaults"
 """The promise of all factories: their signature is their schema."""
 
-PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
+PASSED, FAILED, SKIPPED, NOT_OFFERED = "passed", "failed", "skipped", "not offered"
 
 
 class CheckFailed(GenbenchError):
     """A failed check: the promise, then what was seen."""
+
+
+class NotOffered(Exception):
+    """Raised by an attempt whose promise is about something that the plugin does not offer, and
+    need not offer; the argument is its name."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +38,10 @@ class Result:
     """How one check ended."""
 
     status: str
-    """``passed``, ``failed`` or ``skipped``."""
+    """``passed``, ``failed``, ``skipped`` or ``not offered``."""
     reason: str = ""
-    """What was seen, if it failed; why it could not be tried, if it was skipped."""
+    """What was seen, if it failed; why it could not be tried, if it was skipped; what is not
+    offered."""
     error: BaseException | None = None
     """What the plugin raised, if it did."""
 
@@ -49,7 +55,7 @@ class Check:
     """The samples that it is tried on; empty where it takes none."""
     attempt: Callable[[], str | None]
     """``None``, or in one line what breaks the promise. Whatever it raises breaks it too, but for a
-    ``SkipTest`` or a ``UsageError``: a plugin refuses samples with the latter."""
+    ``SkipTest``, a ``NotOffered`` or a ``UsageError``: a plugin refuses samples with the last."""
     needs: Sequence[Check] = ()
     """Checks that must pass first; otherwise this one would report their fault."""
 
@@ -61,6 +67,8 @@ class Check:
         try:
             with kept_surroundings():
                 reason = self.attempt()
+        except NotOffered as name:
+            return Result(NOT_OFFERED, str(name))
         except SkipTest as refusal:
             return Result(SKIPPED, " ".join(str(refusal).split()))
         except UsageError as refusal:
@@ -79,7 +87,8 @@ class Check:
         return f"tried only if this check passes: {self.promise}"
 
     def __call__(self) -> None:
-        """Raises ``CheckFailed``; ``unittest.SkipTest``, as pytest understands, with the reason."""
+        """Raises ``CheckFailed``; ``unittest.SkipTest``, as pytest understands, with the reason.
+        Nothing is wrong with a plugin that does not offer what the promise is about."""
         if self.result.status == FAILED:
             raise CheckFailed(f"{self.promise}: {self.result.reason}") from self.result.error
         if self.result.status == SKIPPED:
@@ -107,7 +116,7 @@ def all_refused(checks: Sequence[Check], advice: str) -> None:
 def untried(checks: Sequence[Check]) -> str | None:
     """Why nothing of a plugin could be tried on any samples, if that is so and nothing failed."""
     on_samples = [check for check in checks if check.about] or checks
-    seen = {check.result.status for check in on_samples} - {SKIPPED}
+    seen = {check.result.status for check in on_samples} - {SKIPPED, NOT_OFFERED}
     if seen or any(check.result.status == FAILED for check in checks):
         return None
     return next(check.result.reason for check in checks if check.result.status == SKIPPED)
