@@ -56,6 +56,14 @@ def amount(value: float, unit: str) -> str:
     return quantity(Quantity("", "", "", unit=unit), value, None, 0)
 
 
+def duration(seconds: float) -> str:
+    """``40 s``, ``5 min``, ``3.2 h``, ``12 days``."""
+    for size, word in ((86_400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.2g} {word}" if size > 60 else f"{seconds / size:.0f} {word}"
+    return f"{seconds:.0f} s"
+
+
 def number(value: float | None) -> str:
     """To four significant digits; a dash where there is none."""
     return MISSING if value is None else f"{value:.4g}"

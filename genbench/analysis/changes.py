@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal, TypeAlias
 
 from genbench.analysis.cells import MISSING, number
-from genbench.analysis.document import Cell, Document, Section, Tone, text_table
-from genbench.analysis.statistics import LEVEL, Difference, holm, welch
+from genbench.analysis.document import Cell, Column, Document, Row, Section, Table
+from genbench.analysis.pairs import TONES, JudgedPair, Pair, PairOutcome, complete, judged
+from genbench.analysis.statistics import Difference
 from genbench.api.errors import DataError, UnknownName
 from genbench.store.protocol import protocol_differences
 from genbench.store.records import Record
-
-ChangeKind: TypeAlias = Literal["better", "worse", "within noise", "undecided"]
 
 
 @dataclass(frozen=True)
@@ -30,9 +28,7 @@ class Change:
     """The mean after minus the mean before; ``None`` if it is unknown."""
     adjusted_p: float | None
     """By Holm over all changes that could be tested."""
-    outcome: ChangeKind
-    """``within noise``: the difference may come from the seeds alone; with few seeds, a real one
-    can be hidden. ``undecided``: one seed, or runs without a score."""
+    outcome: PairOutcome
     reason: str
 
 
@@ -50,31 +46,12 @@ class Changes:
         return bool(self.only_before) or any(c.outcome == "worse" for c in self.changes)
 
 
-@dataclass(frozen=True)
-class _Pair:
-    """The runs of one entry on both sides, and the score that is compared."""
-
-    entry: str
-    score: str
-    before: Sequence[float | None]
-    after: Sequence[float | None]
-
-    def difference(self) -> Difference | None:
-        before, after = _all(self.before), _all(self.after)
-        if before is None or after is None or min(len(before), len(after)) < 2:
-            return None
-        return welch(after, before)
-
-
 def changes(
     before: Sequence[Record], after: Sequence[Record], scores: Sequence[str] = ()
 ) -> Changes:
     """Every entry that both sides have, in each of ``scores`` (without any: the suite's first).
 
-    A change is ``better`` or ``worse`` where the p-value of Welch's t-test over seeds, adjusted by
-    Holm over all changes, is under 1 - ``LEVEL``; ``worse`` also where a larger share of runs than
-    before came to no score. Unlike the rank tests of a verdict this can tell with few seeds; it
-    leans on scores that are near normal over seeds.
+    How they are judged: ``pairs.judged``.
 
     Raises ``DataError`` where the sides share no entry, or their protocols differ; ``UnknownName``
     for a score that no run has.
@@ -95,48 +72,36 @@ def changes(
     for score in scores:
         if score not in better:
             raise UnknownName("score", score, better)
+    named = [(entry, score) for entry in shared for score in list(scores) or list(better)[:1]]
     pairs = [
-        _Pair(entry, score, _values(ours[entry], score), _values(theirs[entry], score))
-        for entry in shared
-        for score in list(scores) or list(better)[:1]
+        Pair(_values(ours[entry], score), _values(theirs[entry], score), better[score])
+        for entry, score in named
     ]
-    found = [pair.difference() for pair in pairs]
-    adjusted = iter(holm([difference.p for difference in found if difference is not None]))
     return Changes(
         tuple(
-            _change(pair, difference, None if difference is None else next(adjusted), better)
-            for pair, difference in zip(pairs, found, strict=True)
+            _change(*name, pair, judgement)
+            for name, pair, judgement in zip(named, pairs, judged(pairs), strict=True)
         ),
         tuple(entry for entry in ours if entry not in theirs),
         tuple(entry for entry in theirs if entry not in ours),
     )
 
 
-def _change(
-    pair: _Pair, difference: Difference | None, p: float | None, better: Mapping[str, bool]
-) -> Change:
-    outcome, reason = _outcome(pair, difference, p, higher_is_better=better[pair.score])
-    means = [
+def _change(entry: str, score: str, pair: Pair, judgement: JudgedPair) -> Change:
+    before, after = (
         None if values is None else math.fsum(values) / len(values)
-        for values in (_all(pair.before), _all(pair.after))
-    ]
-    return Change(pair.entry, pair.score, means[0], means[1], difference, p, outcome, reason)
-
-
-def _outcome(
-    pair: _Pair, difference: Difference | None, p: float | None, *, higher_is_better: bool
-) -> tuple[ChangeKind, str]:
-    lost = [sum(value is None for value in values) for values in (pair.before, pair.after)]
-    if lost[1] / len(pair.after) > lost[0] / len(pair.before):
-        return "worse", f"{lost[1]} of {len(pair.after)} runs have no score, {lost[0]} before"
-    if any(lost):
-        return "undecided", "runs without a score on both sides" if all(lost) else "fewer were lost"
-    if difference is None or p is None:
-        return "undecided", "at least two seeds a side are needed"
-    if p >= 1 - LEVEL:
-        return "within noise", f"p = {p:.2g} after correction"
-    risen = difference.value > 0
-    return "better" if risen == higher_is_better else "worse", f"p = {p:.2g} after correction"
+        for values in (complete(pair.first), complete(pair.second))
+    )
+    return Change(
+        entry,
+        score,
+        before,
+        after,
+        judgement.difference,
+        judgement.adjusted_p,
+        judgement.outcome,
+        judgement.reason,
+    )
 
 
 def _by_entry(records: Sequence[Record]) -> dict[str, list[Record]]:
@@ -161,40 +126,34 @@ def _values(runs: Sequence[Record], score: str) -> list[float | None]:
     return [run.outcome(score).value for run in runs]
 
 
-def _all(values: Sequence[float | None]) -> list[float] | None:
-    known = [value for value in values if value is not None]
-    return known if len(known) == len(values) else None
-
-
-TONES: dict[ChangeKind, Tone] = {
-    "better": "good",
-    "worse": "bad",
-    "within noise": "faint",
-    "undecided": "open",
-}
-
-
 def document(found: Changes, before: str, after: str) -> Document:
     """Every change. ``before`` and ``after`` name the two sides, by their folders say."""
-    rows: list[list[str | Cell]] = [
-        [
-            change.entry,
-            change.score,
-            number(change.before),
-            number(change.after),
-            _difference(change.difference),
-            Cell(change.outcome, tone=TONES[change.outcome]),
-            change.reason,
-        ]
+    rows = [
+        Row(
+            (
+                Cell(change.entry),
+                Cell(change.score.replace("_", " ")),
+                Cell(number(change.before), change.before),
+                Cell(number(change.after), change.after),
+                Cell(_difference(change.difference)),
+                Cell(change.outcome, tone=TONES[change.outcome]),
+                Cell(change.reason),
+            )
+        )
         for change in found.changes
     ]
-    headings = "entry", "score", "before", "after", "difference", "change", "why"
+    columns = (
+        *(Column(name, name, numeric=False) for name in ("entry", "score")),
+        *(Column(name, name) for name in ("before", "after", "difference")),
+        Column("change", "change", numeric=False),
+        Column("why", "why", numeric=False, narrow="hidden"),
+    )
     only = tuple(
         f"only in {side}: {', '.join(entries)}"
         for side, entries in ((before, found.only_before), (after, found.only_after))
         if entries
     )
-    table = text_table(headings, rows, "llrrrll", names=2)
+    table = Table(columns, tuple(rows), names=2)
     section = Section(f"{before} → {after}", (table,), outcomes=only)
     return Document((section,), asdict(found))
 

@@ -251,7 +251,7 @@ def document(found: CurveStability) -> Document:
             "Where a curve has values of 0 or below, 1 + the difference over the range of its "
             "values stands for a ratio, and the difference over the range for the drawdown."
         )
-    table = text_table(headings, rows, "lrrrrrrr")
+    table = text_table(headings, rows, "lrrrrrrr", hidden=("points", "at step"))
     data = {**vars(found), "runs": [dict(vars(each)) for each in found.runs]}
     return Document((Section(found.metric, (table,), (), tuple(notes), details),), data)
 

@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
+
+from genbench.api.errors import UnknownName
 
 Tone = Literal["", "good", "bad", "open", "faint", "strong"]
 """What a reader should make of it, which a terminal shows in colour."""
@@ -45,6 +47,9 @@ class Column:
     """Whether higher is better; ``None`` if the column has no better direction."""
     numeric: bool = True
     """Whether it holds numbers, which are aligned to the right and never broken."""
+    narrow: Literal["", "cut", "hidden"] = ""
+    """What a terminal does to it that is too narrow for the table: nothing; cut its words to one
+    line; leave it out."""
 
     @property
     def arrow(self) -> str:
@@ -75,6 +80,16 @@ class Table:
     rows: tuple[Row, ...]
     names: int = 1
     """How many columns, from the first, it takes to tell the rows apart."""
+
+    def with_columns(self, names: Sequence[str]) -> Table | None:
+        """See ``Document.with_columns``; ``None`` if it has none of them."""
+        heads = [{column.key.lower(), column.heading.lower()} for column in self.columns]
+        chosen = [i for name in names for i, head in enumerate(heads) if name.lower() in head]
+        if not chosen:
+            return None
+        indices = [*range(self.names), *(i for i in chosen if i >= self.names)]
+        rows = (replace(row, cells=tuple(row.cells[i] for i in indices)) for row in self.rows)
+        return replace(self, columns=tuple(self.columns[i] for i in indices), rows=tuple(rows))
 
 
 @dataclass(frozen=True)
@@ -113,14 +128,42 @@ class Document:
     rows: Callable[[], Sequence[Mapping[str, Any]]] | None = None
     """Makes tidy rows of the same; ``None``: the cells of its tables."""
 
+    def with_columns(self, names: Sequence[str]) -> Document:
+        """Its tables with the columns that name their rows, and ``names`` in this order: keys or
+        headings, whichever case. A table that has none of them is left out.
+
+        Raises ``UnknownName`` for a column that no table has.
+        """
+        tables = [table for section in self.sections for table in section.tables]
+        known = {head for table in tables for c in table.columns for head in (c.key, c.heading)}
+        lower = {head.lower() for head in known}
+        for name in names:
+            if name.lower() not in lower:
+                raise UnknownName("column", name, known - {""})
+        sections = []
+        for section in self.sections:
+            kept = tuple(filter(None, (table.with_columns(names) for table in section.tables)))
+            sections.append(replace(section, tables=kept))
+        return replace(self, sections=tuple(sections))
+
 
 def text_table(
-    headings: Sequence[str], rows: Sequence[Sequence[str | Cell]], align: str, names: int = 1
+    headings: Sequence[str],
+    rows: Sequence[Sequence[str | Cell]],
+    align: str,
+    names: int = 1,
+    hidden: Collection[str] = (),
 ) -> Table:
-    """A table of what is text already. ``align``: a letter a column, ``l`` or ``r``."""
+    """A table of what is text already. ``align``: a letter a column, ``l`` or ``r``. ``hidden``:
+    the headings that a narrow terminal leaves out."""
     return Table(
         tuple(
-            Column(heading or f"column {number}", heading, numeric=side == "r")
+            Column(
+                heading or f"column {number}",
+                heading,
+                numeric=side == "r",
+                narrow="hidden" if heading in hidden else "",
+            )
             for number, (heading, side) in enumerate(zip(headings, align, strict=True))
         ),
         tuple(Row(tuple(Cell(c) if isinstance(c, str) else c for c in row)) for row in rows),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from genbench.analysis.cells import MISSING, amount
+from genbench.analysis.cells import MISSING, amount, duration
 from genbench.analysis.document import Cell, Document, Section, text_table
 
 
@@ -81,7 +81,7 @@ def document(title: str, trainings: Sequence[TrainingRow], device: str, workers:
         said += "the time could not be estimated for all of them."
     else:
         said += (
-            f"about {_duration(sum(known) / workers)} on this {device}, {workers} at a time, "
+            f"about {duration(sum(known) / workers)} on this {device}, {workers} at a time, "
             "without the scoring."
         )
     notes = (
@@ -98,9 +98,4 @@ def _amount(value: float | None) -> str:
 
 
 def _duration(seconds: float | None) -> str:
-    if seconds is None:
-        return MISSING
-    for size, word in ((86_400, "days"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.2g} {word}" if size > 60 else f"{seconds / size:.0f} {word}"
-    return f"{seconds:.0f} s"
+    return MISSING if seconds is None else duration(seconds)

@@ -285,8 +285,8 @@ MEASURED = (
 def document(
     board: Leaderboard, groups: Sequence[Standings], others: Sequence[LeftOut] = ()
 ) -> Document:
-    """The rankings of a board, the documents behind its rows, the notes on them, and what is left
-    out."""
+    """The rankings of a board, the documents behind its rows, the notes on them, both by their key,
+    and what is left out."""
     rows = [row for group in groups for row in group.rows]
     keys = dict.fromkeys(row.published.source for row in rows if row.published)
     sources = {key: number for number, key in enumerate(keys, start=1)}
@@ -325,13 +325,25 @@ def document(
 def _table(
     board: Leaderboard, group: Standings, sources: Mapping[str, int], notes: Mapping[str, str]
 ) -> Table:
-    scores = [
-        Column(name, heading, better=group.higher_is_better[name])
-        for name, heading in group.columns.items()
-    ]
-    words = [Column(name, name, numeric=False) for name in ("model", "settings", "selected")]
-    words += [Column(name, name, numeric=False) for name in ("note", "where")]
-    columns = (Column("rank", ""), *words[:2], *scores, Column("nfe", "NFE"), *words[2:])
+    first = next(iter(group.columns))
+    columns = (
+        Column("rank", ""),
+        Column("model", "model", numeric=False),
+        Column("settings", "settings", numeric=False, narrow="cut"),
+        *(
+            Column(
+                name,
+                heading,
+                better=group.higher_is_better[name],
+                narrow="" if name == first else "hidden",
+            )
+            for name, heading in group.columns.items()
+        ),
+        Column("nfe", "NFE"),
+        Column("key", "key", numeric=False),
+        Column("selected", "selected", numeric=False, narrow="hidden"),
+        Column("where", "where", numeric=False, narrow="hidden"),
+    )
     rows = [
         Row(
             (
@@ -340,9 +352,9 @@ def _table(
                 Cell(row.settings),
                 *(_score_cell(name, row, group) for name in group.columns),
                 Cell("" if row.nfe is None else f"{row.nfe:,.4g}", row.nfe),
+                Cell(_key(row.published, sources, notes) if row.published else ""),
                 Cell(row.published.selected if row.published else ""),
-                Cell(notes.get(row.published.note, "") if row.published else ""),
-                _where(row, board, sources),
+                _where(row, board),
             ),
             tone="" if row.published else "faint" if row.rank is None else "strong",
         )
@@ -370,15 +382,19 @@ def _score_cell(name: str, row: Standing, group: Standings) -> Cell:
     return Cell(text, number.value)
 
 
-def _where(row: Standing, board: Leaderboard, sources: Mapping[str, int]) -> Cell:
+def _key(row: PublishedRow, sources: Mapping[str, int], notes: Mapping[str, str]) -> str:
+    """The number of its source and the letter of its note, as both are listed below."""
+    return f"{sources[row.source]}{notes.get(row.note, '')}"
+
+
+def _where(row: Standing, board: Leaderboard) -> Cell:
     """The place of a published row in its document, and the document that it quotes; or the command
     that repeats a measured row."""
     published = row.published
     if published is None:
         return Cell(row.origin, code=bool(row.origin))
     quoting = f", quoting {published.quoted_from}" if published.quoted_from else ""
-    text = f"{sources[published.source]}: {published.table}{quoting}"
-    return Cell(text, link=board.sources[published.source].address)
+    return Cell(f"{published.table}{quoting}", link=board.sources[published.source].address)
 
 
 def _letters(number: int) -> str:

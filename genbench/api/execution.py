@@ -28,7 +28,7 @@ class ProgressEvent:
 ProgressCallback: TypeAlias = Callable[[ProgressEvent], None]
 
 ENDINGS = ("done", "diverged", "failed", "skipped")
-"""How a run ends: a record's status, and the stage of a job's last event."""
+"""How a run ends: a record's status, and the stage of the last event that an observer sees."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Failure:
 
 
 Observer: TypeAlias = Callable[[Job, ProgressEvent], None]
-"""Called with each event of a job; the last one's stage is one of ``ENDINGS``."""
+"""Called with each event of a job, as it runs."""
 
 
 Answers: TypeAlias = Generator[tuple[Job, Rows | Failure], None, None]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from genbench.cli.options import FOLDER, format_option, names, score_names
+from genbench.cli.options import FOLDER, Form, format_option, names, score_names
 
 REGRESSION = 3
 """Exit status if something got worse, or is missing."""
@@ -17,7 +17,7 @@ REGRESSION = 3
 @click.argument("after", metavar="B", type=FOLDER)
 @score_names
 @format_option
-def compare(before: Path, after: Path, scores: str | None, form: str) -> int:
+def compare(before: Path, after: Path, scores: str | None, form: Form) -> int:
     """Show what got better or worse from run A to run B, beyond the noise of seeds.
 
     Exit status 3 if something got worse, more runs were lost, or an entry is missing: for use in

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from genbench.cli.options import SEED, computing, format_option, key_values, names
+from genbench.cli.options import SEED, Form, computing, format_option, key_values, names
 
 
 @click.command()
@@ -23,7 +23,7 @@ from genbench.cli.options import SEED, computing, format_option, key_values, nam
 def evaluate(
     options: dict[str, Any],
     metrics: str | None,
-    form: str,
+    form: Form,
     where: dict[str, Any],
     **given: Any,
 ) -> int:

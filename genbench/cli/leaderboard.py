@@ -6,14 +6,14 @@ from pathlib import Path
 
 import click
 
-from genbench.cli.options import FOLDER, format_option
+from genbench.cli.options import FOLDER, Form, format_option
 
 
 @click.command()
 @click.argument("name", metavar="NAME")
 @click.argument("folders", metavar="[DIR]...", nargs=-1, type=FOLDER)
 @format_option
-def leaderboard(name: str, folders: tuple[Path, ...], form: str) -> None:
+def leaderboard(name: str, folders: tuple[Path, ...], form: Form) -> None:
     """Rank published results, and those measured in DIR, by protocol.
 
     NAME is a name that genbench list leaderboards shows, or a TOML file. DIR is a run folder, or a

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -46,19 +47,37 @@ json_option = click.option("--json", "as_json", is_flag=True, help="JSON on stan
 score_names = click.option("--scores", metavar="A,B", help="Scores to compare [the suite's first].")
 
 
+@dataclass(frozen=True)
+class Form:
+    """How a command shows a document."""
+
+    format: str = "terminal"
+    """One of ``rendering.FORMATS``."""
+    columns: Sequence[str] = ()
+    """Of its tables; all, if there are none."""
+    wide: bool = False
+    """Whether a terminal's lines may be longer than it is wide."""
+
+
 def format_option(command: Command) -> Command:
-    """``--format``, of every command that shows a document; ``--json`` is short for one of them."""
+    """``--format``, ``--columns`` and ``--wide``, of every command that shows a document, as the
+    argument ``form``; ``--json`` is short for one of the formats."""
     formats = ["terminal", "markdown", "latex", "html", "csv", "json"]
     chosen = click.option(
         "--format", "form", type=click.Choice(formats), default=formats[0], show_default=True
     )
 
     @functools.wraps(command)
-    def wrapped(form: str, as_json: bool, **given: Any) -> Any:
-        return command(form="json" if as_json else form, **given)
+    def wrapped(form: str, as_json: bool, columns: str | None, wide: bool, **given: Any) -> Any:
+        format = "json" if as_json else form
+        if columns and format in ("csv", "json"):
+            raise UsageError(f"--columns is for tables; {format} holds all that there is")
+        return command(form=Form(format, names(columns), wide), **given)
 
     short = click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
-    return chosen(short(wrapped))
+    picked = click.option("--columns", metavar="A,B", help="Columns of the tables to show [all].")
+    whole = click.option("--wide", is_flag=True, help="Show all, however narrow the terminal.")
+    return chosen(short(picked(whole(wrapped))))
 
 
 def key_values(help: str, flag: str = "--option") -> Callable[[Command], Command]:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from genbench.cli.options import Form
+
 if TYPE_CHECKING:
     from genbench.analysis.document import Document
     from genbench.suite import Suite
@@ -39,18 +41,21 @@ def show_plan(suite: Suite, out: Path | None, where: dict[str, Any]) -> int:
     """Print what a run would do."""
     from genbench.experiment.plan import plan
 
-    show(plan(suite, out, **where).document(), "terminal")
+    show(plan(suite, out, **where).document())
     return 0
 
 
-def show(document: Document, form: str) -> None:
-    """A document on standard output, in one of ``rendering.FORMATS``."""
+def show(document: Document, form: Form | None = None) -> None:
+    """A document on standard output; on a terminal's if there is no ``form``."""
     from genbench import rendering
 
-    if form == "terminal":
-        rendering.show(document)
+    form = form or Form()
+    if form.columns:
+        document = document.with_columns(form.columns)
+    if form.format == "terminal":
+        rendering.show(document, wide=form.wide)
     else:
-        click.echo(rendering.render(document, form), nl=False)
+        click.echo(rendering.render(document, form.format), nl=False)
 
 
 def echo_json(value: Any, indent: int | None = 1) -> None:

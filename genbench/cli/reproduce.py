@@ -9,6 +9,7 @@ import click
 
 from genbench.cli.options import (
     FOLDER,
+    Form,
     computing,
     format_option,
     jobs_and_seeds,
@@ -28,7 +29,7 @@ OUTSIDE = 3
 @computing
 @jobs_and_seeds
 def reproduce(
-    what: str, out: Path | None, scores: str | None, form: str, where: dict[str, Any]
+    what: str, out: Path | None, scores: str | None, form: Form, where: dict[str, Any]
 ) -> int:
     """Train, sample and score the row ROW of the finished run DIR again, from its record.
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 @of_suite
 def run(suite: Suite, out: Path | None, executor: str, dry_run: bool, where: dict[str, Any]) -> int:
     """Train, sample, score and compare every entry of SUITE (a name or a TOML file)."""
-    from genbench.analysis import comparison, verdict
     from genbench.analysis.selection import offered_verdicts
+    from genbench.analysis.summary import document
     from genbench.cli.printing import say, say_where, show, show_plan
     from genbench.experiment.run import REPORT, TABLE
     from genbench.experiment.run import run as run_suite
@@ -31,10 +31,9 @@ def run(suite: Suite, out: Path | None, executor: str, dry_run: bool, where: dic
         return show_plan(suite, out, where | {"executor": executor})
     started = time.perf_counter()
     results = run_suite(suite, out, executor=executor, **where)
-    show(comparison.document(results.records), "terminal")
     verdicts, faults = offered_verdicts(results.records)
     for fault in faults:
         say(fault)
-    show(verdict.document(verdicts), "terminal")
+    show(document(results.records, verdicts))
     say_where(results.folder, (REPORT, TABLE, RECORDS), time.perf_counter() - started)
     return int(results.has_faults)

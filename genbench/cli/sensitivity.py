@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from genbench.api.errors import UsageError
-from genbench.cli.options import FOLDER, format_option, of_suite
+from genbench.cli.options import FOLDER, Form, format_option, of_suite
 
 if TYPE_CHECKING:
     from genbench.suite import Suite
@@ -41,7 +41,7 @@ def sensitivity(
     score: str | None,
     factor: float,
     out: Path | None,
-    form: str,
+    form: Form,
     dry_run: bool,
     where: dict[str, Any],
 ) -> int:
@@ -56,7 +56,7 @@ def sensitivity(
     from genbench.experiment.sensitivity import sensitivity as run_grid
     from genbench.store.records import RECORDS
 
-    if dry_run and form != "terminal":
+    if dry_run and form.format != "terminal":
         raise UsageError("--dry-run prints a plan, --format shows results: leave one of them out")
     if dry_run:
         grid = grid_of(suite, over)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from genbench.cli.options import FOLDER, format_option
+from genbench.cli.options import FOLDER, Form, format_option
 
 
 @click.command()
@@ -16,7 +16,7 @@ from genbench.cli.options import FOLDER, format_option
 @click.option("--over", "limit", type=click.FloatRange(min=1), default=1.2, show_default=True)
 @format_option
 def stability(
-    curves: Path, metric: str | None, higher_is_better: bool, limit: float, form: str
+    curves: Path, metric: str | None, higher_is_better: bool, limit: float, form: Form
 ) -> None:
     """Judge training curves from anywhere: columns run, step, metric, value.
 

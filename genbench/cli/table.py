@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from genbench.cli.options import FOLDER, format_option, names
+from genbench.cli.options import FOLDER, Form, format_option, names
 
 
 @click.command()
@@ -15,7 +15,7 @@ from genbench.cli.options import FOLDER, format_option, names
 @format_option
 @click.option("--scores", metavar="A,B", help="Scores to show [all].")
 @click.option("--entries", metavar="A,B", help="Entries to show, in this order [all].")
-def table(folders: tuple[Path, ...], form: str, scores: str | None, entries: str | None) -> None:
+def table(folders: tuple[Path, ...], form: Form, scores: str | None, entries: str | None) -> None:
     """Print the comparison tables of finished runs."""
     from genbench.analysis.comparison import document
     from genbench.analysis.selection import select

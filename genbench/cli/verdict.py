@@ -7,14 +7,14 @@ from pathlib import Path
 
 import click
 
-from genbench.cli.options import FOLDER, format_option
+from genbench.cli.options import FOLDER, Form, format_option
 
 
 @click.command()
 @click.argument("folders", metavar="DIR...", nargs=-1, required=True, type=FOLDER)
 @click.option("--claims", metavar="CLAIMS", help="Name or TOML file of claims [all that apply].")
 @format_option
-def verdict(folders: tuple[Path, ...], claims: str | None, form: str) -> None:
+def verdict(folders: tuple[Path, ...], claims: str | None, form: Form) -> None:
     """Decide claims on finished runs: supported, contradicted or undecided, and why."""
     from genbench.analysis.selection import decided
     from genbench.analysis.verdict import document

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 import torch
 
-from genbench.api import Answers, Failure, Job, Observer, ProgressEvent, Rows
+from genbench.api import Answers, Failure, Job, Observer, Rows
 from genbench.api.errors import one_line
 from genbench.devices.hardware import THREAD_VARIABLES
 from genbench.devices.launch import Launch, RankDied, default_workers, started, wait_for
@@ -42,9 +42,7 @@ class LocalExecutor:
         every file is whole or absent. Raises ``CannotWrite``."""
         run = _in_started_processes if started() > 1 else self._run
         with closing(run(jobs, observer)) as answers:
-            for job, answer in answers:
-                observer(job, _ending(answer))
-                yield job, answer
+            yield from answers
 
     def _run(self, jobs: Sequence[Job], observer: Observer) -> Answers:
         waiting = deque(jobs)
@@ -115,10 +113,3 @@ def _in_started_processes(jobs: Sequence[Job], observer: Observer) -> Answers:
     for job in jobs:
         answer = attempt(ALONE, partial(run_task, job, partial(observer, job)))
         yield job, Failure(one_line(answer.error)) if isinstance(answer, Fault) else answer
-
-
-def _ending(answer: Answer) -> ProgressEvent:
-    if isinstance(answer, Failure):
-        return ProgressEvent("failed", 1, 1)
-    worst = (row.get("status", "done") for row in answer)
-    return ProgressEvent(next((status for status in worst if status != "done"), "done"), 1, 1)

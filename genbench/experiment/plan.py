@@ -112,22 +112,29 @@ def plan(
     All as ``run`` takes it. Raises ``UsageError`` for whatever ``run`` would refuse.
     """
     context, content, _ = prepared(suite, out, **options)
-    hardware = context.hardware
-    known: dict[str, PlannedTraining] = {}
-    planned = []
     with registry.kept_surroundings():
         groups = trainings(content)
         sound = [group for group in groups if group[0].fault is None]
         if sound:
             require_sound(context, content, sound)
-        for group in groups:
-            key = fingerprint([[repr(replace(e.training, seed=0)), repr(e.sample)] for e in group])
-            if key not in known:
-                known[key] = _planned(hardware, group)
-            planned.append(replace(known[key], entries=group))
+        return estimated(content, groups, context.hardware, jobs)
+
+
+def estimated(
+    suite: Suite, groups: Sequence[Sequence[SeededEntry]], hardware: Hardware, jobs: int | None
+) -> Plan:
+    """The plan of some trainings of ``suite``, each a group of entries that sample it, ``jobs`` at
+    a time."""
+    known: dict[str, PlannedTraining] = {}
+    planned = []
+    for group in groups:
+        key = fingerprint([[repr(replace(e.training, seed=0)), repr(e.sample)] for e in group])
+        if key not in known:
+            known[key] = _planned(hardware, group)
+        planned.append(replace(known[key], entries=group))
     threads = max(group[0].training.threads for group in groups)
     workers = min(jobs or default_workers(hardware, threads), len(groups))
-    return Plan(content, planned, hardware.device_name, workers)
+    return Plan(suite, planned, hardware.device_name, workers)
 
 
 def _planned(hardware: Hardware, group: Sequence[SeededEntry]) -> PlannedTraining:

@@ -49,6 +49,14 @@ class Results:
         high``."""
         return to_frame(self.records)
 
+    def summary(self) -> DisplayedDocument:
+        """The shortest answer: a small table, its entries by the headline score, which is best, and
+        whether that is sure."""
+        from genbench.analysis.selection import offered_verdicts
+        from genbench.analysis.summary import document
+
+        return DisplayedDocument(document(self.records, offered_verdicts(self.records)[0]))
+
     def table(
         self, *, scores: Sequence[str] | None = None, entries: Sequence[str] | None = None
     ) -> DisplayedDocument:

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genbench import registry, store
-from genbench.api import REAL, Executor, Failure, Job, Rows
-from genbench.api import Observer as JobObserver
+from genbench.api import REAL, Executor, Failure, Job, ProgressEvent, Rows
 from genbench.api.errors import DataError
 from genbench.devices.hardware import DeviceOptions
 from genbench.experiment.prepare import PrepareOptions, prepared, require_free, require_sound
@@ -36,6 +35,9 @@ TABLE = "table.md"
 REPORT = "report.html"
 SUITE = "suite.toml"
 """The complete suite as it was run, with all overrides applied."""
+WORTH_ESTIMATING = 4000
+"""Steps of training, below which a run begins without an estimate of its time: that would take a
+good part of it."""
 
 
 class RunOptions(PrepareOptions, total=False):
@@ -137,6 +139,7 @@ class _Run:
             found[floor] = experiment.finished_real(context, dataset)
             todo = [job for job, records in found.items() if records is None]
             self._announce(sound, len(found) - len(todo))
+            self._estimate([entries_of[job] for job in todo if job in entries_of])
             faulty = self._faulty(groups)
             executor = registry.executors.make(self.executor, workers=self.jobs)
             for job, answer in self._answers(executor, todo).items():
@@ -188,6 +191,26 @@ class _Run:
         if finished:
             note(f"{finished} jobs are finished already")
 
+    def _estimate(self, groups: Sequence[Sequence[SeededEntry]]) -> None:
+        """Say how long ``groups`` will take here, if that is long enough to be worth some seconds
+        of trying, and what will be left."""
+        from genbench.analysis.cells import duration
+        from genbench.devices.launch import started
+        from genbench.experiment.plan import estimated
+
+        steps = sum(group[0].training.steps for group in groups)
+        if started() > 1 or steps < WORTH_ESTIMATING:
+            return
+        with registry.kept_surroundings():
+            plan = estimated(self.suite, groups, self.context.hardware, self.jobs)
+        time = "the time cannot be told"
+        if plan.seconds is not None:
+            time = f"about {duration(plan.seconds)} of training and sampling"
+        self.observer.note(
+            f"{time} on this {plan.device}, {plan.workers} at a time; then "
+            f"{self.context.out / REPORT}, {TABLE} and {RECORDS}"
+        )
+
     def _faulty(self, groups: Sequence[Sequence[SeededEntry]]) -> list[Record]:
         """The failed rows of entries whose model's plugin is at fault: there is no job."""
         from genbench import experiment
@@ -206,8 +229,14 @@ class _Run:
         numbers = {job: number for number, job in enumerate(jobs)}
         if not jobs:
             return {}
+        answers: dict[Job, Rows | Failure] = {}
         with self.observer.watch([job.label for job in jobs]) as watched:
-            return _executed(executor, jobs, lambda job, event: watched(numbers[job], event))
+            running = executor.execute(jobs, lambda job, event: watched(numbers[job], event))
+            with closing(running) as ended:  # an interrupt ends them
+                for job, answer in ended:
+                    watched(numbers[job], _ending(answer))
+                    answers[job] = answer
+        return answers
 
     def _in_order(self, records: Sequence[Record]) -> list[Record]:
         """The row of a codec, which each training in its latent space computes, counts once."""
@@ -241,7 +270,7 @@ class _Run:
                 todo[job] = number
             else:
                 timed[number] = _with_seconds(record, seconds)
-        for job, answer in _executed(executor, list(todo), lambda job, event: None).items():
+        for job, answer in self._answers(executor, list(todo)).items():
             record = records[todo[job]]
             if isinstance(answer, Failure):
                 self.observer.note(f"{record.entry} was not timed: {answer.reason}")
@@ -276,11 +305,32 @@ class _Run:
         seal(out, name, (SUITE, RECORDS, TABLE, REPORT))
 
 
-def _executed(
-    executor: Executor, jobs: Sequence[Job], observer: JobObserver
-) -> dict[Job, Rows | Failure]:
-    with closing(executor.execute(jobs, observer)) as answers:  # an interrupt ends them
-        return dict(answers)
+def _ending(answer: Rows | Failure) -> ProgressEvent:
+    """The last event of a job: its status, and what it came to."""
+    if isinstance(answer, Failure):
+        return ProgressEvent("failed", 1, 1, note=answer.reason)
+    worst = (row.get("status", "done") for row in answer)
+    status = next((status for status in worst if status != "done"), "done")
+    return ProgressEvent(status, 1, 1, note=_came_to(answer))
+
+
+def _came_to(rows: Rows) -> str | None:
+    """The headline score of each entry, or the time that was measured."""
+    from genbench.analysis.cells import amount
+    from genbench.analysis.columns import headline
+
+    if "seconds_per_sample" in rows[0]:
+        return f"{amount(rows[0]['seconds_per_sample'], 's')} a sample"
+    records = [Record(**row) for row in rows]
+    scored = [record for record in records if record.scores]
+    if not scored:
+        return next((record.reason for record in records), None)
+    score = headline(scored, scored[0].protocol)
+    found = {record.entry: score.read(record) for record in scored}
+    values = [f"{entry} {value:.3g}" for entry, value in found.items() if value is not None]
+    if len(records) == 1:
+        values = [value.rpartition(" ")[2] for value in values]
+    return f"{score.heading} {', '.join(values)}" if values else None
 
 
 def _with_seconds(record: Record, seconds: float) -> Record:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from genbench.analysis.document import Column, Row, Table
+from genbench.analysis.document import Cell, Column, Row, Table
 
 BAND = ("diversity", "memorization")
 """Groups that may stand side by side."""
+
+SHORTEST = 12
+"""Characters that a cell that is cut keeps at least."""
 
 _CONTINUED = " (continued)"
 
@@ -29,13 +33,15 @@ def blocks(table: Table, width: int, padding: int, words: int | None = None) -> 
     is what a renderer puts between two columns.
 
     A table without groups is whole, unless ``words`` says to how many characters a column of words
-    can be broken: then it is cut too, where numbers would not fit.
+    can be broken, that of its rows' names included: then it is cut too, where numbers would not
+    fit.
     """
     grouped = any(column.group for column in table.columns)
     if not grouped and words is None:
         return [Block("", table.columns, table.rows)]
     named = range(table.names)
-    label = sum(_cells_width(table, i) + padding for i in named)
+    longest = None if grouped else words
+    label = sum(min(_cells_width(table, i), longest or sys.maxsize) + padding for i in named)
     bands: dict[str, list[int]] = {}
     for i, column in enumerate(table.columns[table.names :], start=table.names):
         bands.setdefault(BAND[0] if column.group in BAND else column.group, []).append(i)
@@ -52,6 +58,30 @@ def blocks(table: Table, width: int, padding: int, words: int | None = None) -> 
             part.append(i)
         made.append(_block(table, title, [*named, *part]))
     return made
+
+
+def fitted(table: Table, width: int, padding: int) -> Table:
+    """The table as it is where it fits into ``width`` characters; else without the columns that a
+    narrow terminal hides, and with those cut to one line that it cuts."""
+    widths = [_width(table, i, None) + padding for i in range(len(table.columns))]
+    if sum(widths) - padding <= width:
+        return table
+    kept = [i for i, column in enumerate(table.columns) if column.narrow != "hidden"]
+    cut = [i for i in kept if table.columns[i].narrow == "cut"]
+    room = width - sum(widths[i] for i in kept if i not in cut) + padding
+    rows = []
+    for row in table.rows:
+        cells = [row.cells[i] for i in kept]
+        for i in cut:
+            place = kept.index(i)
+            cells[place] = _cut(row.cells[i], max(SHORTEST, room // len(cut) - padding))
+        rows.append(replace(row, cells=tuple(cells)))
+    return replace(table, columns=tuple(table.columns[i] for i in kept), rows=tuple(rows))
+
+
+def _cut(cell: Cell, length: int) -> Cell:
+    text = " ".join(cell.text.split())
+    return replace(cell, text=text if len(text) <= length else f"{text[: length - 1].rstrip()}…")
 
 
 def heading(column: Column) -> str:

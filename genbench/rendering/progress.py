@@ -1,5 +1,5 @@
-"""Progress on standard error: one bar for each job on a terminal, otherwise one line for each
-finished job."""
+"""Progress on standard error: on a terminal a table, whose rows fill in as jobs end; elsewhere a
+line for each job that ends, and one now and then for those that run."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 
 from genbench.api import ENDINGS, ProgressCallback, ProgressEvent
 from genbench.rendering.console import PipedConsole
@@ -24,12 +25,19 @@ from genbench.rendering.unseen import visible
 
 Watched: TypeAlias = Callable[[int, ProgressEvent], None]
 """Called with the number of a job and each of its events; the last one's stage is one of
-``ENDINGS``."""
+``ENDINGS``, and its note what the job came to."""
 
 console = PipedConsole(stderr=True)
 
 BAR_DELAY = 2.0
 """Seconds after which a command without jobs shows a bar."""
+LINE_EVERY = 20.0
+"""Seconds between two lines about the jobs that run, where there is no terminal."""
+LABEL = 24
+"""Characters of a job's label in the table, so that at 80 columns there is room for what it came
+to."""
+MARGIN = 4
+"""Lines of a terminal that the table leaves free."""
 
 
 class Observer(Protocol):
@@ -58,30 +66,54 @@ class Screen:
     @contextmanager
     def watch(self, labels: Sequence[str]) -> Iterator[Watched]:
         if not console.is_terminal:
-            yield self._lines(labels)
+            yield _Lines(self, labels)
             return
         columns = (
             SpinnerColumn(finished_text="[green]✓[/]"),
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
-            TextColumn("{task.percentage:>3.0f}%"),
-            TextColumn("{task.fields[note]}", markup=False),
+            TextColumn(
+                "{task.description}",
+                markup=False,
+                table_column=Column(no_wrap=True, overflow="ellipsis", max_width=LABEL),
+            ),
+            BarColumn(bar_width=8),
+            TextColumn("{task.fields[note]}", markup=False, table_column=Column(ratio=1)),
             TimeRemainingColumn(compact=True),
         )
-        with Progress(*columns, console=console) as progress:
+        with Progress(*columns, console=console, expand=True) as progress:
             yield _Bars(progress, labels)
 
-    def _lines(self, labels: Sequence[str]) -> Watched:
-        start = time.perf_counter()
 
-        def watched(number: int, event: ProgressEvent) -> None:
-            if event.note is not None:
-                self.note(event.note)
-            elif event.stage in ENDINGS:
-                seconds = time.perf_counter() - start
-                self.note(f"{seconds:6.1f} s  {labels[number]}: {event.stage}")
+class _Lines:
+    """A line for each job that ends; and one for those that run, when the last is some time ago."""
 
-        return watched
+    def __init__(self, screen: Screen, labels: Sequence[str]) -> None:
+        self.screen, self.labels = screen, labels
+        self.running: dict[int, ProgressEvent] = {}
+        self.ended = 0
+        self.start = self.last = time.perf_counter()
+
+    def __call__(self, number: int, event: ProgressEvent) -> None:
+        label = self.labels[number]
+        if event.stage in ENDINGS:
+            self.running.pop(number, None)
+            self.ended += 1
+            self._say(f"{label}: {event.stage}{f', {event.note}' if event.note else ''}")
+        elif event.note is not None:
+            self.screen.note(event.note)
+        else:
+            self.running[number] = event
+            if time.perf_counter() - self.last >= LINE_EVERY:
+                parts = [f"{self.labels[i]}: {_share(each)}" for i, each in self.running.items()]
+                ended = f"{self.ended} of {len(self.labels)} ended" if len(self.labels) > 1 else ""
+                self._say("; ".join(filter(None, [ended, *parts])))
+
+    def _say(self, line: str) -> None:
+        self.last = time.perf_counter()
+        self.screen.note(f"{self.last - self.start:6.1f} s  {line}")
+
+
+def _share(event: ProgressEvent) -> str:
+    return f"{event.stage} {event.done / event.total:.0%}" if event.total else event.stage
 
 
 class Quiet:
@@ -127,34 +159,47 @@ def waiting() -> Iterator[ProgressCallback]:
 
 
 class _Bars:
-    """One bar a job; it starts over at each stage, which its note names, with the time left."""
+    """One row a job; its bar starts over at each stage, which its note names, with the time left.
+
+    Where a terminal has fewer lines than there are jobs, a row is shown while its job runs, and
+    goes up as a line when it ends.
+    """
 
     def __init__(self, progress: Progress, labels: Sequence[str]) -> None:
         self.progress = progress
+        self.labels = list(map(visible, labels))
+        self.few = len(labels) <= max(1, progress.console.height - MARGIN)
         self.tasks = [
-            progress.add_task(visible(label), start=False, total=1, note="waiting")
-            for label in labels
+            progress.add_task(label, start=False, total=1, note="waiting", visible=self.few)
+            for label in self.labels
         ]
         self.stage: dict[int, str] = {}
         self.began: dict[int, float] = {}
 
     def __call__(self, number: int, event: ProgressEvent) -> None:
         task = self.tasks[number]
-        if event.note is not None:
-            self.progress.console.print(visible(event.note), markup=False, soft_wrap=True)
+        if event.note is not None and event.stage not in ENDINGS:
+            self._print(event.note)
             return
         if self.stage.get(number) in ENDINGS:
             return  # an event that was still under way
         began = self.began.setdefault(number, time.perf_counter())
         if event.stage in ENDINGS:
-            self.stage[number] = event.stage
-            note = f"{event.stage} in {time.perf_counter() - began:.0f} s"
-            self.progress.update(task, completed=1, total=1, note=note)
-            return
-        if self.stage.get(number) != event.stage:
-            self.stage[number] = event.stage
-            self.progress.reset(task, total=event.total)
-        self.progress.update(task, completed=event.done, total=event.total, note=self._note(event))
+            note = f"{time.perf_counter() - began:.0f} s"
+            note = note if event.stage == "done" else f"{event.stage} after {note}"
+            note += f", {visible(event.note)}" if event.note else ""
+            self.progress.update(task, completed=1, total=1, note=note, visible=self.few)
+            if not self.few:
+                self._print(f"{self.labels[number]}: {note}")
+        else:
+            note = self._note(event)
+            if self.stage.get(number) != event.stage:
+                self.progress.reset(task, total=event.total, visible=True, note=note)
+            self.progress.update(task, completed=event.done, total=event.total, note=note)
+        self.stage[number] = event.stage
+
+    def _print(self, line: str) -> None:
+        self.progress.console.print(visible(line), markup=False, highlight=False, soft_wrap=True)
 
     def _note(self, event: ProgressEvent) -> str:
         if event.stage != "train":

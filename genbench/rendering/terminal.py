@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
 from typing import TYPE_CHECKING
 
 from genbench.analysis.document import Cell, Document, Section
-from genbench.rendering.layout import Block, blocks, heading, heading_lines
+from genbench.rendering.layout import Block, blocks, fitted, heading, heading_lines
 from genbench.rendering.unseen import visible_section
 
 if TYPE_CHECKING:
@@ -28,6 +29,10 @@ STYLES = {
 """By tone."""
 MANY = 200
 """Rows, beyond which a table is plain text: its layout would take longer than all else."""
+UNLIMITED = 100_000
+"""Characters of a line that is never broken."""
+PADDING = 2
+"""Characters between two columns."""
 WORDS = 12
 """Characters that a column of words keeps of a narrow terminal's line."""
 
@@ -41,14 +46,18 @@ def terminal(document: Document, width: int = WIDTH) -> str:
     return file.getvalue()
 
 
-def show(document: Document, console: Console | None = None) -> None:
+def show(document: Document, console: Console | None = None, *, wide: bool = False) -> None:
     """Print the document, all but its long sections, to fit a console of 80 columns or more.
 
-    ``console``: standard output by default.
+    ``console``: standard output by default, where a pipe or a file has lines of any length, as a
+    terminal has with ``wide``.
     """
     from genbench.rendering.console import PipedConsole
 
-    console = console or PipedConsole()
+    if console is None:
+        console = PipedConsole()
+        if wide or not (console.is_terminal or "COLUMNS" in os.environ):
+            console.width = UNLIMITED
     for section in document.sections:
         if not section.long:
             _show(visible_section(section), console)
@@ -63,15 +72,20 @@ def _show(section: Section, console: Console) -> None:
     if section.lead:
         console.print(Text(section.lead))
     for table in section.tables:
-        for block in blocks(table, console.width, padding=2, words=WORDS):
+        shown = fitted(table, console.width, padding=PADDING)
+        for block in blocks(shown, console.width, padding=PADDING, words=WORDS):
             if len(block.rows) > MANY:
                 _straight(_plain(block), console)
             else:
                 console.print(_block(block))
             console.print()
+        absent = [heading(c) or c.key for c in table.columns if c not in shown.columns]
+        if absent:
+            line = f" Left out of this narrow table: {', '.join(absent)}; --wide shows all."
+            console.print(Text(f"{line}\n", style="dim"))
     for lines, style in ((section.outcomes, "yellow"), (section.notes, "dim")):
         for line in lines:
-            console.print(Padding(Text(line, style=style), (0, 0, 0, 1)))
+            console.print(Padding(Text(line, style=style), (0, 0, 0, 1), expand=False))
     for about, lines in section.details.items():
         # Lines may hold an address: the terminal breaks them.
         _straight("".join([f" {about}:\n", *(f"   {line}\n" for line in lines)]), console, "dim")

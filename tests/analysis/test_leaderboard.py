@@ -178,17 +178,27 @@ def test_the_floor_of_one_protocol_stands_once_whatever_its_last_digits(tmp_path
     assert [row.label for row in group.rows] == ["real", "DDPM", "ours", "ours"]
 
 
-def test_a_narrow_terminal_shows_every_number_and_whose_it_is(tmp_path: Path) -> None:
+def test_a_narrow_terminal_has_one_line_a_row_and_says_what_it_leaves_out(tmp_path: Path) -> None:
     told = board(BOARD, tmp_path)
     groups = standings(
         told, [("out", [run(seed, 4.0 + seed, entry="a long name") for seed in range(5)])]
     )
-    lines = render(document(told, groups), "terminal", width=60).splitlines()
-    assert max(map(len, lines)) <= 60
-    named = [line for line in lines if line.startswith("2  a long name")]
     score = groups[0].rows[1].scores["frechet_distance"]
-    assert any(f" 6 [{score.low:.3g}, {score.high:.3g}]" in line for line in named)
-    assert any("genbench reproduce" in line for line in named)
+    measured = f" 6 [{score.low:.3g}, {score.high:.3g}]"
+    lines = render(document(told, groups), "terminal", width=72).splitlines()
+    assert max(map(len, lines)) <= 72
+    (named,) = [line for line in lines if line.startswith("2  a long name")]
+    assert measured in named
+    assert "…" in named  # its settings
+    told_so = " ".join(" ".join(lines).split())
+    assert "Left out of this narrow table: IS ↑, selected, where; --wide shows all." in told_so
+    assert not [line for line in lines if "genbench reproduce" in line]
+    lines = render(document(told, groups), "terminal", width=300).splitlines()
+    (named,) = [line for line in lines if line.startswith("2  a long name")]
+    assert measured in named
+    assert "genbench reproduce" in named
+    assert "…" not in named
+    assert not [line for line in lines if "Left out" in line]
 
 
 def test_only_what_was_seen_is_shown(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -174,6 +175,28 @@ options = { where = "die" }
         "Dies": "failed",
     }
     assert "its process died" in (rows["Dies"].reason or "")
+
+
+def test_a_run_says_what_it_will_take_and_what_each_job_came_to(
+    toys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("genbench.experiment.run.WORTH_ESTIMATING", 1)
+    done = call("run", toys, "--out", tmp_path / "out", "--seeds", "0", "--jobs", "2")
+    assert done.exit_code == 0, done.output
+    (said,) = [line for line in done.stderr.splitlines() if "of training and sampling" in line]
+    assert re.match(r"about \d+ s of training and sampling on this CPU.*, 1 at a time; then", said)
+    assert f"{tmp_path / 'out' / 'report.html'}, table.md and records.jsonl" in said
+    (ended,) = [
+        line for line in done.stderr.splitlines() if "Toy, Toy, wide" in line and "done" in line
+    ]
+    assert re.search(r"done, Fréchet distance Toy [\d.e-]+, Toy, wide [\d.e-]+$", ended)
+    timed = [line for line in done.stderr.splitlines() if line.endswith("a sample")]
+    assert len(timed) == 2
+    # One table, in the order of the headline score, and what it says.
+    assert done.stdout.count("───") > 0
+    assert "1 seed decides no ranking" in done.stdout
+    again = call("run", toys, "--out", tmp_path / "out", "--seeds", "0")
+    assert "of training and sampling" not in again.stderr
 
 
 def test_table_and_report_of_a_run(out: Path, tmp_path: Path) -> None:

@@ -371,6 +371,33 @@ def test_a_terminal_shows_whole_cells_at_any_width(
     assert "quickstart on digits" in capsys.readouterr().out
 
 
+def test_a_pipe_has_lines_of_any_length(
+    example_records: list[Record],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    show_document(document(example_records))
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) > 200
+    assert not [line for line in lines if len(line) > 1000]  # nothing is filled up
+    monkeypatch.setenv("COLUMNS", "90")
+    show_document(document(example_records))
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 90
+
+
+def test_columns_can_be_chosen_by_key_or_heading(example_records: list[Record]) -> None:
+    chosen = document(example_records).with_columns(["NFE", "frechet_distance"])
+    (table,) = [table for section in chosen.sections for table in section.tables]
+    assert [column.key for column in table.columns] == ["entry", "nfe", "frechet_distance"]
+    assert all(len(row.cells) == 3 for row in table.rows)
+    text = render_document(chosen, "markdown")
+    assert "NFE" in text
+    assert "precision ↑" not in text
+    with pytest.raises(UnknownName, match="unknown column 'recal'; did you mean 'recall'"):
+        document(example_records).with_columns(["recal"])
+
+
 def test_markdown_rows_have_as_many_cells_as_their_head(example_records: list[Record]) -> None:
     heads = 0
     for block in render(example_records, "markdown").split("\n\n"):
