@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 from genbench.analysis.cells import MISSING, cell, column_decimals, quantity
 from genbench.analysis.columns import (
@@ -54,11 +55,12 @@ def document(records: Sequence[Record]) -> Document:
     compared = comparison(records)
     extra = diagnostics(rows_of(records, compared))
     sections = [each.section() for each in compared]
-    return Document(
-        (*sections, *([extra] if extra else [])),
-        data=[record.to_dict() for record in records],
-        rows=partial(tidy_rows, records),
-    )
+    return Document((*sections, *([extra] if extra else [])), *of_records(records))
+
+
+def of_records(records: Sequence[Record]) -> tuple[Any, Callable[[], Sequence[Mapping[str, Any]]]]:
+    """The data and the tidy rows of a document about ``records``."""
+    return [record.to_dict() for record in records], partial(tidy_rows, records)
 
 
 def rows_of(records: Sequence[Record], compared: Sequence[Comparison]) -> Sequence[EntryRuns]:

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from genbench.api.errors import UnknownName
+from genbench.api.errors import UnknownName, UsageError
 
 Tone = Literal["", "good", "bad", "open", "faint", "strong"]
 """What a reader should make of it, which a terminal shows in colour."""
@@ -91,6 +92,21 @@ class Table:
         rows = (replace(row, cells=tuple(row.cells[i] for i in indices)) for row in self.rows)
         return replace(self, columns=tuple(self.columns[i] for i in indices), rows=tuple(rows))
 
+    def transposed(self) -> Table:
+        """Its columns as rows: what was in one row is in one column."""
+        columns = tuple(
+            Column(f"row {number}", row.label, numeric=True)
+            for number, row in enumerate(self.rows, start=1)
+        )
+        rows = tuple(
+            Row(
+                (Cell(f"{column.heading} {column.arrow}".strip()), *(r.cells[i] for r in self.rows))
+            )
+            for i, column in enumerate(self.columns)
+            if i > 0
+        )
+        return Table((Column("score", "score", numeric=False), *columns), rows)
+
 
 @dataclass(frozen=True)
 class Section:
@@ -110,6 +126,8 @@ class Section:
     """A sentence above the tables."""
     long: bool = False
     """Whether a terminal leaves it out, and a page folds it."""
+    label: str = ""
+    """By which a LaTeX document refers to it; with one it is a float, its title the caption."""
 
     @property
     def remarks(self) -> list[str]:
@@ -130,7 +148,8 @@ class Document:
 
     def with_columns(self, names: Sequence[str]) -> Document:
         """Its tables with the columns that name their rows, and ``names`` in this order: keys or
-        headings, whichever case. A table that has none of them is left out.
+        headings, whichever case. A table that has none of them is left out, and so is a section
+        that had only such tables.
 
         Raises ``UnknownName`` for a column that no table has.
         """
@@ -143,8 +162,28 @@ class Document:
         sections = []
         for section in self.sections:
             kept = tuple(filter(None, (table.with_columns(names) for table in section.tables)))
-            sections.append(replace(section, tables=kept))
+            if kept or not section.tables:
+                sections.append(replace(section, tables=kept))
         return replace(self, sections=tuple(sections))
+
+    def transposed(self) -> Document:
+        """Every table with its columns as rows."""
+        return replace(
+            self,
+            sections=tuple(
+                replace(section, tables=tuple(table.transposed() for table in section.tables))
+                for section in self.sections
+            ),
+        )
+
+    def captioned(self, caption: str | None, label: str | None) -> Document:
+        """Its first section as a float, with ``caption`` for its title and ``label``, by default
+        ``tab:results``. Raises ``UsageError`` for a label that LaTeX would not take."""
+        if label and not re.fullmatch(r"[\w:./+-]+", label, re.ASCII):
+            raise UsageError(f"--label {label}: write letters, digits and : . / + - _")
+        first, *others = self.sections
+        first = replace(first, title=caption or first.title, label=label or "tab:results")
+        return replace(self, sections=(first, *others))
 
 
 def text_table(

@@ -11,6 +11,7 @@ from genbench.api.errors import UnknownName, UsageError
 from genbench.store.records import RECORDS, Record, read_records
 
 if TYPE_CHECKING:
+    from genbench.analysis.document import Document
     from genbench.analysis.published import Leaderboard
     from genbench.analysis.standings import LeftOut, Standings
     from genbench.analysis.verdict import Verdict
@@ -63,6 +64,33 @@ def ranked(
     measured = [(str(run), read_records(run)) for run in runs]
     others = left_out(board, measured, boards()) if measured else []
     return board, standings(board, measured), others
+
+
+def compared(
+    records: Sequence[Record],
+    scores: Sequence[str] | None,
+    entries: Sequence[str] | None,
+    *,
+    transpose: bool = False,
+    caption: str | None = None,
+    label: str | None = None,
+) -> Document:
+    """The comparison tables of ``records``: of all scores with stability and costs, or of
+    ``scores`` alone; of all entries, or of ``entries`` in this order; each entry in a column if
+    ``transpose``. With a ``caption`` or a ``label`` the first table is a float in LaTeX.
+
+    Raises ``UnknownName``; ``UsageError`` for what is no label.
+    """
+    from genbench.analysis.comparison import document, of_records
+
+    made = document(select(records, None, entries))
+    if scores is not None:
+        # The tables keep what is said of the runs as a whole, as whether they collapsed.
+        data, rows = of_records(select(records, scores, entries))
+        made = replace(made.with_columns(scores), data=data, rows=rows)
+    if transpose:
+        made = made.transposed()
+    return made.captioned(caption, label) if caption or label else made
 
 
 def select(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genbench.analysis.selection import decided, ranked, select
+from genbench.analysis.selection import compared, decided, ranked
 from genbench.api import Samples
 from genbench.api.errors import DataError, UnknownName
 from genbench.experiment.run import REPORT, SUITE
@@ -58,16 +58,24 @@ class Results:
         return DisplayedDocument(document(self.records, offered_verdicts(self.records)[0]))
 
     def table(
-        self, *, scores: Sequence[str] | None = None, entries: Sequence[str] | None = None
+        self,
+        *,
+        scores: Sequence[str] | None = None,
+        entries: Sequence[str] | None = None,
+        transpose: bool = False,
+        caption: str | None = None,
+        label: str | None = None,
     ) -> DisplayedDocument:
         """The comparison table. ``scores`` and ``entries`` choose columns and rows, and their
-        order.
+        order; ``transpose`` gives each entry a column. With a ``caption`` or a ``label`` it is one
+        float in LaTeX, with its notes.
 
         Raises ``UnknownName``.
         """
-        from genbench.analysis.comparison import document
-
-        return DisplayedDocument(document(select(self.records, scores, entries)))
+        chosen = compared(
+            self.records, scores, entries, transpose=transpose, caption=caption, label=label
+        )
+        return DisplayedDocument(chosen)
 
     def verdict(self, claims: str | None = None) -> DisplayedDocument:
         """The verdict on the claims of that name or file; by default, on all installed claims for

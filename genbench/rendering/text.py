@@ -62,10 +62,31 @@ def _markdown_cell(cell: Cell) -> str:
 
 
 def latex(document: Document, width: int = WIDTH) -> str:
-    """``tabular`` environments for the booktabs package, one a group of columns."""
-    head = "% \\usepackage{booktabs}\n"
-    sections = map(visible_section, document.sections)
-    return head + "\n".join(_latex_section(section, width) for section in sections)
+    """``tabular`` environments for the booktabs package, one a group of columns; of a section with
+    a label one ``table`` with its notes, for threeparttable."""
+    sections = list(map(visible_section, document.sections))
+    packages = "booktabs,threeparttable" if any(s.label for s in sections) else "booktabs"
+    parts = (_float(s) if s.label else _latex_section(s, width) for s in sections)
+    return f"% \\usepackage{{{packages}}}\n" + "\n".join(parts)
+
+
+def _float(section: Section) -> str:
+    tables = [_latex_block(Block("", table.columns, table.rows)) for table in section.tables]
+    notes = [f"\\item {markup.latex(note)}\n" for note in (*section.outcomes, *section.remarks)]
+    return "".join(
+        [
+            "\\begin{table}\n\\centering\n\\begin{threeparttable}\n",
+            f"\\caption{{{markup.latex(section.title)}}}\n",
+            f"\\label{{{section.label}}}\n",
+            *tables,
+            *(
+                ["\\begin{tablenotes}\\footnotesize\n", *notes, "\\end{tablenotes}\n"]
+                if notes
+                else []
+            ),
+            "\\end{threeparttable}\n\\end{table}\n",
+        ]
+    )
 
 
 def _latex_section(section: Section, width: int) -> str:

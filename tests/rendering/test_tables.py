@@ -211,13 +211,13 @@ def test_sampling_options_stand_in_lines_of_their_own() -> None:
     sampled = {"A": {"steps": 10, "eta": 0.0, "noise": None}, "B": {"sampler": "pc"}, "C": {}}
     records = [run(name, 0, 0.1, conditions={"sample": said}) for name, said in sampled.items()]
     table = only(records)
-    assert table.details == {"Sampling options": ("A: steps 10, eta 0.0", "B: sampler pc")}
+    assert table.details == {"Sampling options": ("A: steps 10, eta 0", "B: sampler pc")}
     assert not any("Sampling" in note for note in table.notes)
-    lines = "- Sampling options:\n  - A: steps 10, eta 0.0\n  - B: sampler pc\n"
+    lines = "- Sampling options:\n  - A: steps 10, eta 0\n  - B: sampler pc\n"
     assert render(records, "markdown").endswith(lines)
     assert "<summary>Sampling options</summary>" in render(records, "html")
-    assert "Sampling options: A: steps 10, eta 0.0; B: sampler pc." in render(records, "latex")
-    lines = " Sampling options:\n   A: steps 10, eta 0.0\n   B: sampler pc\n"
+    assert "Sampling options: A: steps 10, eta 0; B: sampler pc." in render(records, "latex")
+    lines = " Sampling options:\n   A: steps 10, eta 0\n   B: sampler pc\n"
     assert lines in render(records, "terminal")
 
 
