@@ -151,6 +151,8 @@ def _labels(groups: Sequence[_Group]) -> dict[int, str]:
         facts = [_facts(group.records[0]) for group in alike]
         names = dict.fromkeys(name for own in facts for name in own)
         varied = {n for n in names if len({canonical(own.get(n)) for own in facts}) > 1}
+        if len({own.get("suite") for own in facts}) == len(facts) > 1:
+            varied = {"suite"}  # which tells them apart, whatever else differs
         for group, own in zip(alike, facts, strict=True):
             differing = [f"{name} {value}" for name, value in own.items() if name in varied]
             if group.repeat > 1:

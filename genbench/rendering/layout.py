@@ -40,8 +40,8 @@ def blocks(table: Table, width: int, padding: int, words: int | None = None) -> 
     if not grouped and words is None:
         return [Block("", table.columns, table.rows)]
     named = range(table.names)
-    longest = None if grouped else words
-    label = sum(min(_cells_width(table, i), longest or sys.maxsize) + padding for i in named)
+    longest = sys.maxsize if words is None else longest_name(width) if grouped else words
+    label = sum(min(_cells_width(table, i), longest) + padding for i in named)
     bands: dict[str, list[int]] = {}
     for i, column in enumerate(table.columns[table.names :], start=table.names):
         bands.setdefault(BAND[0] if column.group in BAND else column.group, []).append(i)
@@ -58,6 +58,11 @@ def blocks(table: Table, width: int, padding: int, words: int | None = None) -> 
             part.append(i)
         made.append(_block(table, title, [*named, *part]))
     return made
+
+
+def longest_name(width: int) -> int:
+    """Characters of a row's name that stand in one line of a terminal."""
+    return max(SHORTEST, width // 3)
 
 
 def fitted(table: Table, width: int, padding: int) -> Table:

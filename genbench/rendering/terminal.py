@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from genbench.analysis.document import Cell, Document, Section
-from genbench.rendering.layout import Block, blocks, fitted, heading, heading_lines
+from genbench.rendering.layout import Block, blocks, fitted, heading, heading_lines, longest_name
 from genbench.rendering.unseen import visible_section
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def _show(section: Section, console: Console) -> None:
             if len(block.rows) > MANY:
                 _straight(_plain(block), console)
             else:
-                console.print(_block(block))
+                console.print(_block(block, longest_name(console.width)))
             console.print()
         absent = [heading(c) or c.key for c in table.columns if c not in shown.columns]
         if absent:
@@ -93,7 +93,7 @@ def _show(section: Section, console: Console) -> None:
         console.print()
 
 
-def _block(block: Block) -> RichTable:
+def _block(block: Block, longest: int) -> RichTable:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
@@ -108,7 +108,8 @@ def _block(block: Block) -> RichTable:
             Text(block.title if first else head, justify=side),  # type: ignore[arg-type]
             style="bold" if first else "",
             justify=side,  # type: ignore[arg-type]
-            no_wrap=bool(first) or column.numeric,
+            no_wrap=column.numeric,
+            max_width=longest if first else None,
             min_width=None if column.numeric else min(WORDS, _longest(block, number)),
             overflow="fold",
             vertical="top",

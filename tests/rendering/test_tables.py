@@ -207,6 +207,16 @@ def test_bold_is_the_best_mean_from_five_seeds_on(records: list[Record], bold: l
     assert [row.label for row in table.table.rows if row.cells[column].bold] == bold
 
 
+def test_entries_of_two_suites_are_told_apart_by_their_suites() -> None:
+    """Whatever else differs: a dozen options would be a label of hundreds of characters."""
+    one = run("A", 0, 0.1, suite="small", conditions={"options": {"width": 1, "depth": 2}})
+    other = run("A", 0, 0.2, suite="large", conditions={"options": {"width": 9, "depth": 8}})
+    again = run("A", 0, 0.3, suite="large", conditions={"options": {"width": 9, "depth": 7}})
+    labels = [row.label for row in entry_runs([one, other])]
+    assert labels == ["A (suite small)", "A (suite large)"]
+    assert "options.depth 7" in entry_runs([one, other, again])[2].label
+
+
 def test_sampling_options_stand_in_lines_of_their_own() -> None:
     sampled = {"A": {"steps": 10, "eta": 0.0, "noise": None}, "B": {"sampler": "pc"}, "C": {}}
     records = [run(name, 0, 0.1, conditions={"sample": said}) for name, said in sampled.items()]
