@@ -59,10 +59,12 @@ class Scale:
     rounds: int
     settings: tuple[Setting, ...]
     """Of diffusers."""
+    colours: int = 3
+    device: str = "cpu"
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        return (3, self.side, self.side)
+        return (self.colours, self.side, self.side)
 
 
 FULL = Scale(
@@ -156,19 +158,21 @@ def ours(scale: Scale, precision: str) -> Contestant:
         ),
         optimizer=OptimizerConfig(1e-4),
     )
+    model.to(scale.device)
     network = model.players["denoiser"]
     how = model.optimization("denoiser")
     optimizer = how.optimizer(network.named_parameters())
-    batch = Batch(torch.randn(scale.batch, *scale.shape), {})
+    batch = Batch(torch.randn(scale.batch, *scale.shape, device=scale.device), {})
 
     def step() -> None:
-        with autocast(precision):
+        with autocast(precision, scale.device):
             (turn,) = model.losses(batch, Progress(0, 0, 1))
         update(turn.loss, network, optimizer)
 
+    @torch.no_grad()
     def sample() -> None:
-        with autocast(precision):
-            model.sample(torch.randn(batch.data.shape), {}, sampler="ddim", steps=scale.steps)
+        with autocast(precision, scale.device):
+            model.sample(torch.randn_like(batch.data), {}, sampler="ddim", steps=scale.steps)
 
     return Contestant(network, step, sample)
 
@@ -177,31 +181,34 @@ def diffusers(scale: Scale, precision: str, setting: Setting, *, head: int) -> C
     attends = [level == 1 for level in range(len(scale.channels))]
     network = UNet2DModel(
         sample_size=scale.side,
+        in_channels=scale.colours,
+        out_channels=scale.colours,
         block_out_channels=scale.channels,
         layers_per_block=scale.blocks,
         down_block_types=["AttnDownBlock2D" if a else "DownBlock2D" for a in attends],
         up_block_types=["AttnUpBlock2D" if a else "UpBlock2D" for a in reversed(attends)],
         attention_head_dim=head,
         downsample_padding=0,
-    ).to(memory_format=setting.layout)
+    ).to(scale.device, memory_format=setting.layout)
     if setting.compiled:
         network.compile()
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, fused=True)
     noising = DDPMScheduler(TIMESTEPS)
     pipeline = DDIMPipeline(network, DDIMScheduler(TIMESTEPS))
     pipeline.set_progress_bar_config(disable=True)
-    x_0 = torch.randn(scale.batch, *scale.shape).to(memory_format=setting.layout)
+    x_0 = torch.randn(scale.batch, *scale.shape)
+    x_0 = x_0.to(scale.device, memory_format=setting.layout)
 
     def step() -> None:
         noise = torch.randn_like(x_0)
-        t = torch.randint(TIMESTEPS, (len(x_0),))
-        with autocast(precision):
+        t = torch.randint(TIMESTEPS, (len(x_0),), device=scale.device)
+        with autocast(precision, scale.device):
             predicted = network(noising.add_noise(x_0, noise, t), t).sample
             loss = F.mse_loss(predicted.float(), noise)
         update(loss, network, optimizer)
 
     def sample() -> None:
-        with autocast(precision):
+        with autocast(precision, scale.device):
             pipeline(len(x_0), num_inference_steps=scale.steps, output_type="np")
 
     return Contestant(network, step, sample)
@@ -214,8 +221,8 @@ def update(loss: Tensor, network: nn.Module, optimizer: Optimizer) -> None:
     optimizer.step()
 
 
-def autocast(precision: str) -> AbstractContextManager[object]:
-    return torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16")
+def autocast(precision: str, device: str = "cpu") -> AbstractContextManager[object]:
+    return torch.autocast(device, torch.bfloat16, enabled=precision == "bfloat16")
 
 
 def matrix_products(precision: str, rounds: int) -> float:
@@ -235,5 +242,6 @@ def counted(step: Callable[[], None]) -> int:
 def size(contestant: Contestant, scale: Scale) -> str:
     parameters = sum(p.numel() for p in contestant.network.parameters()) / 1e6
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        contestant.network(torch.randn(1, *scale.shape), torch.ones(1))
+        x, t = torch.randn(1, *scale.shape), torch.ones(1)
+        contestant.network(x.to(scale.device), t.to(scale.device))
     return f"{parameters:.2f} M, {counter.get_total_flops() / 1e9:.2f} GFLOP"

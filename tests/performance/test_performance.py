@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 SCRIPT = Path(__file__).parent / "run.py"
@@ -35,3 +36,24 @@ def test_scores_agree_with_other_implementations() -> None:
     assert len(rows) == 10
     for row in rows:
         assert row["difference"] <= row["tolerance"], row
+
+
+def test_the_script_for_a_gpu_runs_without_one(tmp_path: Path) -> None:
+    """But for what it compiles, which takes a minute: ``gpu.py --tiny`` does that too."""
+    script = SCRIPT.with_name("gpu.py")
+    command = [sys.executable, script, "--tiny", "--out", tmp_path, "throughput", "archive"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    measured = (tmp_path / "measured.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in measured]
+    assert [row["what"] for row in rows] == [
+        f"tiny, {what}, {precision}"
+        for precision in ("float32", "bfloat16")
+        for what in ("training", "DDIM")
+    ]
+    assert all(row["value"] > 0 and row["peer"] > 0 and row["card"] == "CPU" for row in rows)
+    assert done.stdout.count("| CPU, ") == len(rows)
+    assert tarfile.is_tarfile(tmp_path / "results.tar.gz")
+    refused = subprocess.run([*command[:2], *command[3:]], capture_output=True, text=True)
+    assert refused.returncode == 2
+    assert "--tiny tries the script without one" in refused.stderr
