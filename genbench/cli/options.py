@@ -191,9 +191,7 @@ def of_suite(command: Command) -> Command:
         from genbench import registry
         from genbench.suite import Suite
 
-        with registry.kept_surroundings():
-            for plugin in where["plugins"]:
-                registry.add_plugin_file(plugin)
+        registry.add_plugin_files(where["plugins"])
         return command(suite=Suite.from_toml(suite_name, overrides), where=where, **given)
 
     declared = training(jobs_and_seeds(wrapped))

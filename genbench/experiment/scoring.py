@@ -55,8 +55,7 @@ def evaluate(
     A metric that cannot be computed is skipped, with the reason. Raises ``UsageError`` if
     something is unknown or does not fit.
     """
-    for plugin in plugins:
-        registry.add_plugin_file(Path(plugin))
+    registry.add_plugin_files(plugins)
     outputs = evaluation.every_output() if metrics == "all" else metrics
     hardware = DeviceOptions.of(devices).hardware(Path(data_dir))
     request = _Request(
