@@ -61,10 +61,10 @@ def format_option(command: Command) -> Command:
     return chosen(short(wrapped))
 
 
-def key_values(help: str, flag: str = "--option") -> Callable[[Command], Command]:
+def key_values(help: str) -> Callable[[Command], Command]:
     """``KEY=VALUE`` pairs, as a mapping in the argument ``options``."""
     return click.option(
-        flag, "options", multiple=True, metavar="KEY=VALUE", callback=_mapping, help=help
+        "--option", "options", multiple=True, metavar="KEY=VALUE", callback=_mapping, help=help
     )
 
 

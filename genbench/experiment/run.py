@@ -279,8 +279,10 @@ class _Run:
 def _executed(
     executor: Executor, jobs: Sequence[Job], observer: JobObserver
 ) -> dict[Job, Rows | Failure]:
+    """What each of ``jobs`` gave; a failure where the executor, a plugin perhaps, gave nothing."""
     with closing(executor.execute(jobs, observer)) as answers:  # an interrupt ends them
-        return dict(answers)
+        given = dict(answers)
+    return {job: given.get(job, Failure("its executor gave no answer")) for job in jobs}
 
 
 def _with_seconds(record: Record, seconds: float) -> Record:
@@ -288,7 +290,7 @@ def _with_seconds(record: Record, seconds: float) -> Record:
 
 
 def _revision() -> str:
-    """genbench's version and, if its source or the suite lies in a git checkout, the commit."""
+    """genbench's version and, if its source lies in a git checkout, the commit."""
     package = Path(__file__).resolve().parent
     git = ["git", "-C", str(package), "describe", "--always", "--dirty", "--abbrev=40"]
     try:
