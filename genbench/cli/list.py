@@ -32,8 +32,7 @@ def list_(kind: str, as_json: bool, plugins: tuple[Path, ...], data_dir: Path) -
     from genbench import registry
     from genbench.cli.printing import echo, echo_json
 
-    for plugin in plugins:
-        registry.add_plugin_file(plugin)
+    registry.add_plugin_files(plugins)
     group: registry.Registry = getattr(registry, kind)
     if kind in ("suites", "claims", "leaderboards"):
         from genbench.registry.texts import titles

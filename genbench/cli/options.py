@@ -80,10 +80,10 @@ def format_option(command: Command) -> Command:
     return chosen(short(picked(whole(wrapped))))
 
 
-def key_values(help: str, flag: str = "--option") -> Callable[[Command], Command]:
+def key_values(help: str) -> Callable[[Command], Command]:
     """``KEY=VALUE`` pairs, as a mapping in the argument ``options``."""
     return click.option(
-        flag, "options", multiple=True, metavar="KEY=VALUE", callback=_mapping, help=help
+        "--option", "options", multiple=True, metavar="KEY=VALUE", callback=_mapping, help=help
     )
 
 
@@ -210,9 +210,7 @@ def of_suite(command: Command) -> Command:
         from genbench import registry
         from genbench.suite import Suite
 
-        with registry.kept_surroundings():
-            for plugin in where["plugins"]:
-                registry.add_plugin_file(plugin)
+        registry.add_plugin_files(where["plugins"])
         return command(suite=Suite.from_toml(suite_name, overrides), where=where, **given)
 
     declared = training(jobs_and_seeds(wrapped))

@@ -19,7 +19,6 @@ def report(folders: tuple[Path, ...], out: Path, plugins: tuple[Path, ...]) -> N
     from genbench.cli.printing import say
     from genbench.report import write_report
 
-    for plugin in plugins:
-        registry.add_plugin_file(plugin)
+    registry.add_plugin_files(plugins)
     write_report(folders, out)
     say(f"{out} written")

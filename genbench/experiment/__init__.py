@@ -20,53 +20,28 @@ Every file but the logs is metadata, or has them beside it, with a checksum: see
 
 from __future__ import annotations
 
-from genbench.devices.hardware import STRATEGIES, Hardware
 from genbench.experiment.conditions import prompted
 from genbench.experiment.context import RunContext, open_cached
-from genbench.experiment.estimate import SamplingCost, TrainingCost, sampling_cost, training_cost
 from genbench.experiment.jobs import finished, lost, repair_all, run_job
-from genbench.experiment.logs import open_log
 from genbench.experiment.real import finished_real, run_real
-from genbench.experiment.shown import forward, reverse
-from genbench.experiment.stages import check_sampling, draw, stored_seconds
-from genbench.experiment.trained import open_trained, train
-from genbench.experiment.work import (
-    read_job,
-    real_job,
-    run_here,
-    run_task,
-    timing_job,
-    training_job,
-)
+from genbench.experiment.stages import check_sampling, stored_seconds
+from genbench.experiment.trained import train
+from genbench.experiment.work import real_job, timing_job, training_job
 
 __all__ = [
-    "STRATEGIES",
-    "Hardware",
     "RunContext",
-    "SamplingCost",
-    "TrainingCost",
     "check_sampling",
-    "draw",
     "finished",
     "finished_real",
-    "forward",
     "lost",
     "open_cached",
-    "open_log",
-    "open_trained",
     "prompted",
-    "read_job",
     "real_job",
     "repair_all",
-    "reverse",
-    "run_here",
     "run_job",
     "run_real",
-    "run_task",
-    "sampling_cost",
     "stored_seconds",
     "timing_job",
     "train",
-    "training_cost",
     "training_job",
 ]

@@ -38,8 +38,7 @@ class Diagnosis:
 
 def doctor(data_dir: str | Path = "data", *, plugins: Sequence[str | Path] = ()) -> list[Diagnosis]:
     """One line for each package, device, data folder, cache, weights file and plugin."""
-    for plugin in plugins:
-        registry.add_plugin_file(Path(plugin))
+    registry.add_plugin_files(plugins)
     return [
         Diagnosis("python", f"{platform.python_version()} at {sys.executable}"),
         *_packages(),

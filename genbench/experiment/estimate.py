@@ -19,16 +19,15 @@ from genbench.experiment.trained import builder, is_pretrained
 from genbench.registry import call
 from genbench.sampling import BLOCK, codec_of, place, wrapped_decode
 from genbench.suite import SeededEntry, Training
+from genbench.training.loop import COUNTED_STEPS
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 FEW = 2
 """Samples of the steps whose FLOPs are counted: FLOPs go with the number of samples."""
-COUNTED_STEPS = 16
-"""As in the loop: enough for lazy penalties of interval 2, 4, 8 and 16."""
 TIME_LIMIT = 6.0
-"""Seconds after which fewer steps than that are enough."""
+"""Seconds after which fewer than ``COUNTED_STEPS`` are enough."""
 ENOUGH = 0.3
 """Seconds of a step from which its rate is taken for that of a whole batch."""
 

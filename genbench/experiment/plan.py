@@ -15,6 +15,7 @@ from genbench.devices.hardware import Hardware
 from genbench.devices.launch import default_workers
 from genbench.experiment.estimate import SamplingCost, TrainingCost, sampling_cost, training_cost
 from genbench.experiment.prepare import PrepareOptions, prepared, require_sound
+from genbench.experiment.stages import snapshot_options
 from genbench.rendering import render
 from genbench.store import fingerprint
 from genbench.suite import SeededEntry, Suite, trainings
@@ -142,12 +143,11 @@ def _planned(hardware: Hardware, group: Sequence[SeededEntry]) -> PlannedTrainin
     if first.fault is not None:
         return PlannedTraining(group, None, (), None, first.fault)
     try:
-        cheap = next((e for e in group if e.snapshot_sample), first)
         return PlannedTraining(
             group,
             training_cost(hardware, first.training),
             [sampling_cost(hardware, entry) for entry in group],
-            sampling_cost(hardware, replace(first, sample=cheap.snapshot_sample or first.sample)),
+            sampling_cost(hardware, replace(first, sample=snapshot_options(group))),
         )
     except KeyboardInterrupt:
         raise

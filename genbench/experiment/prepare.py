@@ -50,9 +50,8 @@ def prepared(
     from genbench.experiment.context import RunContext
     from genbench.loggers import chosen
 
+    registry.add_plugin_files(plugins)
     with registry.kept_surroundings():
-        for plugin in plugins:
-            registry.add_plugin_file(Path(plugin))
         content = resolved(suite, seeds=seeds, examples=examples, precision=precision)
         models = [entry.model for entry in content.entries.values()]
         registry.require_same(registry.held_code(models).files)

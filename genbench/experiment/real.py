@@ -31,11 +31,12 @@ SHOWN = 400
 def run_real(
     ranks: Ranks, context: RunContext, dataset: str, report: ProgressCallback
 ) -> list[Record]:
-    """The floor: pictures of the training set scored as if generated, at the entries' own count.
+    """The real row: samples of the training set scored as if generated, at the entries' own count.
 
-    The mean over 20 random draws, with their standard deviation. Where a metric looks at the
-    training set (memorization), pictures of the reference stand in, since a training picture is
-    its own nearest neighbour.
+    The mean over 20 random draws, with their standard deviation; a score that one of the draws
+    does not have is skipped, with the reason. Where a metric looks at the training set
+    (memorization), samples of the reference stand in, since a training sample is its own nearest
+    neighbour.
     """
     base = real_base(context, dataset)
     measured = attempt(ranks, lambda: _measured(ranks, context, base, report))
@@ -95,15 +96,16 @@ def _measured(ranks: Ranks, context: RunContext, base: Record, report: ProgressC
                     draws.setdefault(name, []).append(estimate.value)
                 skipped |= scores.skipped
                 faults += [name for name in scores.faults if name not in faults]
-        pictures = _shown(ranks, folder, reference)
+        scored_by_all = [name for name in outputs if name in draws and name not in skipped]
+        shown = _shown(ranks, folder, reference)
         beside = neighbours(ranks, scorer, folder, identity, reference)
         record = replace(
             base,
-            scores={name: _spread(draws[name]) for name in outputs if name in draws},
-            outputs={name: declared[name] for name in outputs if name in draws},
+            scores={name: _spread(draws[name]) for name in scored_by_all},
+            outputs={name: declared[name] for name in scored_by_all},
             skipped_metrics=skipped,
             faults=faults,
-            files={"samples": str(pictures.relative_to(context.out))}
+            files={"samples": str(shown.relative_to(context.out))}
             | ({} if beside is None else {"neighbours": str(beside.relative_to(context.out))}),
         )
         return checked(record)

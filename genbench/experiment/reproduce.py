@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Unpack
 
+from genbench import registry
 from genbench.analysis import reproduction
 from genbench.analysis.document import Document
 from genbench.analysis.reproduction import (
@@ -72,6 +73,7 @@ def reproduce(
         content = recipe(before)
     except KeyError as error:
         raise DataError(f"the record of {label} does not say its {error.args[0]}") from None
+    registry.add_plugin_files(options.get("plugins", ()))
     suite = parse(f"the record of {label}", {**content, "name": f"reproduce {what}"})
     out = Path(out or "genbench-reproduce-" + re.sub(r"[^\w.-]+", "-", label))
     data_dir = Path(options.get("data_dir", "data"))

@@ -236,7 +236,8 @@ class _Run:
                 for job, answer in ended:
                     watched(numbers[job], _ending(answer))
                     answers[job] = answer
-        return answers
+        # An executor, of a plugin perhaps, may have given less than it was asked for.
+        return {job: answers.get(job, Failure("its executor gave no answer")) for job in jobs}
 
     def _in_order(self, records: Sequence[Record]) -> list[Record]:
         """The row of a codec, which each training in its latent space computes, counts once."""
@@ -338,7 +339,7 @@ def _with_seconds(record: Record, seconds: float) -> Record:
 
 
 def _revision() -> str:
-    """genbench's version and, if its source or the suite lies in a git checkout, the commit."""
+    """genbench's version and, if its source lies in a git checkout, the commit."""
     package = Path(__file__).resolve().parent
     git = ["git", "-C", str(package), "describe", "--always", "--dirty", "--abbrev=40"]
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +13,6 @@ from genbench.devices.launch import launched_ranks, on_ranks
 from genbench.devices.ranks import Ranks
 from genbench.evaluation import SamplesLike, Scores
 from genbench.io.moments import Moments
-
-
-@dataclass(frozen=True)
-class _Request:
-    """The samples to be scored, and the options."""
-
-    samples: SamplesLike
-    reference: SamplesLike | Moments
-    train: SamplesLike | None
-    extractor: str
-    options: Mapping[str, Any]
-    outputs: tuple[str, ...]
-    seed: int
-    data_dir: str
 
 
 def evaluate(
@@ -55,36 +40,24 @@ def evaluate(
     A metric that cannot be computed is skipped, with the reason. Raises ``UsageError`` if
     something is unknown or does not fit.
     """
-    for plugin in plugins:
-        registry.add_plugin_file(Path(plugin))
+    registry.add_plugin_files(plugins)
     outputs = evaluation.every_output() if metrics == "all" else metrics
     hardware = DeviceOptions.of(devices).hardware(Path(data_dir))
-    request = _Request(
-        samples,
-        reference,
-        train,
-        extractor,
-        dict(extractor_options or {}),
-        tuple(outputs),
-        seed,
-        str(data_dir),
-    )
+    request = {
+        "samples": samples,
+        "reference": reference,
+        "train": train,
+        "extractor": extractor,
+        "extractor_options": dict(extractor_options or {}),
+        "metrics": tuple(outputs),
+        "seed": seed,
+        "data_dir": data_dir,
+    }
     brought = registry.travelling(plugins, []) if hardware.world > 1 else []
     with launched_ranks(hardware), registry.kept_surroundings():
         return on_ranks(hardware, "32-true", _score, request, plugins=brought, report=report)
 
 
-def _score(ranks: Ranks, request: _Request, report: ProgressCallback) -> Scores:
-    return evaluation.evaluate(
-        request.samples,
-        request.reference,
-        train=request.train,
-        extractor=request.extractor,
-        extractor_options=request.options,
-        metrics=request.outputs,
-        seed=request.seed,
-        data_dir=request.data_dir,
-        device=str(ranks.fabric.device),
-        ranks=ranks,
-        report=report,
-    )
+def _score(ranks: Ranks, request: dict[str, Any], report: ProgressCallback) -> Scores:
+    device = str(ranks.fabric.device)
+    return evaluation.evaluate(**request, device=device, ranks=ranks, report=report)

@@ -42,12 +42,10 @@ class SensitivityResults:
         return rendering.render(self.document(), "markdown")
 
 
-def grid_of(
-    suite: str | Path | Suite, over: Mapping[str, Sequence[Any]] | Sequence[str], **given: Any
-) -> Grid:
+def grid_of(suite: str | Path | Suite, over: Mapping[str, Sequence[Any]] | Sequence[str]) -> Grid:
     """The suite at every combination of the settings ``over``: a mapping from each to its values,
     or texts as ``--over`` takes them. Raises ``UsageError``."""
-    content = resolved(suite, **given)
+    content = resolved(suite)
     settings = over if isinstance(over, Mapping) else parse_over(over)
     grid = expand_grid(content, settings)
     # Another suite: its entries are not that one's.

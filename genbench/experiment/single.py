@@ -55,7 +55,7 @@ def train(
     ``what``: a model's name or factory, with ``dataset``; without it ``SUITE:ENTRY``. The seed is
     0 or the suite's first, and the budget 80,000 examples or the suite's. Raises ``UsageError``.
     """
-    _load(plugins)
+    registry.add_plugin_files(plugins)
     if callable(what):
         what = registry.models.name_of(what)
     chosen_options = dict(options or {})
@@ -95,7 +95,7 @@ def sample(
     ``options``: of the sampler. ``weights``: ``ema`` or ``raw``. Returns the samples, and what
     they cost (``nfe``, ``flops`` and ``parameters``, a sample). Raises ``UsageError``.
     """
-    _load(plugins)
+    registry.add_plugin_files(plugins)
     trained = open_trained(Path(folder))
     modalities.require_writable(Path(out), trained.spec)
     require_memory(trained.spec, count)
@@ -127,7 +127,7 @@ def show(
     A model without a path from noise to samples, as a GAN, is shown along a walk through its noise.
     Raises ``UsageError``.
     """
-    _load(plugins)
+    registry.add_plugin_files(plugins)
     write = frames_writer(Path(out))
     if options and which == "forward":
         raise UsageError("--option belongs to show reverse: the forward process has none")
@@ -139,11 +139,6 @@ def show(
     arguments = hardware, Path(folder), training, which, dict(options or {}), number
     frames = _computed(label, training, hardware, plugins, progress, _frames, *arguments)
     store.write_bytes(Path(out), write(frames))
-
-
-def _load(plugins: Sequence[str | Path]) -> None:
-    for plugin in plugins:
-        registry.add_plugin_file(Path(plugin))
 
 
 def _hardware(devices: int | DeviceOptions, data_dir: str | Path) -> Hardware:

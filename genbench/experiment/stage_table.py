@@ -6,8 +6,13 @@ computed by ``Stage.once``, in the folder of its training, of the real row, or o
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import asdict
+from functools import cache
 from typing import Any
+
+from pydantic import TypeAdapter
 
 from genbench import evaluation, sampling
 from genbench.api import Estimate, Output
@@ -15,7 +20,7 @@ from genbench.evaluation import Scores
 from genbench.evaluation.embedding import FEATURES
 from genbench.sampling import likelihood, trajectories
 from genbench.store import Contents, Stage
-from genbench.store.records import SCHEMA, Record
+from genbench.store.records import SCHEMA, Record, checked
 from genbench.training import loop
 
 TENSORS = ".safetensors"
@@ -29,10 +34,27 @@ def _as_json(value: Any) -> Contents:
     return b"", asdict(value)
 
 
+@cache
+def _adapter(kind: type) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def _fields(kind: type, contents: Contents) -> Mapping[str, Any]:
+    """The fields of a stored ``kind``. Raises if one is of a wrong type, as a metric may give it:
+    no record could hold it."""
+    _adapter(kind).validate_json(json.dumps(contents[1]), strict=True)
+    return contents[1]
+
+
 def _scores(contents: Contents) -> Scores:
-    values = {name: Estimate(**value) for name, value in contents[1]["values"].items()}
-    outputs = {name: Output(**value) for name, value in contents[1]["outputs"].items()}
-    return Scores(**{**contents[1], "values": values, "outputs": outputs})
+    fields = _fields(Scores, contents)
+    values = {name: Estimate(**value) for name, value in fields["values"].items()}
+    outputs = {name: Output(**value) for name, value in fields["outputs"].items()}
+    return Scores(**{**fields, "values": values, "outputs": outputs})
+
+
+def _record(contents: Contents) -> Record:
+    return checked(Record(**contents[1]))
 
 
 TRAINING = Stage[Contents](
@@ -72,7 +94,7 @@ LIKELIHOOD = Stage[Estimate](
     version=likelihood.VERSION,
     inputs=(*SNAPSHOT, "reference", "count", "seed"),
     pack=_as_json,
-    unpack=lambda contents: Estimate(**contents[1]),
+    unpack=lambda contents: Estimate(**_fields(Estimate, contents)),
 )
 """Bits per dimension of reference samples."""
 
@@ -116,7 +138,7 @@ RECORD = Stage[Record](
     version=SCHEMA + 1,  # with what the model obeys
     inputs=("training", "model", "sample", "snapshot_sample", "context"),
     pack=_as_json,
-    unpack=lambda contents: Record(**contents[1]),
+    unpack=_record,
     kept=lambda record, seconds: not record.faults,  # a row with a fault is tried again
 )
 """The row of an entry. The entries that share the training decide ``snapshot_sample``, how its
@@ -136,7 +158,7 @@ REAL_RECORD = Stage[Record](
     version=SCHEMA,
     inputs=("context",),
     pack=_as_json,
-    unpack=lambda contents: Record(**contents[1]),
+    unpack=_record,
     kept=lambda record, seconds: not record.faults,
 )
 """The real row."""
@@ -146,7 +168,7 @@ CODEC_RECORD = Stage[Record](
     version=SCHEMA,
     inputs=("context", "codec", "code", "hardware"),
     pack=_as_json,
-    unpack=lambda contents: Record(**contents[1]),
+    unpack=_record,
     kept=lambda record, seconds: not record.faults,
 )
 """The row of a codec, which lies beside the real one."""

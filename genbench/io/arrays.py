@@ -259,8 +259,10 @@ def _gather(
         part, key = _split(name)
         value: Any = get(name)
         if name == "labels" and (value.dtype.kind not in "iu" or value.ndim != 1):
-            said = f"{value.dtype} of shape {value.shape}"
-            raise DataError(f"{where}: labels must be {len(samples)} integers, not {said}")
+            raise DataError(
+                f"{where}: labels must be {len(samples)} integers, not {value.dtype} of shape "
+                f"{value.shape}"
+            )
         if part == "count" or name == "levels":
             value = _integer(where, name, value)
         elif part == "text":

@@ -36,6 +36,7 @@ from genbench.registry.options import call, check_options, require_plain, schema
 from genbench.registry.plugins import (
     Plugin,
     add_plugin_file,
+    add_plugin_files,
     held_code,
     hold_code,
     load_plugin,
@@ -54,6 +55,7 @@ __all__ = [
     "PluginError",
     "Registry",
     "add_plugin_file",
+    "add_plugin_files",
     "augmentations",
     "call",
     "check_options",

@@ -11,6 +11,7 @@ import importlib
 import inspect
 import types
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,11 +37,14 @@ class PickledFactory:
 
 
 def name_of(factory: Callable[..., Any]) -> str:
-    """``module:name``. Raises ``UsageError`` for what has no name, as a partial or an instance."""
-    name = getattr(factory, "__qualname__", None)
-    if name is None or not (inspect.isfunction(factory) or inspect.isclass(factory)):
+    """``module:name``. Raises ``UsageError`` for what has no name, as a partial or an instance, and
+    for a lambda: two of one line have one source."""
+    name = getattr(factory, "__qualname__", "<lambda>")
+    named = inspect.isfunction(factory) or inspect.isclass(factory)
+    if not named or name.endswith("<lambda>"):
         raise UsageError(
-            f"{factory!r} is neither a function nor a class: write a function that builds the model"
+            f"{factory!r} is neither a class nor a function with a name: write a function that "
+            "builds the model"
         )
     return f"{factory.__module__}:{name}"
 
@@ -114,6 +118,10 @@ def _facts(value: Any, name: str, seen: set[int]) -> Iterator[str]:
             yield f"{name_of(value)} {_hash_of(value.__module__)}"
             return
         yield _source(value, name)
+        for constant, held in vars(value).items() if inspect.isclass(value) else ():
+            if not constant.startswith("__"):  # it may come from a function around the class
+                with suppress(TypeError, ValueError):
+                    yield f"{constant} = {canonical(held)}"
         for inner in _referred(value):
             yield from _facts(inner, name, seen)
     else:

@@ -6,6 +6,7 @@ import inspect
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property, partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -59,16 +60,21 @@ class Registry:
 
     def name_of(self, factory: Callable[..., Any]) -> str:
         """The name by which a factory that nobody registered is found from now on, here and, with
-        ``travelling``, in other processes.
+        ``travelling``, in other processes. Of several with one name, as a cell of a notebook and a
+        function within a function make them, each later one has its identity in its name.
 
-        Raises ``UsageError`` for what is neither a function nor a class, or whose source cannot
-        be read.
+        Raises ``UsageError`` for what is neither a function with a name nor a class, or whose
+        source cannot be read.
         """
         name = callables.name_of(factory)
-        if not callables.is_importable(factory):
-            self._pickled[name] = callables.pickled(factory)
-            self.added[name] = factory
-        return name
+        if callables.is_importable(factory):
+            return name
+        pickled = callables.pickled(factory)
+        if self._pickled.get(name, pickled).code != pickled.code:
+            pickled = replace(pickled, name=f"{name}@{pickled.code}")
+        self._pickled[pickled.name] = pickled
+        self.added[pickled.name] = factory
+        return pickled.name
 
     def is_of_script(self, name: str) -> bool:
         """Whether this process alone knows ``name``: neither a package nor a plugin file has it."""
@@ -106,12 +112,11 @@ class Registry:
         when its module cannot be imported; ``CodeChanged`` when its source is no longer what its
         identity names.
         """
+        value = self._load(name)
         if name not in self._loaded:
-            value = self._load(name)
-            self._loaded.add(name)
             self._require_same(name)
-            return value
-        return self._load(name)
+            self._loaded.add(name)
+        return value
 
     def _load(self, name: str) -> Any:
         if name in self.added:

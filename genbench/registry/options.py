@@ -64,6 +64,8 @@ def check_options(
     """
     import pydantic
 
+    from genbench.registry.validation import message
+
     known = schema(factory)
     for name in options:
         if name not in known:
@@ -82,10 +84,8 @@ def check_options(
             # JSON mode: a TOML array may stand for a tuple, everything else is strict.
             resolved[name] = adapter.validate_json(_json(options[name]), strict=True)
         except pydantic.ValidationError as error:
-            message = error.errors()[0]["msg"]
-            raise UsageError(
-                f"{what}, option {name!r}: {message[0].lower()}{message[1:]}, got {options[name]!r}"
-            ) from None
+            said = message(error.errors()[0])
+            raise UsageError(f"{what}, option {name!r}: {said}") from None
     require_plain(what, resolved)
     return resolved
 

@@ -24,7 +24,7 @@ from genbench.registry.groups import (
     models,
     samplers,
 )
-from genbench.registry.surroundings import kept_torch
+from genbench.registry.surroundings import kept_surroundings, kept_torch
 from genbench.store import fingerprint
 
 Plugin: TypeAlias = Path | PickledFactory
@@ -35,6 +35,13 @@ IN_JOBS = (datasets, modalities, extractors, metrics, augmentations, samplers)
 
 _loaded: dict[Path, str] = {}
 """The plugin files that this process has run, and the hash of each when it did."""
+
+
+def add_plugin_files(paths: Iterable[str | Path]) -> None:
+    """``add_plugin_file`` for each, in a process that goes on afterwards: ``kept_surroundings``."""
+    for path in paths:
+        with kept_surroundings():
+            add_plugin_file(Path(path))
 
 
 def add_plugin_file(path: Path) -> None:

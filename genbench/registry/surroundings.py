@@ -40,14 +40,16 @@ def kept_torch() -> Iterator[None]:
     are put back. Costs no import of torch."""
     torch: Any = sys.modules.get("torch")
     if torch is None:
-        yield
-        torch = sys.modules.get("torch")
-        if torch is not None:  # a new process has these
-            torch.set_default_dtype(torch.float32)
-            torch.set_grad_enabled(True)
-            torch.set_default_device(None)
-            for hooks in _hooks().values():
-                hooks.clear()
+        try:
+            yield
+        finally:
+            torch = sys.modules.get("torch")
+            if torch is not None:  # a new process has these
+                torch.set_default_dtype(torch.float32)
+                torch.set_grad_enabled(True)
+                torch.set_default_device(None)
+                for hooks in _hooks().values():
+                    hooks.clear()
         return
     settings = {setter: getattr(torch, getter)() for getter, setter in SETTINGS.items()}
     device = torch.get_default_device()

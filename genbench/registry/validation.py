@@ -31,7 +31,7 @@ def validated(kind: type[Content], source: str, content: Mapping[str, Any]) -> C
     # JSON mode: an array may stand for a tuple, everything else is as strict as the model.
     text = as_json(source, content)
     try:
-        return kind.model_validate_json(text, context={"source": source})
+        return kind.model_validate_json(text)
     except ValidationError as error:
         raise UsageError(f"{source}: {explain(kind, error)}") from None
 

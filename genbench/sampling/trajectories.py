@@ -77,13 +77,13 @@ def reverse(
     Raises ``NonFiniteSamples``.
     """
     place(fabric, model)
-    condition = {name: value.to(fabric.device) for name, value in given(0).items()}
+    asked = given(0)
+    condition = {name: value.to(fabric.device) for name, value in asked.items()}
     seed_all(seed, "sample", 0)
     noise = torch.randn(BLOCK, *model.noise_shape).to(fabric.device)
     trajectory: Any = getattr(model, "trajectory", None)
     with fabric.autocast():
         if trajectory is not None:
-            asked = given(0)
             passed = [
                 padded(spec, _stored(spec, [x])[0], asked)
                 for x in call(trajectory, noise, condition, **options)
@@ -95,7 +95,7 @@ def reverse(
         condition = {name: value[:count] for name, value in condition.items()}
         between = _between(noise[:count], frames)
         walk = [call(model.sample, z, condition, **options) for z in between]
-    asked = {name: value.cpu() for name, value in condition.items()}
+    asked = {name: value[:count] for name, value in asked.items()}
     states = [padded(spec, state, asked) for state in _stored(spec, walk)]
     return Trajectory(WALK, torch.stack(states))
 

@@ -11,10 +11,9 @@ from genbench.store import canonical
 Protocol: TypeAlias = Mapping[str, Any]
 """Name of a part → its value, as in ``Scores.protocol`` and ``Record.protocol``."""
 
-
 HEADLINE = "frechet_distance"
 COLLAPSE_SCORE, COLLAPSE_BELOW = "coverage", 0.25
-"""The headline score of a suite that does not name another."""
+"""The criteria of a suite that does not name others."""
 
 
 @dataclass(frozen=True)

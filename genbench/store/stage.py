@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from genbench.api.errors import one_line
 from genbench.api.execution import Ranks
 from genbench.store.artefacts import (
     Damaged,
@@ -103,7 +102,7 @@ class Stage(Generic[T]):
     def find(self, folder: Path, inputs: Mapping[str, Any]) -> T | None:
         """The value stored for ``inputs``; ``None`` if there is none, or if it is damaged."""
         try:
-            return self._load(self._path(folder, self.identity(inputs)))
+            return self._read(self._path(folder, self.identity(inputs)))
         except Damaged:
             return None
 
@@ -111,9 +110,10 @@ class Stage(Generic[T]):
         return folder / self.name / f"{identity}{self.suffix}"
 
     def _read(self, path: Path) -> T | None:
-        return read_cached(path, partial(self._own, path)) if self.cache else self._load(path)
-
-    def _load(self, path: Path) -> T | None:
+        """The value at ``path``; ``None`` if there is none, or if what is there is whole but no
+        such value, so that it is computed again. Raises ``Damaged``."""
+        if self.cache:
+            return read_cached(path, partial(self._own, path))
         contents: Contents | None
         if self.suffix == ".json":
             metadata = read_metadata(path)
@@ -126,9 +126,8 @@ class Stage(Generic[T]):
             return self.unpack(contents)
         except MemoryError:
             raise
-        except Exception as error:  # its checksum is right, but it may hold anything
-            said = f"{path} is damaged: it holds no {self.name} ({one_line(error)})"
-            raise Damaged(said) from error
+        except Exception:  # what a plugin or an earlier version has stored may be anything
+            return None
 
     def _own(self, path: Path, contents: Contents) -> T:
         if contents[1]["identity"] != path.stem:

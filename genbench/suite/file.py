@@ -15,7 +15,6 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     Field,
-    ModelWrapValidatorHandler,
     PlainSerializer,
     SerializationInfo,
     TypeAdapter,
@@ -120,6 +119,16 @@ class _Section(BaseModel):
         "ser_json_inf_nan": "constants",
     }
 
+    def __init__(self, **fields: Any) -> None:
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            kind = type(self)
+            raise UsageError(f"{kind.__name__}: {explain(kind, error)}") from None
+
+    # A section within another is validated without it, so that its keys keep their whole path.
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
 
 class Snapshots(_Section):
     """Scores along training: at ``count`` equally spaced points, with ``samples`` each."""
@@ -197,8 +206,10 @@ class Entry(_Section):
     train: TrainOverride = {}
     """The options of ``[train]`` that it changes, and its budget ``examples``."""
 
-    def __init__(self, *model: str | Callable[..., Any], **others: Any) -> None:
-        super().__init__(**dict(zip(["model"], model, strict=False)), **others)
+    def __init__(self, model: str | Callable[..., Any], **others: Any) -> None:
+        super().__init__(model=model, **others)
+
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
 
 
 class Prompts(_Section):
@@ -247,17 +258,6 @@ class Suite(_Section):
                 raise ValueError(f"samples is {self.samples}; the prompts ask for {wanted}")
         return self
 
-    @model_validator(mode="wrap")
-    @classmethod
-    def _in_one_line(
-        cls, data: Any, handler: ModelWrapValidatorHandler[Suite], info: ValidationInfo
-    ) -> Suite:
-        try:
-            return handler(data)
-        except ValidationError as error:
-            source = (info.context or {}).get("source", "Suite")
-            raise UsageError(f"{source}: {explain(cls, error)}") from None
-
     @classmethod
     def from_toml(cls, name: str | Path, overrides: Sequence[str] = ()) -> Suite:
         """The suite of that name, or in that TOML file, with ``KEY=VALUE`` overrides.
@@ -289,11 +289,11 @@ class Suite(_Section):
 
     def with_seeds(self, seeds: Iterable[int]) -> Suite:
         """The same suite with other seeds."""
-        return type(self).model_validate({**dict(self), "seeds": tuple(seeds)})
+        return type(self)(**{**dict(self), "seeds": tuple(seeds)})
 
     def with_examples(self, examples: int) -> Suite:
         """The same suite with another budget for the entries that do not set one."""
-        return type(self).model_validate({**dict(self), "examples": examples})
+        return type(self)(**{**dict(self), "examples": examples})
 
     def with_precision(self, precision: str) -> Suite:
         """The same suite with every entry trained and sampled in ``precision``."""

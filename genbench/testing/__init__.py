@@ -73,8 +73,7 @@ def check(
     Raises ``UsageError``.
     """
     opened_files()
-    for plugin in plugins:
-        registry.add_plugin_file(Path(plugin))
+    registry.add_plugin_files(plugins)
     chosen, where = dict(options or {}), Path(data_dir)
     if data and kind not in ("model", "extractor"):
         raise UsageError(f"--data is for models and extractors, not for a {kind}")

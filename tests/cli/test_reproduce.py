@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from genbench import registry
 from genbench.cli import main
 from genbench.store.records import Record, read_records, write_records
 
@@ -65,6 +66,39 @@ def test_a_row_comes_to_the_same_bits(measured: Path, tmp_path: Path) -> None:
     again: list[Record] = [record for record in read_records(out) if record.seed is not None]
     assert not any(record.snapshots for record in again)
     assert again[0].command == f"genbench reproduce {measured}:DDIM, 4"
+
+
+SPOT = """
+import torchmetrics
+from genbench import Estimate, Output, registry
+
+class Spot(torchmetrics.Metric):
+    needs, sides = frozenset({"features"}), frozenset({"generated"})
+    outputs = {"spot": Output(True, "spot", "other scores")}
+    full_state_update = False
+
+    def update(self, features, side): ...
+
+    def compute(self):
+        return {"spot": Estimate(4.0)}
+
+registry.metrics.add("spot", Spot)
+"""
+
+
+def test_a_row_with_a_score_of_a_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    suite = SUITE.replace('"sliced_wasserstein", ', '"spot", ').replace("[3, 4]", "[3]")
+    (tmp_path / "tiny.toml").write_text(suite, encoding="utf-8")
+    measured, again = ["run", tmp_path / "tiny.toml"], ["reproduce", f"{tmp_path / 'run'}:DDIM, 4"]
+    for command in (measured, again):
+        monkeypatch.setattr(registry.metrics, "added", {})  # as in a new process
+        plugin = tmp_path / f"of_{command[0]}" / "spot.py"
+        plugin.parent.mkdir()
+        plugin.write_text(SPOT, encoding="utf-8")
+        where = ["--out", tmp_path / str(command[0]), "--jobs", 1, "--plugin", plugin]
+        done = call(*command, *where)
+        assert done.exit_code == 0, done.output
+    assert "1 of 1 seeds" in done.stdout
 
 
 def test_two_measured_runs_are_too_few_to_judge_another_number(

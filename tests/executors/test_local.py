@@ -18,7 +18,7 @@ import torch
 
 import genbench
 from genbench import experiment
-from genbench.api import Failure, Job, Resources
+from genbench.api import Answers, Failure, Job, Observer, Resources
 from genbench.api.errors import GenbenchError
 from genbench.devices import launch, processes
 from genbench.devices.hardware import Hardware
@@ -236,6 +236,23 @@ def test_what_is_no_job_is_told(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "job.json holds no job" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+class Silent:
+    """An executor that ends before it has answered for its jobs."""
+
+    def __init__(self, *, workers: int | None = None) -> None: ...
+
+    def execute(self, jobs: Sequence[Job], observer: Observer) -> Answers:
+        yield from ()
+
+
+def test_a_job_without_an_answer_is_a_failed_row(tmp_path: Path) -> None:
+    genbench.registry.executors.add("silent", Silent)
+    results = genbench.run(suite(), tmp_path / "out", executor="silent", progress=False)
+    assert [record.entry for record in results.records] == ["real", "VAE"]
+    for record in results.records:
+        assert (record.status, record.reason) == ("failed", "its executor gave no answer")
 
 
 REASONS = {

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import torchmetrics
 
-from genbench import registry
-from genbench.api import TensorSamples
+from genbench import experiment, registry, store
+from genbench.api import Estimate, Output, TensorSamples
 from genbench.data import open_samples
 from genbench.devices.hardware import Hardware
 from genbench.devices.ranks import ALONE, Ranks
@@ -89,3 +91,63 @@ def test_snapshots_may_be_as_many_as_samples_and_a_suite_may_ask_for_more(
         assert record.skipped_metrics == {
             "inception_score": "needs logits, which identity does not give here"
         }
+
+
+@pytest.mark.parametrize(
+    ("stage", "wrong"),
+    [
+        ("scores", {"values": {"recall": {"value": 0.5, "low": "x", "high": None, "note": None}}}),
+        ("scores", {"outputs": {"recall": {"higher_is_better": 3}}}),
+        ("records", {"cost": {"nfe": "x"}}),
+        ("records", {"unknown": 1}),
+    ],
+)
+def test_what_no_record_could_hold_is_computed_again(
+    stage: str, wrong: dict[str, Any], tmp_path: Path
+) -> None:
+    """A metric gave it, or another version of genbench: its checksum is right."""
+    registry.add_plugin_file(TOY)
+    ranks = Ranks(HARDWARE.fabric("32-true"))
+    content = parse("toys", {**SUITE, "score": {**SUITE["score"], "metrics": ["recall"]}})
+    context = RunContext("toys", tmp_path, HARDWARE, content.samples, content.score)
+    (entries,) = trainings(content)
+    (first,) = run_job(ranks, context, entries, lambda event: None)
+    assert experiment.finished(context, entries)
+    for file in tmp_path.glob(f"runs/*/{stage}/*.json"):
+        store.write_metadata(file, {**(store.read_metadata(file) or {}), **wrong})
+    if stage == "scores":
+        store.remove(*tmp_path.glob("runs/*/records/*.json"))
+    assert experiment.finished(context, entries) is None
+    (again,) = run_job(ranks, context, entries, lambda event: None)
+    assert (again.status, again.scores) == ("done", first.scores)
+    assert experiment.finished(context, entries)
+
+
+class Fickle(torchmetrics.Metric):
+    """A number, but for the second of the draws."""
+
+    needs = frozenset({"features"})
+    sides = frozenset({"generated"})
+    outputs = {"fickle": Output(True, "fickle", "other scores")}  # noqa: RUF012
+    full_state_update = False
+    computed = 0
+
+    def update(self, features: object, side: str) -> None: ...
+
+    def compute(self) -> dict[str, Estimate]:
+        Fickle.computed += 1
+        return {"fickle": Estimate(math.nan if Fickle.computed == 2 else 1.0)}
+
+
+def test_the_real_row_has_a_score_of_all_draws_or_says_why_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry.metrics.add("fickle", Fickle)
+    monkeypatch.setattr(real, "REAL_DRAWS", 3)
+    ranks = Ranks(HARDWARE.fabric("32-true"))
+    score = {**SUITE["score"], "metrics": ["recall", "fickle"]}
+    content = parse("fickle", {**SUITE, "score": score})
+    context = RunContext("fickle", tmp_path, HARDWARE, content.samples, content.score)
+    (row,) = run_real(ranks, context, content.dataset, lambda event: None)
+    assert list(row.scores) == list(row.outputs) == ["recall"]
+    assert row.skipped_metrics == {"fickle": "fickle is nan"}

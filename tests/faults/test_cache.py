@@ -24,7 +24,7 @@ from genbench import evaluation, registry
 from genbench.data import open_samples
 from genbench.devices import hardware as hardware_module
 from genbench.devices.hardware import Hardware
-from genbench.experiment import RunContext, context, jobs, stages, trained
+from genbench.experiment import RunContext, context, record, stages, trained
 from genbench.experiment.stage_table import RECORD, STAGES
 from genbench.extractors import digits as digits_module
 from genbench.extractors import inception as inception_module
@@ -267,7 +267,7 @@ def test_a_stored_record(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
 
     def identity(entry: SeededEntry = entry, **changed: Any) -> str:
         return RECORD.identity(
-            jobs.record_inputs(dataclasses.replace(base, **changed), entry, [entry])
+            record.record_inputs(dataclasses.replace(base, **changed), entry, [entry])
         )
 
     found = [identity(), identity(samples=65), identity(hardware=Hardware(tmp_path, "cuda"))]

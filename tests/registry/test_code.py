@@ -159,8 +159,9 @@ def test_what_another_process_read_must_be_what_is_loaded(folder: Path) -> None:
     models = registry.Registry("model")
     models.hold("plugin:build", Code("1f", dict(code_of("it", "plugin").files)))
     DECISIVE["a declared file"](folder)
-    with pytest.raises(CodeChanged, match=r"means\.json has changed"):
-        models.get("plugin:build")
+    for _ in range(2):
+        with pytest.raises(CodeChanged, match=r"means\.json has changed"):
+            models.get("plugin:build")
 
 
 EDITED = """

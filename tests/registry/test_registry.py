@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from functools import partial
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -178,6 +179,45 @@ def test_code_hash_follows_the_source(tmp_path: Path) -> None:
     first, second, third = (set(group.code("mine").files.values()) for group in models)
     assert first == third != second
     assert models[1].origin("mine") == str(tmp_path / "1" / "mine.py")
+
+
+def of_width(width: int) -> Callable[[object], int]:
+    def build(spec: object) -> int:
+        return width
+
+    return build
+
+
+def holding(width: int) -> Callable[[object], object]:
+    class Model:
+        size = width
+
+        def __init__(self, spec: object) -> None: ...
+
+    return Model
+
+
+def test_functions_of_one_name_are_kept_apart(models: Registry) -> None:
+    """As a loop makes them, and a cell of a notebook that is run again."""
+    names = [models.name_of(of_width(width)) for width in (16, 32, 16, 32)]
+    assert names[:2] == names[2:]
+    assert names[1] == f"{names[0]}@{models.code(names[1]).identity}"
+    elsewhere = Registry("model")
+    for factory in models.travelling(names):
+        elsewhere.receive(factory)
+    for group in (models, elsewhere):
+        assert [group.make(name, None) for name in names] == [16, 32, 16, 32]
+
+
+def test_what_a_class_holds_is_in_its_identity(models: Registry) -> None:
+    first, second = (models.name_of(holding(width)) for width in (16, 32))
+    assert models.code(first) != models.code(second)
+
+
+def test_a_lambda_is_refused(models: Registry) -> None:
+    """Two of one line have the same source, and so would have the same identity."""
+    with pytest.raises(UsageError, match="a function with a name: write a function that builds"):
+        models.name_of(lambda spec: None)
 
 
 def file_of(module: object) -> str | None:

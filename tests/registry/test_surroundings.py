@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -45,6 +47,41 @@ def test_all_is_put_back() -> None:
     with registry.kept_surroundings():
         leave_behind()
     assert settings() == before
+
+
+FIRST_IMPORT = """
+from genbench import registry
+try:
+    with registry.kept_torch():
+        import torch
+        torch.set_default_dtype(torch.float64)
+        torch.set_default_device("meta")
+        raise ArithmeticError
+except ArithmeticError:
+    print(torch.get_default_dtype(), torch.get_default_device())
+"""
+
+
+def test_all_is_put_back_of_a_plugin_that_imports_torch_and_fails() -> None:
+    command = [sys.executable, "-c", FIRST_IMPORT]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == "torch.float32 cpu\n"
+
+
+def test_a_plugin_file_moves_neither_the_next_one_nor_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("first.py", "second.py"):
+        Path(name).write_text("import os; os.chdir('/')", encoding="utf-8")
+    genbench.evaluate(
+        "points-ring",
+        "points-ring:test",
+        extractor="identity",
+        metrics=["sliced_wasserstein"],
+        plugins=["first.py", "second.py"],
+    )
+    assert Path.cwd() == tmp_path
 
 
 class Reckless(torchmetrics.Metric):

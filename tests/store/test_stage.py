@@ -188,13 +188,13 @@ def test_what_a_cache_holds_is_its_own_or_computed_again(tmp_path: Path) -> None
         assert compute.calls == calls + 1
 
 
-def test_a_foreign_value_with_a_right_checksum_is_damage(tmp_path: Path) -> None:
+def test_a_foreign_value_with_a_right_checksum_is_computed_again(tmp_path: Path) -> None:
     path = NUMBER.once(ALONE, tmp_path, INPUTS, lambda: 0.1).path
     for foreign in ({}, {"value": "x"}, {"value": [1]}):
         store.write_metadata(path, foreign)
-        with pytest.raises(Damaged, match=f"{path.name} is damaged: it holds no numbers"):
-            NUMBER.once(ALONE, tmp_path, INPUTS, lambda: 0.2)
         assert NUMBER.find(tmp_path, INPUTS) is None
+        assert NUMBER.once(ALONE, tmp_path, INPUTS, lambda: 0.2).value == 0.2
+        assert NUMBER.find(tmp_path, INPUTS) == 0.2
 
 
 def test_a_folder_that_cannot_be_written_is_an_error_but_of_a_cache(

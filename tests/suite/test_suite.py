@@ -173,6 +173,45 @@ def test_mistakes_in_one_line(
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("section", "fields", "message"),
+    [
+        (
+            suite.Entry,
+            {"model": "ddpm", "optoins": {}},
+            "Entry: unknown key 'optoins'; did you mean 'options'?",
+        ),
+        (
+            suite.Entry,
+            {"model": "ddpm", "train": {"bacth": 3}},
+            "Entry: unknown key 'train.bacth'; did you mean 'batch'?",
+        ),
+        (suite.Entry, {"model": 3}, "Entry: model: input should be a valid string, got 3"),
+        (
+            suite.Entry,
+            {"model": "ddpm", "options": 3},
+            "Entry: options: input should be a valid dictionary, got 3",
+        ),
+        (suite.Score, {"reference": "digits", "metrics": []}, "Score: the key 'extractor' is miss"),
+        (suite.Prompts, {"conditions": [{"label": 1}], "each": 0}, "Prompts: each: input should"),
+        (suite.Suite, {"sedes": [0]}, "Suite: unknown key 'sedes'; did you mean 'seeds'?"),
+    ],
+)
+def test_mistakes_in_python_in_one_line(
+    section: type, fields: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UsageError) as error:
+        section(**fields)
+    assert str(error.value).startswith(message)
+    assert "\n" not in str(error.value)
+
+
+def test_an_entry_takes_one_model_by_its_place() -> None:
+    assert suite.Entry("ddpm") == suite.Entry(model="ddpm")
+    with pytest.raises(TypeError, match="positional arguments"):
+        suite.Entry("ddpm", {"channels": 32})  # type: ignore[call-arg]
+
+
 def test_runs_are_judged_by_what_the_suite_says(content: dict[str, Any]) -> None:
     usual = suite.parse("it", content).score
     assert usual.criteria == USUAL
