@@ -91,7 +91,7 @@ def mixed(
     of_epsilon: Tensor,
 ) -> Tensor:
     """``of_x_0`` E[x_0 | x_t] + ``of_epsilon`` E[ε | x_t] ``(B, *shape)`` by one evaluation; the
-    coefficients are of t's shape. sigma_t must not be 0 where only a denoiser is known."""
+    coefficients are of t's shape. sigma_t must not be 0 if the prediction is x_0 (``affine``)."""
     prediction, network = affine(denoise)
     of_x_t, of_output = prediction.shares(schedule, t, of_x_0, of_epsilon)
     return on(x_t, of_x_t) * x_t + on(x_t, of_output) * network(x_t, t)

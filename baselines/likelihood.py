@@ -89,7 +89,7 @@ def log_likelihood(
     """log p_end(x) of x ``(B, *shape)`` in nats: ``(B,)``; under ``inference_mode`` too.
 
     Args:
-        end: A time above 0, in a schedule that is differentiable in t.
+        end: A time at which the velocity is finite, in a schedule that is differentiable in t.
         trace: How the divergence is taken.
         probes: Of a sample, each a backward pass an evaluation; without meaning where exact.
         rtol, atol, max_steps: Of ``DormandPrince``, over a sample and its log density together.

@@ -99,6 +99,8 @@ def blocks(page: str) -> list[Block]:
 
 
 def smaller(text: str) -> str:
+    if "snapshots" not in text:
+        text = text.replace("[score]\n", "[score]\nsnapshots = { count = 1, samples = 16 }\n")
     for pattern, replacement in SMALLER:
         text = re.sub(pattern, replacement, text)
     return text

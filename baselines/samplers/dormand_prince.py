@@ -57,7 +57,8 @@ class DormandPrince:
     """dx/dt = v to a tolerance (Song et al. 2021, appendix D.4, who take 1e-5 for both).
 
     Between a sample's own steps ``path`` interpolates, so the sample at the last time does not
-    depend on the other times asked for. sigma must not be 0 at the last. Raises as ``Adaptive``.
+    depend on the other times asked for. The velocity must be finite at the last. Raises as
+    ``Adaptive``.
     """
 
     denoise: Denoiser

@@ -182,7 +182,7 @@ class Scorer:
         ranks: Ranks,
         report: ProgressCallback,
     ) -> dict[str, list[Features]]:
-        """The names of the features that ``metrics`` use, by side."""
+        """The features that ``metrics`` use, by side, batch by batch."""
         sides = {"reference": self.reference, "generated": samples, "train": self.train}
         features = {}
         for side, source in sides.items():

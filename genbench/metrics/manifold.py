@@ -58,7 +58,7 @@ def manifold_scores(
     [0, N/k] and about 1 for equal distributions.
 
     Open balls, d < r, are those of prdc, with which most densities and coverages were published;
-    closed ones, d ≤ r, those of Kynkäänniemi et al.'s eq. 2 and of torch-fidelity. They differ
+    closed ones, d ≤ r, those of Kynkäänniemi et al. 2019 and of torch-fidelity. They differ
     where distances tie. Of a sample with k copies or more the radius is 0: open, it holds nothing,
     and sets of copies alone score 0 against themselves; closed, it holds the copies. A note says
     how many radii are 0.

@@ -143,7 +143,7 @@ def test_what_rises_to_its_best_from_below_0_has_not_fallen(tmp_path: Path) -> N
     assert stability(fell, higher_is_better=True).runs[0].last_over_best == 1.5
 
 
-def test_ten_thousand_curves_are_those_of_each_alone(tmp_path: Path) -> None:
+def test_many_curves_are_those_of_each_alone(tmp_path: Path) -> None:
     """All at once, in any order of the rows, as one after the other by the definition."""
     rng = np.random.default_rng(0)
     rows = [(f"run {i}", s, rng.lognormal()) for i in range(300) for s in range(rng.integers(1, 9))]

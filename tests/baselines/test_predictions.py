@@ -64,15 +64,21 @@ def pair() -> tuple[Tensor, Tensor]:
     return x_0, noise
 
 
+def exact(
+    prediction: Prediction, schedule: Schedule, pair: tuple[Tensor, Tensor]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Times, x_t there, and what the network should answer."""
+    t = times(schedule)
+    x_0, noise = pair
+    return t, diffuse(schedule, x_0, t, noise), prediction.target(schedule, x_0, noise, t)
+
+
 @pytest.mark.parametrize(("prediction", "schedule"), PAIRS)
 def test_the_exact_answer_gives_the_clean_sample(
     prediction: Prediction, schedule: Schedule, pair: tuple[Tensor, Tensor]
 ) -> None:
-    x_0, noise = pair
-    t = times(schedule)
-    x_t = diffuse(schedule, x_0, t, noise)
-    answer = prediction.target(schedule, x_0, noise, t)
-    torch.testing.assert_close(prediction.denoised(schedule, answer, x_t, t), x_0)
+    t, x_t, answer = exact(prediction, schedule, pair)
+    torch.testing.assert_close(prediction.denoised(schedule, answer, x_t, t), pair[0])
 
 
 @pytest.mark.parametrize(("prediction", "schedule"), PAIRS)
@@ -111,12 +117,10 @@ def test_errors_in_x_0_are_c_out_times_those_of_the_network(
 def test_every_mixture_of_x_0_and_noise_is_affine_in_the_answer(
     prediction: Prediction, schedule: Schedule, pair: tuple[Tensor, Tensor]
 ) -> None:
-    x_0, noise = pair
-    t = times(schedule)
-    x_t = diffuse(schedule, x_0, t, noise)
-    answer = prediction.target(schedule, x_0, noise, t)
+    t, x_t, answer = exact(prediction, schedule, pair)
     p, q = torch.randn(2, 3, dtype=torch.float64)
     of_x_t, of_answer = (c.view(3, 1, 1) for c in prediction.shares(schedule, t, p, q))
+    x_0, noise = pair
     mixture = p.view(3, 1, 1) * x_0 + q.view(3, 1, 1) * noise
     torch.testing.assert_close(of_x_t * x_t + of_answer * answer, mixture)
 

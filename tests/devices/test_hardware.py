@@ -1,3 +1,5 @@
+"""Fabric's warning about ``srun``: only inside a job of SLURM."""
+
 from __future__ import annotations
 
 import warnings
@@ -19,7 +21,7 @@ def login_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("login_node")
-def test_srun_is_no_word_to_whoever_runs_no_job(tmp_path: Path) -> None:
+def test_outside_a_job_nothing_is_said_of_srun(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         Hardware(tmp_path, "cpu").fabric("32-true")

@@ -160,29 +160,30 @@ from genbench.api import SampleSpec
 sys.path.insert(0, {plugins!r})
 import toy
 
-RATE = {rate}
+def at(rate):
+    def factory(spec: SampleSpec):
+        """The toy model, at a rate that the function closes over."""
+        return toy.toy(spec, learning_rate=rate)
 
-def factory(spec: SampleSpec):
-    """The toy model, at a rate that the function closes over."""
-    return toy.toy(spec, learning_rate=RATE)
+    return factory
 
 suite = genbench.Suite(
     dataset="points-ring", seeds=[0], examples=320, samples=64,
     score=genbench.Score(extractor="identity", reference="points-ring:test",
                          metrics=["frechet_distance"]),
-    entries={{"mine": genbench.Entry(model=factory)}},
+    entries={{f"{{rate}}": genbench.Entry(model=at(rate)) for rate in {rates}}},
 )
 if __name__ == "__main__":
     results = genbench.run(suite, {out!r}, progress=False)
-    (record,) = [r for r in results.records if r.entry == "mine"]
-    print(record.status, record.model, record.value("frechet_distance"))
+    for record in results.records[1:]:
+        print(record.status, record.model, record.value("frechet_distance"))
     print("cannot be rerun" in suite.to_toml())
 '''
 
 
-def notebook(tmp_path: Path, rate: float) -> list[str]:
+def notebook(tmp_path: Path, *rates: float) -> list[str]:
     script = tmp_path / "script.py"
-    known = {"plugins": str(TOY.parent), "rate": rate, "out": str(tmp_path / "out")}
+    known = {"plugins": str(TOY.parent), "rates": rates, "out": str(tmp_path / "out")}
     script.write_text(NOTEBOOK.format(**known), encoding="utf-8")
     done = subprocess.run(
         [sys.executable, script], capture_output=True, text=True, cwd=tmp_path, check=False
@@ -192,12 +193,15 @@ def notebook(tmp_path: Path, rate: float) -> list[str]:
 
 
 def test_a_function_that_nobody_registered_is_a_model(tmp_path: Path) -> None:
-    """And what it closes over is part of its identity: with another rate it trains again."""
+    """And what it closes over is part of its identity: another rate is another training, and the
+    same one in another process is the same."""
     slow, cannot = notebook(tmp_path, 0.001)
     status, model, distance = slow.split()
-    assert (status, model, cannot) == ("done", "__main__:factory", "True")
-    assert notebook(tmp_path, 0.001)[0] == slow
-    assert len(list((tmp_path / "out" / "runs").glob("*factory*"))) == 1
-    fast, _ = notebook(tmp_path, 0.5)
+    assert (status, model, cannot) == ("done", "__main__:at.<locals>.factory", "True")
+    (folder,) = (tmp_path / "out" / "runs").glob("*factory*")
+    weights = {path: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")}
+    again, fast, _ = notebook(tmp_path, 0.001, 0.5)
+    assert again == slow
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")} == weights
     assert fast.split()[2] != distance
     assert len(list((tmp_path / "out" / "runs").glob("*factory*"))) == 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import ring
 
 import genbench
 from genbench import registry
@@ -13,19 +14,7 @@ from genbench.experiment.plan import plan
 from genbench.suite import Suite
 
 TOY = Path(__file__).parents[1] / "plugins" / "toy.py"
-SUITE = """
-dataset = "points-ring"
-seeds = [0]
-examples = 64
-samples = 32
-[score]
-extractor = "identity"
-reference = "points-ring:test"
-metrics = ["frechet_distance", "coverage"]
-snapshots = { count = 1, samples = 32 }
-[entries.Toy]
-model = "toy"
-"""
+SUITE = ring.SUITE + '[entries.Toy]\nmodel = "toy"\n'
 REFUSED = {
     "misspelt metric": ("score.metrics=['frechet_distanse']", "did you mean 'frechet_distance'?"),
     "misspelt metric along training": ("score.snapshots.metrics=['coverag']", "did you mean"),

@@ -32,7 +32,7 @@ TARGETS = {"mnist": 0.992, "fashion-mnist": 0.915}
 each = pytest.mark.parametrize("name", sorted(EXTRACTORS))
 
 
-def card_of(name: str) -> dict[str, Any]:
+def metadata_of(name: str) -> dict[str, Any]:
     metadata: dict[str, Any] = json.loads(SHIPPED.joinpath(f"{name}.json").read_text())
     return metadata
 
@@ -51,7 +51,7 @@ def test_shipped_weights_are_small_and_named_by_their_hash(name: str) -> None:
     data = SHIPPED.joinpath(f"{name}.safetensors").read_bytes()
     digest = hashlib.sha256(data).hexdigest()
     assert len(data) < 1_000_000
-    assert card_of(name)["sha256"] == digest
+    assert metadata_of(name)["sha256"] == digest
     assert EXTRACTORS[name]().id == f"{name}@{digest[:12]}"
 
 
@@ -81,12 +81,12 @@ def test_features_are_the_spatial_mean_of_the_last_convolution(name: str) -> Non
 
 
 @each
-def test_the_accuracy_on_the_card_is_that_of_the_weights(name: str, shared_data: Path) -> None:
+def test_the_accuracy_in_the_metadata_is_that_of_the_weights(name: str, shared_data: Path) -> None:
     test = DATA[name]("test", shared_data)
     batch = test.take(torch.arange(len(test)))
     predicted = embed(EXTRACTORS[name](), batch.data)["logits"].argmax(dim=1)
     accuracy = float((predicted == batch.condition["label"]).double().mean())
-    metadata = card_of(name)
+    metadata = metadata_of(name)
     assert accuracy >= TARGETS[name]
     assert abs(accuracy - metadata["test_accuracy"]) < 5e-4
     assert (metadata["test_data"], metadata["test_count"]) == (test.id, 10_000)

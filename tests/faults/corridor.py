@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from forked import jobs_inside
 
 from genbench import registry
 from genbench.cli import main
-from genbench.executors import local
 from genbench.experiment import real
 from genbench.report import page
 from genbench.report.diagnostics import read_history
@@ -74,9 +74,8 @@ def in_this_process() -> Iterator[None]:
                 read_neighbours(Path(record.files["neighbours"]))
         return f"{len(records)} records\n"
 
-    with pytest.MonkeyPatch.context() as patch:
+    with jobs_inside(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(page, "page", undrawn)
-        patch.setattr(local, "started", lambda: 2)  # as where torchrun has started the processes
         patch.setattr(real, "REAL_DRAWS", 2)
         yield
 

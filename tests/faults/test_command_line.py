@@ -7,24 +7,13 @@ import re
 from pathlib import Path
 
 import pytest
+import ring
 from corridor import call
 
 LONG = "n" * 300
 DIGITS = "9" * 400
 MANY = "9" * 5_000
-SUITE = """\
-dataset = "points-ring"
-seeds = [0]
-examples = 64
-samples = 32
-[score]
-extractor = "identity"
-reference = "points-ring:test"
-metrics = ["frechet_distance", "coverage"]
-snapshots = { count = 1, samples = 32 }
-[entries.A]
-model = "gan"
-"""
+SUITE = ring.SUITE + '[entries.A]\nmodel = "gan"\n'
 
 
 def one_line(*arguments: str | Path, status: int = 2) -> str:

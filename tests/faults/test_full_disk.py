@@ -12,6 +12,7 @@ import sys
 import traceback
 from collections import Counter
 from collections.abc import Callable
+from inspect import currentframe
 from itertools import count
 from pathlib import Path
 
@@ -57,8 +58,9 @@ class Places:
         self.seen: Counter[object] = Counter()
 
     def __call__(self, call: Call) -> object:
-        frames = traceback.extract_stack()
-        code = tuple((f.filename, f.lineno) for f in frames if f.filename.startswith(PACKAGE))
+        stack = traceback.walk_stack(currentframe())
+        lines = ((frame.f_code.co_filename, line) for frame, line in stack)
+        code = tuple(at for at in lines if at[0].startswith(PACKAGE))
         place = (call.kind, call.path.name.replace(str(os.getpid()), ""), code)
         self.seen[place] += 1
         return place, self.seen[place]

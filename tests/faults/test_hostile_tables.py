@@ -124,11 +124,6 @@ BOARD_FILES: dict[str, bytes] = {
 }
 
 
-def test_there_are_enough_of_them() -> None:
-    assert len(ANY) + len(CLAIM_FILES) >= 25
-    assert len(ANY) + len(BOARD_FILES) >= 25
-
-
 def verdict(path: Path, example: Path) -> Result:
     return call("verdict", example, "--claims", path)
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
-from corridor import SUITE, TOY, comparable
+from corridor import SUITE, TOY, comparable, in_this_process
+from forked import Forked
 
 from genbench.store.records import RECORDS
 
@@ -48,20 +48,19 @@ class Runs:
 
     def __init__(self, folder: Path, seeds: str) -> None:
         self.folder, self.out, self.log = folder, folder / "out", folder / "log"
+        self.count = 0
         (folder / "slow.py").write_text(PLUGIN, encoding="utf-8")
         text = SUITE.replace("seeds = [0]", f"seeds = {seeds}").replace('"toy"', '"slow"')
         text = text.replace("examples = 64", f"examples = {32 * STEPS}").partition('[entries."')[0]
         (folder / "toys.toml").write_text(text, encoding="utf-8")
 
-    def start(self, *more: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "genbench", "run", str(self.folder / "toys.toml")]
-        options = ["--out", str(self.out), "--plugin", str(self.folder / "slow.py"), "--jobs", "1"]
-        return subprocess.Popen(
-            [*command, *options, *more],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+    def start(self, *more: str, forking: bool = False) -> Forked:
+        """``forking``: its jobs are processes of their own, which takes longer."""
+        self.count += 1
+        command = ["run", self.folder / "toys.toml", "--out", self.out, "--jobs", "1"]
+        command += ["--plugin", self.folder / "slow.py", *more]
+        return Forked(
+            command, self.folder / f"said-{self.count}", nullcontext if forking else in_this_process
         )
 
     def let(self) -> None:
@@ -83,17 +82,11 @@ def wait_for(condition: Callable[[], bool]) -> None:
     raise AssertionError("waited for two minutes")
 
 
-def ended(process: subprocess.Popen[str]) -> str:
-    _, said = process.communicate(timeout=200)
-    assert process.returncode == 0, said
-    return said
-
-
 def test_two_at_once_train_once(tmp_path: Path) -> None:
     runs = Runs(tmp_path, "[0, 1]")
     runs.let()
     first, second = runs.start(), runs.start()
-    said = [ended(first), ended(second)]
+    said = [first.ended(), second.ended()]
     waited = [f"waiting: another genbench is at {runs.out}" in text for text in said]
     assert sorted(waited) == [False, True]
     assert "3 jobs are finished already" in said[waited.index(True)]
@@ -111,16 +104,15 @@ def test_two_at_once_train_once(tmp_path: Path) -> None:
 def test_one_that_waits_takes_over_from_one_that_is_killed(tmp_path: Path) -> None:
     """The process that trained for the killed one dies with it: no two train one run."""
     runs = Runs(tmp_path, "[0]")
-    first = runs.start()
+    first = runs.start(forking=True)
     wait_for(lambda: len(runs.steps()) > HELD_AT)
     second = runs.start()
-    assert second.stderr is not None
-    assert "waiting: another genbench" in second.stderr.readline()
+    wait_for(lambda: "waiting: another genbench" in second.said.read_text())
     os.kill(first.pid, signal.SIGKILL)
     wait_for(lambda: len({pid for pid, _ in runs.steps()}) == 2)
     runs.let()
-    first.communicate()
-    ended(second)
+    first.ended(-signal.SIGKILL)
+    second.ended()
     steps = runs.steps()
     assert [step for _, step in steps] == [*range(HELD_AT + 1), *range(STEPS)]
     assert len({pid for pid, _ in steps[HELD_AT + 1 :]}) == 1
@@ -129,17 +121,16 @@ def test_one_that_waits_takes_over_from_one_that_is_killed(tmp_path: Path) -> No
 
 def test_an_interrupt_ends_its_processes(tmp_path: Path) -> None:
     runs = Runs(tmp_path, "[0]")
-    first = runs.start()
+    first = runs.start(forking=True)
     wait_for(lambda: len(runs.steps()) > HELD_AT)
-    first.send_signal(signal.SIGINT)
-    _, said = first.communicate(timeout=60)
-    assert first.returncode == 130, said
+    os.kill(first.pid, signal.SIGINT)
+    said = first.ended(130)
     assert said.endswith("genbench: interrupted; repeat the command to continue\n")
     assert "Traceback" not in said
     (pid,) = {pid for pid, _ in runs.steps()}
     assert not Path(f"/proc/{pid}").exists()
     runs.let()
-    ended(runs.start())
+    runs.start().ended()
     assert [step for _, step in runs.steps()] == [*range(HELD_AT + 1), *range(STEPS)]
 
 
@@ -147,12 +138,12 @@ def test_four_at_once_with_seeds_in_common_train_each_once(tmp_path: Path) -> No
     runs = Runs(tmp_path, "[0, 1, 2]")
     runs.let()
     four = [runs.start("--seeds", seeds) for seeds in ("0,1", "1,2", "0,2", "0,1,2")]
-    said = [ended(run) for run in four]
+    said = [run.ended() for run in four]
     assert sum("waiting: another genbench" in text for text in said) == 3
     # Three seeds, each trained from its first step to its last, once.
     assert [step for _, step in runs.steps()] == 3 * list(range(STEPS))
     # Whoever came last has left its own rows, whole; what the others trained is there still.
-    assert ended(runs.start()).count("4 jobs are finished already") == 1
+    assert runs.start().ended().count("4 jobs are finished already") == 1
     rows = [(r["entry"], r["seed"], r["status"]) for r in comparable(runs.out)]
     assert rows == [("real", None, "done"), *[("Toy", seed, "done") for seed in (0, 1, 2)]]
     assert len(runs.steps()) == 3 * STEPS

@@ -87,7 +87,7 @@ def text(folder: Path) -> str | None:
     return path.read_text() if path.exists() else None
 
 
-def card_value(folder: Path) -> str | None:
+def metadata_value(folder: Path) -> str | None:
     found = store.read_metadata(folder / "a.json")
     return found and str(found["value"])
 
@@ -118,8 +118,8 @@ def entry(folder: Path) -> str:
 SAVES: dict[str, tuple[Act, Act, Act, list[Any]]] = {
     "a new file": (nothing, put("deep/a.txt", "new"), text, [None, "new"]),
     "a file": (put("deep/a.txt", "old"), put("deep/a.txt", "new"), text, ["old", "new"]),
-    "a new metadata": (nothing, metadata("new"), card_value, [None, "new"]),
-    "a metadata": (metadata("old"), metadata("new"), card_value, ["old", "new"]),
+    "a new metadata": (nothing, metadata("new"), metadata_value, [None, "new"]),
+    "a metadata": (metadata("old"), metadata("new"), metadata_value, ["old", "new"]),
     "a new artefact": (nothing, artefact("new"), artefact_value, [None, "new"]),
     "the same artefact": (artefact("new"), artefact("new"), artefact_value, [None, "new"]),
     # Never one with the other's metadata. Nothing of a run is replaced by something else but

@@ -43,7 +43,7 @@ def run_again(out: Path) -> Any:
 
 
 def rewrite(path: Path, **changes: Any) -> None:
-    """A card as another version would have it: with a right checksum. ``None``: without it."""
+    """Metadata as another version would write them, with a right checksum. ``None``: left out."""
     content = {**(store.read_metadata(path) or {}), **changes}
     content = {name: value for name, value in content.items() if value is not None}
     store.write_metadata(path, content)

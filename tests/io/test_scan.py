@@ -157,12 +157,14 @@ ROW = [192, 1, 2, 3, "RGB", 4, 4, "0" * 64]
         json.dumps({"0.bmp": ["1", *ROW[1:]]}).encode(),
     ],
 )
-@pytest.mark.parametrize("card", [None, {}], ids=["its card", "an empty card"])
-def test_a_valid_card_with_a_foreign_payload_is_not_believed(folder, cache, read, payload, card):
+@pytest.mark.parametrize("metadata", [None, {}], ids=["its own", "empty"])
+def test_a_foreign_payload_with_valid_metadata_is_not_believed(
+    folder, cache, read, payload, metadata
+):
     first = identity(folder)
     (kept,) = (cache / "pictures").glob("*[0-9a-f].json")
     held = store.require_artefact(kept)[1]
-    store.write_artefact(kept, payload, held if card is None else card)
+    store.write_artefact(kept, payload, held if metadata is None else metadata)
     read.clear()
     assert identity(folder) == first
     assert len(read) == 5

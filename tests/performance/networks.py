@@ -57,6 +57,8 @@ class Scale:
     steps: int
     """Of DDIM."""
     rounds: int
+    product: int
+    """The side of the matrices whose products a training step is compared with."""
     settings: tuple[Setting, ...]
     """Of diffusers."""
     colours: int = 3
@@ -74,6 +76,7 @@ FULL = Scale(
     batch=64,
     steps=2,
     rounds=3,
+    product=2048,
     settings=tuple(
         Setting(layout, compiled)
         for layout in (torch.contiguous_format, torch.channels_last)
@@ -88,6 +91,7 @@ TINY = Scale(
     batch=2,
     steps=1,
     rounds=1,
+    product=64,
     settings=(Setting(),),
 )
 
@@ -112,7 +116,7 @@ def compare(scale: Scale, precision: str) -> Iterator[Ratio]:
         heads: {it: diffusers(scale, precision, it, head=head) for it in scale.settings}
         for heads, head in {"the same heads": scale.channels[1], "its default heads": 8}.items()
     }
-    products = matrix_products(precision, scale.rounds)
+    products = matrix_products(precision, scale)
     for what, images in (("training step", scale.batch), ("DDIM step", scale.batch * scale.steps)):
         trains = what == "training step"
         runs: dict[object, Callable[[], None]] = {
@@ -225,11 +229,11 @@ def autocast(precision: str, device: str = "cpu") -> AbstractContextManager[obje
     return torch.autocast(device, torch.bfloat16, enabled=precision == "bfloat16")
 
 
-def matrix_products(precision: str, rounds: int) -> float:
-    """FLOPs a second of a product of two 2048×2048 matrices."""
-    side = 2048
+def matrix_products(precision: str, scale: Scale) -> float:
+    """FLOPs a second of a product of two square matrices."""
+    side = scale.product
     a, b = torch.randn(2, side, side).to(getattr(torch, precision))
-    return 2 * side**3 / fastest({"product": lambda: a @ b}, rounds)["product"]
+    return 2 * side**3 / fastest({"product": lambda: a @ b}, scale.rounds)["product"]
 
 
 def counted(step: Callable[[], None]) -> int:

@@ -8,11 +8,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from ratio import Ratio
 
-from genbench.registry.outputs import known
+sys.path.append(str(Path(__file__).parents[1] / "shared"))
+
+from example import outputs, real_record, run_record
+
 from genbench.store.records import RECORDS, Record, seal, write_records
 
 ENTRIES, SEEDS = 400, 50
@@ -26,32 +30,9 @@ MEMORY = 1.0
 
 def made_up(entries: int, seeds: int) -> Iterator[Record]:
     """A real row, and entries of six models, of which one in fifty diverged."""
-    outputs = {name: known()[name] for name in SCORES}
-    protocol = {
-        "extractor": "digits@5f2c0a9be1d04417",
-        "resize": "none",
-        "reference": "digits:test@91c3b6d2a4e07f58",
-        "reference_count": 899,
-        "train": None,
-        "samples": 500,
-        "modality": "image",
-        "shape": [1, 8, 8],
-        "levels": 17,
-        "metrics": {"frechet_distance": "1", "manifold": "1 (neighbours 5, balls open)"},
-        "seed": 0,
-    }
-    yield Record(
-        suite="many",
-        entry="real",
-        model="real",
-        trains=None,
-        dataset="digits",
-        seed=None,
-        status="done",
-        scores={name: {"value": 0.9, "low": None, "high": None} for name in SCORES},
-        outputs=outputs,
-        protocol=protocol,
-    )
+    shown = {name: outputs()[name] for name in SCORES}
+    yield replace(real_record(), suite="many", outputs=shown, files={})
+    template = replace(run_record("DDPM", 0), suite="many", outputs=shown, files={})
     rng = random.Random(0)
     for number in range(entries):
         model, level = MODELS[number % len(MODELS)], rng.lognormvariate(0, 1)
@@ -59,12 +40,12 @@ def made_up(entries: int, seeds: int) -> Iterator[Record]:
             values = {name: level * rng.lognormvariate(0, 0.2) for name in SCORES}
             diverged = rng.random() < 0.02
             last = 20_000 if diverged else 80_000
-            yield Record(
-                suite="many",
+            identity = f"{number}-{seed}"
+            yield replace(
+                template,
                 entry=f"{model} {number}",
                 model=model,
                 trains=model,
-                dataset="digits",
                 seed=seed,
                 status="diverged" if diverged else "done",
                 reason="a loss was not finite at step 412" if diverged else None,
@@ -72,32 +53,16 @@ def made_up(entries: int, seeds: int) -> Iterator[Record]:
                     name: {"value": value, "low": 0.9 * value, "high": 1.1 * value}
                     for name, value in values.items()
                 },
-                outputs=outputs,
-                protocol=protocol,
                 conditions={
+                    **template.conditions,
                     "options": {"channels": 16 + number, "learning_rate": 2e-4},
-                    "sample": {"steps": 50},
-                    "weights": "ema",
                     "snapshot": last,
-                    "examples": 80_000,
-                    "batch": 64,
-                    "ema_halflife": 22_000,
-                    "augment": [],
-                    "precision": "32-true",
-                    "device": "CPU (x86_64)",
-                    "devices": 1,
-                    "threads": 1,
-                    "torch": "2.12.0",
-                    "genbench": "0.1.0",
-                    "platform": "Linux",
                 },
                 cost={
+                    **template.cost,
                     "parameters": 482_113 + number,
-                    "sampling_parameters": 482_113 + number,
                     "training_flops": 1.23e14 + number,
                     "training_seconds": 43.2 + seed,
-                    "nfe": 50,
-                    "sampling_flops": 5.1e7,
                     "seconds_per_sample": 0.001 if seed == 0 else None,
                 },
                 stability={
@@ -116,11 +81,7 @@ def made_up(entries: int, seeds: int) -> Iterator[Record]:
                     for examples in range(20_000, last + 1, 20_000)
                     for weights in ("ema", "raw")
                 ],
-                identities={
-                    "training": f"{number}-{seed}",
-                    "sampling": f"{number}-{seed}",
-                    "scoring": f"{number}-{seed}",
-                },
+                identities=dict.fromkeys(("training", "sampling", "scoring"), identity),
             )
 
 

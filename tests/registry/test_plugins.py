@@ -23,18 +23,8 @@ PACKAGE = PLUGINS / "package"
 FAULTY = PLUGINS / "faulty"
 SUITE = PACKAGE / "moons" / "suites" / "two-moons.toml"
 
-RIVAL = """
-[build-system]
-requires = ["setuptools>=77"]
-build-backend = "setuptools.build_meta"
-[project]
-name = "rival-{name}"
-version = "1.0"
-[project.entry-points."genbench.models"]
-popular = "rival_{name}:build"
-[tool.setuptools]
-py-modules = ["rival_{name}"]
-"""
+RIVAL = "[genbench.models]\npopular = rival_{name}:build\n"
+"""The entry points of two packages that claim one name."""
 
 ADDS = """
 from genbench import registry
@@ -86,12 +76,12 @@ FAULTS = {
 training."""
 
 
-def install(target: Path, *sources: Path) -> Path:
+def install(target: Path, source: Path) -> Path:
     """What ``pip install`` leaves, in a folder of its own: this environment stays as it is."""
     quiet = ["--quiet", "--disable-pip-version-check", "--no-input"]
     offline = ["--no-deps", "--no-build-isolation", "--no-index"]
     command = [sys.executable, "-m", "pip", "install", *quiet, *offline, "--target", target]
-    subprocess.run([*command, *sources], check=True)
+    subprocess.run([*command, source], check=True)
     return target
 
 
@@ -109,11 +99,15 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("faulty")
     shutil.copytree(FAULTY, folder / "faulty")
     (folder / "faulty" / "faulty_syntax.py").write_text("def build(spec:", encoding="utf-8")
-    for name in ("one", "two"):
-        (folder / name).mkdir()
-        (folder / name / f"rival_{name}.py").write_text("def build(spec): ...", encoding="utf-8")
-        (folder / name / "pyproject.toml").write_text(RIVAL.format(name=name), encoding="utf-8")
-    return install(folder / "site", *(folder / name for name in ("faulty", "one", "two")))
+    site = install(folder / "site", folder / "faulty")
+    for name in ("one", "two"):  # as pip leaves them, without the seconds that it takes
+        (site / f"rival_{name}.py").write_text("def build(spec): ...", encoding="utf-8")
+        info = site / f"rival_{name}-1.0.dist-info"
+        info.mkdir()
+        metadata = f"Metadata-Version: 2.1\nName: rival-{name}\nVersion: 1.0\n"
+        (info / "METADATA").write_text(metadata, encoding="utf-8")
+        (info / "entry_points.txt").write_text(RIVAL.format(name=name), encoding="utf-8")
+    return site
 
 
 @pytest.fixture

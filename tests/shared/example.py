@@ -92,7 +92,7 @@ def scores_of(distance: float, precision: float, recall: float, jitter: float) -
     }
 
 
-def _real() -> Record:
+def real_record() -> Record:
     values = scores_of(0.037, 0.94, 0.93, 0.0)
     return make_record(
         "real",
@@ -113,7 +113,7 @@ def _real() -> Record:
     )
 
 
-def _run(entry: str, seed: int) -> Record:
+def run_record(entry: str, seed: int) -> Record:
     model, trains, distance, precision, recall, nfe, sample = ENTRIES[entry]
     diverged = entry == "GAN" and seed == 1
     jitter = 0.06 if seed else -0.04
@@ -208,7 +208,11 @@ def example_records() -> list[Record]:
         )
         for seed in (0, 1)
     ]
-    return [_real(), *(_run(entry, seed) for entry in ENTRIES for seed in (0, 1)), *failed]
+    return [
+        real_record(),
+        *(run_record(entry, seed) for entry in ENTRIES for seed in (0, 1)),
+        *failed,
+    ]
 
 
 @pytest.fixture(scope="session")

@@ -172,7 +172,7 @@ def test_what_a_cache_holds_is_its_own_or_computed_again(tmp_path: Path) -> None
     cache = replace(FILE, cache=True)
     compute = Counting((b"0123", {}))
     path = cache.once(ALONE, tmp_path, INPUTS, compute).path
-    whole, (_, card) = path.read_bytes(), store.require_artefact(path)
+    whole, (_, metadata) = path.read_bytes(), store.require_artefact(path)
     other = cache.once(ALONE, tmp_path, {**INPUTS, "a": 2}, Counting((b"4567", {}))).path
     for damage in (
         lambda: path.write_bytes(whole[:-1]),
@@ -184,7 +184,7 @@ def test_what_a_cache_holds_is_its_own_or_computed_again(tmp_path: Path) -> None
         calls = compute.calls
         assert cache.once(ALONE, tmp_path, INPUTS, compute).value[0] == b"0123"
         assert (compute.calls, path.read_bytes()) == (calls + 1, whole)
-        assert cache.once(ALONE, tmp_path, INPUTS, compute).value == (b"0123", card)
+        assert cache.once(ALONE, tmp_path, INPUTS, compute).value == (b"0123", metadata)
         assert compute.calls == calls + 1
 
 

@@ -147,9 +147,9 @@ def test_a_model_that_falls_over_samples_where_it_should_refuse_them() -> None:
         ("Backwards", "`diffused` leads", "at fraction 0 it is "),
         ("Stops", "`diffused` leads", "at fraction 1 it is "),
         ("OwnScale", "`diffused` leads", "at fraction 1 it is "),
-        ("Anonymous", "`codec` gives back", "its `id` is None, not a name"),
-        ("Flattens", "`codec` gives back", "`decode` returns (5, 64), not (5, 1, 8, 8)"),
-        ("TrainedCodec", "`codec` gives back", "its 'factor' moves in training"),
+        ("Anonymous", "`codec` encodes", "its `id` is None, not a name"),
+        ("Flattens", "`codec` encodes", "`decode` returns (5, 64), not (5, 1, 8, 8)"),
+        ("TrainedCodec", "`codec` encodes", "its 'factor' moves in training"),
         ("Deaf", "each of its `conditions`", "another 'label' gives the same samples"),
     ],
 )
