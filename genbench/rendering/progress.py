@@ -33,7 +33,7 @@ BAR_DELAY = 2.0
 """Seconds after which a command without jobs shows a bar."""
 LINE_EVERY = 20.0
 """Seconds between two lines about the jobs that run, where there is no terminal."""
-LABEL = 24
+LABEL = 26
 """Characters of a job's label in the table, so that at 80 columns there is room for what it came
 to."""
 MARGIN = 4
@@ -70,11 +70,7 @@ class Screen:
             return
         columns = (
             SpinnerColumn(finished_text="[green]✓[/]"),
-            TextColumn(
-                "{task.description}",
-                markup=False,
-                table_column=Column(no_wrap=True, overflow="ellipsis", max_width=LABEL),
-            ),
+            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
             BarColumn(bar_width=8),
             TextColumn("{task.fields[note]}", markup=False, table_column=Column(ratio=1)),
             TimeRemainingColumn(compact=True),
@@ -110,6 +106,15 @@ class _Lines:
     def _say(self, line: str) -> None:
         self.last = time.perf_counter()
         self.screen.note(f"{self.last - self.start:6.1f} s  {line}")
+
+
+def _shortened(label: str) -> str:
+    """``DDPM, DDIM-… · seed 0``: what tells the jobs of one training apart stays."""
+    if len(label) <= LABEL:
+        return label
+    names, mark, seed = label.rpartition(" · ")
+    end = f"…{mark}{seed}" if mark and len(seed) < LABEL // 2 else "…"
+    return f"{(names if mark else label)[: LABEL - len(end)]}{end}"
 
 
 def _share(event: ProgressEvent) -> str:
@@ -170,7 +175,9 @@ class _Bars:
         self.labels = list(map(visible, labels))
         self.few = len(labels) <= max(1, progress.console.height - MARGIN)
         self.tasks = [
-            progress.add_task(label, start=False, total=1, note="waiting", visible=self.few)
+            progress.add_task(
+                _shortened(label), start=False, total=1, note="waiting", visible=self.few
+            )
             for label in self.labels
         ]
         self.stage: dict[int, str] = {}

@@ -67,13 +67,13 @@ def test_on_a_terminal_a_row_fills_in(
     monkeypatch: pytest.MonkeyPatch, clock: Callable[[float], None]
 ) -> None:
     file = screen(monkeypatch, terminal=True)
-    with Screen().watch(["A, seed 0", "a job with a very long name, seed 1"]) as watched:
+    with Screen().watch(["A · seed 0", "a job with a very long name · seed 1"]) as watched:
         watched(0, ProgressEvent("train", 10, 100, loss=0.5, rate=1000.0))
         clock(48)
         watched(0, ProgressEvent("done", 1, 1, note="Fréchet distance 0.0408"))
     last = file.getvalue().splitlines()
     assert any("48 s, Fréchet distance 0.0408" in line for line in last)
-    assert any("a job with a very long …" in line and "waiting" in line for line in last)
+    assert any("a job with a ver… · seed 1" in line and "waiting" in line for line in last)
     assert max(map(len, last)) < 80 + 20  # but for what moves the cursor
 
 
