@@ -102,7 +102,10 @@ def _table(compared: Comparison, score: Quantity, rows: Sequence[EntryRuns]) -> 
 
 
 def _mean(cell: Cell) -> Cell:
-    """The cell without the deviation; its unit stays."""
+    """The cell without the deviation; its unit stays. Without a number it is empty: why is said in
+    the cell of the headline score."""
+    if cell.value is None:
+        return EMPTY
     value, mark, rest = cell.text.partition(" ± ")
     return replace(cell, text=f"{value} {rest.partition(' ')[2]}".strip()) if mark else cell
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from genbench import registry, store
 from genbench.api import REAL, Executor, Failure, Job, ProgressEvent, Rows
-from genbench.api.errors import DataError
+from genbench.api.errors import DataError, GenbenchError, one_line
 from genbench.devices.hardware import DeviceOptions
 from genbench.experiment.prepare import PrepareOptions, prepared, require_free, require_sound
 from genbench.rendering.progress import Observer, observer_of
@@ -230,14 +230,20 @@ class _Run:
         if not jobs:
             return {}
         answers: dict[Job, Rows | Failure] = {}
+        lost = "its executor gave no answer"
         with self.observer.watch([job.label for job in jobs]) as watched:
             running = executor.execute(jobs, lambda job, event: watched(numbers[job], event))
-            with closing(running) as ended:  # an interrupt ends them
-                for job, answer in ended:
-                    watched(numbers[job], _ending(answer))
-                    answers[job] = answer
-        # An executor, of a plugin perhaps, may have given less than it was asked for.
-        return {job: answers.get(job, Failure("its executor gave no answer")) for job in jobs}
+            try:
+                with closing(running) as ended:  # an interrupt ends them
+                    for job, answer in ended:
+                        watched(numbers[job], _ending(answer))
+                        answers[job] = answer
+            except GenbenchError:
+                raise
+            except Exception as error:  # of an executor that is a plugin
+                lost = f"its executor failed: {one_line(error)}"
+                self.observer.note(lost)
+        return {job: answers.get(job, Failure(lost)) for job in jobs}
 
     def _in_order(self, records: Sequence[Record]) -> list[Record]:
         """The row of a codec, which each training in its latent space computes, counts once."""

@@ -57,6 +57,8 @@ def train(
     """
     registry.add_plugin_files(plugins)
     if callable(what):
+        if dataset is None:
+            raise UsageError("train a function: name its data set")
         what = registry.models.name_of(what)
     chosen_options = dict(options or {})
     if dataset is None:

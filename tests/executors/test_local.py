@@ -247,12 +247,28 @@ class Silent:
         yield from ()
 
 
-def test_a_job_without_an_answer_is_a_failed_row(tmp_path: Path) -> None:
-    genbench.registry.executors.add("silent", Silent)
-    results = genbench.run(suite(), tmp_path / "out", executor="silent", progress=False)
+class Broken(Silent):
+    """An executor that cannot reach what it sends its jobs to."""
+
+    def execute(self, jobs: Sequence[Job], observer: Observer) -> Answers:
+        raise ConnectionError("no queue")
+        yield
+
+
+@pytest.mark.parametrize(
+    ("executor", "reason"),
+    [
+        (Silent, "its executor gave no answer"),
+        (Broken, "its executor failed: ConnectionError: no queue"),
+    ],
+)
+def test_a_job_without_an_answer_is_a_failed_row(
+    executor: type[Silent], reason: str, tmp_path: Path
+) -> None:
+    genbench.registry.executors.add(executor.__name__, executor)
+    results = genbench.run(suite(), tmp_path / "out", executor=executor.__name__, progress=False)
     assert [record.entry for record in results.records] == ["real", "VAE"]
-    for record in results.records:
-        assert (record.status, record.reason) == ("failed", "its executor gave no answer")
+    assert {(record.status, record.reason) for record in results.records} == {("failed", reason)}
 
 
 REASONS = {

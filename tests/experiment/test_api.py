@@ -192,6 +192,12 @@ def notebook(tmp_path: Path, *rates: float) -> list[str]:
     return done.stdout.splitlines()
 
 
+def test_a_function_is_trained_on_a_data_set_that_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="train a function: name its data set"):
+        genbench.train(lambda spec: None, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_function_that_nobody_registered_is_a_model(tmp_path: Path) -> None:
     """And what it closes over is part of its identity: another rate is another training, and the
     same one in another process is the same."""
