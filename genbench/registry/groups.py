@@ -6,6 +6,7 @@ import inspect
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property, partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -59,15 +60,21 @@ class Registry:
 
     def name_of(self, factory: Callable[..., Any]) -> str:
         """The name by which a factory that nobody registered is found from now on, here and, with
-        ``travelling``, in other processes.
+        ``travelling``, in other processes. Another function of a name that is taken, such as the
+        second of a loop or that of a cell run again, gets its hash behind the name.
 
         Raises ``UsageError`` for what is neither a function nor a class, or whose source cannot
         be read.
         """
         name = callables.name_of(factory)
-        if not callables.is_importable(factory):
-            self._pickled[name] = callables.pickled(factory)
-            self.added[name] = factory
+        if callables.is_importable(factory):
+            return name
+        made = callables.pickled(factory)
+        if name in self._pickled and self._pickled[name].code != made.code:
+            name = f"{name}@{made.code[:8]}"
+            made = replace(made, name=name)
+        self._pickled[name] = made
+        self.added[name] = factory
         return name
 
     def is_of_script(self, name: str) -> bool:

@@ -119,7 +119,9 @@ def _of_subject(subject: ModelUnderTest, together: TwoProcessTrainings) -> list[
     promise("`trajectory` ends in the samples that `sample` gives", wrong_trajectory, sampled)
     promise("`diffused` leads from the data to the noise", wrong_forward, sampled)
     promise("`bits_per_dim` is a finite code length a sample", wrong_bits, sampled)
-    promise("`codec` encodes samples, decodes to their shape, and is not trained", wrong_codec, sampled)
+    promise(
+        "`codec` encodes samples, decodes to their shape, and is not trained", wrong_codec, sampled
+    )
     return checks
 
 
