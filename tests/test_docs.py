@@ -74,6 +74,7 @@ SMALLER = (
     (r"\b(channels ?= ?)\d+", r"\g<1>4"),
     (r"\b(seeds *= ?)\[[\d, ]+\]", r"\g<1>[0]"),
     (r"\bseeds=range\(\d+\)", "seeds=range(1)"),
+    (r"(,batch=32),128\b", r"\g<1>"),
     (r"\b(run|sensitivity) quickstart\b(?! --dry-run)", r"\g<1> quickstart.toml"),
     (r'"quickstart"', '"quickstart.toml"'),
 )

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
 import genbench
+from genbench import registry
+from genbench.api import SampleSpec
 from genbench.api.errors import DataError, UnknownName, UsageError
 from genbench.store.records import read_records
 
@@ -179,6 +182,19 @@ if __name__ == "__main__":
         print(record.status, record.model, record.value("frechet_distance"))
     print("cannot be rerun" in suite.to_toml())
 '''
+
+
+def test_two_functions_of_one_name_are_two_models() -> None:
+    def at(rate: float) -> Callable[[SampleSpec], float]:
+        def factory(spec: SampleSpec) -> float:
+            return rate
+
+        return factory
+
+    names = [genbench.Entry(model=at(rate)).model for rate in (0.1, 0.2, 0.1)]
+    assert names[0] == names[2] != names[1]
+    spec = SampleSpec("points", (2,), None)
+    assert [registry.models.get(name)(spec) for name in names] == [0.1, 0.2, 0.1]
 
 
 def notebook(tmp_path: Path, *rates: float) -> list[str]:

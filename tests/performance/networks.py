@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from diffusers import DDIMPipeline, DDIMScheduler, DDPMScheduler, UNet2DModel
@@ -236,6 +237,7 @@ def matrix_products(precision: str, scale: Scale) -> float:
     return 2 * side**3 / fastest({"product": lambda: a @ b}, scale.rounds)["product"]
 
 
+@cache
 def counted(step: Callable[[], None]) -> int:
     """FLOPs of a training step, forward and backward."""
     with FlopCounterMode(display=False) as counter:
@@ -243,6 +245,7 @@ def counted(step: Callable[[], None]) -> int:
     return int(counter.get_total_flops())
 
 
+@cache
 def size(contestant: Contestant, scale: Scale) -> str:
     parameters = sum(p.numel() for p in contestant.network.parameters()) / 1e6
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
