@@ -44,16 +44,18 @@ class JudgedPair:
     reason: str
 
 
-def judged(pairs: Sequence[Pair], least: int = 2) -> list[JudgedPair]:
+def judged(pairs: Sequence[Pair], least: int = 2, others: Sequence[float] = ()) -> list[JudgedPair]:
     """Every pair: ``better`` or ``worse`` where the p-value of Welch's t-test over seeds, adjusted
-    by Holm over all pairs, is under 1 - ``LEVEL`` and both sides have ``least`` runs; ``worse``
-    also where a larger share of the second's runs came to no score.
+    by Holm over all pairs and ``others``, the p-values of further tests of the same question, is
+    under 1 - ``LEVEL`` and both sides have ``least`` runs; ``worse`` also where a larger share of
+    the second's runs came to no score.
 
     Unlike the rank tests of a verdict this can tell with few seeds; it leans on scores that are
     near normal over seeds.
     """
     found = [_difference(pair) for pair in pairs]
-    adjusted = iter(holm([difference.p for difference in found if difference is not None]))
+    tested = [difference.p for difference in found if difference is not None]
+    adjusted = iter(holm([*tested, *others]))
     made = []
     for pair, difference in zip(pairs, found, strict=True):
         p = None if difference is None else next(adjusted)

@@ -8,7 +8,9 @@ from genbench.analysis.statistics.comparisons import (
     compare,
     holm,
     pooled_ranks,
+    share_above,
     welch,
+    welch_all,
 )
 from genbench.analysis.statistics.summaries import (
     LEAST_FOR_INTERVAL,
@@ -52,6 +54,8 @@ __all__ = [
     "quantile",
     "ranked",
     "setting_score",
+    "share_above",
     "summarize",
     "welch",
+    "welch_all",
 ]

@@ -9,6 +9,7 @@ entries, equally weighted, and of no others.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -71,6 +72,11 @@ def compare(a: RunValues, b: RunValues, *, last: Literal["lowest", "highest"]) -
     ranks_a, ranks_b = pooled_ranks(a, b, last=last)
     p = _permutation(ranks_a.mean(axis=0), ranks_b.mean(axis=0))
     return GroupComparison(probability, *_interval(wins), p, seeds)
+
+
+def share_above(a: RunValues, b: RunValues, *, last: Literal["lowest", "highest"]) -> float:
+    """The ``probability`` of ``compare`` alone, without its test."""
+    return float(_wins(*(_array(side, last) for side in (a, b))).mean())
 
 
 def _wins(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -205,6 +211,25 @@ def welch(a: Sequence[float], b: Sequence[float]) -> Difference:
     value = float(x.mean() - y.mean())
     if x.var() == 0 and y.var() == 0:
         return Difference(value, value, value, 1.0 if value == 0 else 0.0)
-    found = stats.ttest_ind(x, y, equal_var=False)
-    interval = found.confidence_interval(LEVEL)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # that one side does not vary
+        found = stats.ttest_ind(x, y, equal_var=False)
+        interval = found.confidence_interval(LEVEL)
     return Difference(value, float(interval.low), float(interval.high), float(found.pvalue))
+
+
+def welch_all(rows: Sequence[Sequence[float]]) -> list[float]:
+    """The p-value of ``welch`` for every pair of ``rows`` that have two values or more: of many, at
+    once."""
+    sides = [np.asarray(row, dtype=np.float64) for row in rows if len(row) > 1]
+    means = np.array([side.mean() for side in sides])
+    errors = np.array([side.var(ddof=1) / len(side) for side in sides])
+    freedoms = np.array([len(side) - 1 for side in sides])
+    i, j = np.triu_indices(len(sides), k=1)
+    difference, error = means[i] - means[j], errors[i] + errors[j]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        freedom = error**2 / (errors[i] ** 2 / freedoms[i] + errors[j] ** 2 / freedoms[j])
+        p = 2 * stats.t.sf(np.abs(difference) / np.sqrt(error), freedom)
+    p = np.where(error == 0, np.where(difference == 0, 1.0, 0.0), p)
+    found: list[float] = p.tolist()
+    return found
