@@ -20,11 +20,24 @@ from genbench.report.planes import Plane, precision_recall_plane, quality_planes
 from genbench.store.protocol import Protocol, brief, name_of
 from genbench.store.records import Record
 
+PARTS = {
+    "scores": "All scores",
+    "planes": "Quality and cost",
+    "curves": "Along training",
+    "trajectories": "Noise to samples",
+    "samples": "Samples",
+    "neighbours": "Nearest neighbours",
+}
+"""Of a chapter, in their order on the page: how the table of contents calls them."""
+
 
 @dataclass(frozen=True)
 class Chapter:
     """What was scored under one protocol."""
 
+    anchor: str
+    """Of its identifiers on the page."""
+    title: str
     table: Markup
     commands: Sequence[str]
     protocols: Mapping[str, str]
@@ -38,18 +51,28 @@ class Chapter:
     neighbours: Sequence[Panel]
     trajectories: Sequence[Panel]
 
+    @property
+    def contents(self) -> dict[str, str]:
+        """By anchor, the parts that are not empty."""
+        there = {part: getattr(self, part) for part in PARTS if part != "scores"}
+        return {
+            f"{self.anchor}-{part}": words
+            for part, words in PARTS.items()
+            if part == "scores" or there[part]
+        }
 
-def chapter(compared: Comparison, heading: str) -> Chapter:
-    """Everything about one comparison."""
+
+def chapter(compared: Comparison, anchor: str, title: str, colours: Mapping[str, int]) -> Chapter:
+    """Everything about one comparison. ``colours``: by label, the index of an entry's colour and
+    mark."""
     rows = compared.entry_runs
     records = [record for row in rows for record in row.records]
-    colours = {row.label: i for i, row in enumerate(row for row in rows if not row.is_baseline)}
     quantities = compared.quantities
     trained = training_groups(rows)
     score = headline(records, compared.protocol)
     planes = [
-        *quality_planes(rows, quantities, score),
-        precision_recall_plane(rows, quantities),
+        *quality_planes(rows, quantities, score, colours),
+        precision_recall_plane(rows, quantities, colours),
     ]
     curves = {
         f"{score.heading}, {words} weights": snapshot_curves(
@@ -58,7 +81,9 @@ def chapter(compared: Comparison, heading: str) -> Chapter:
         for weights, words in (("ema", "EMA"), ("raw", "raw"))
     }
     return Chapter(
-        table=html_section(compared.section(heading)),
+        anchor=anchor,
+        title=title,
+        table=html_section(compared.section("All scores")),
         commands=commands(records),
         protocols=_protocols(next((r.protocol for r in records if r.protocol), {})),
         keys=[
@@ -73,7 +98,7 @@ def chapter(compared: Comparison, heading: str) -> Chapter:
             if any(record.snapshots for record in training.records)
         ],
         curves={name: curve for name, curve in curves.items() if curve},
-        samples=panels.samples(rows),
+        samples=panels.samples(rows) if any("samples" in r.files for r in records) else (),
         neighbours=panels.neighbours(rows),
         trajectories=panels.trajectories(trained),
     )

@@ -15,6 +15,7 @@ from genbench.analysis.columns import Quantity
 from genbench.analysis.diagnostics import TrainingGroup
 from genbench.report.figures import (
     CROWD,
+    LOG_RATIO,
     log_axis,
     look,
     mark_outcome,
@@ -37,9 +38,6 @@ far as this leaves room."""
 MANY = 300
 """Lines of a chart, above which those of one training are one line that breaks between seeds, and
 windows have no bands: each thing drawn takes time and room of its own."""
-
-LOG_RATIO = 20.0
-"""Values that span more than this are drawn on a logarithmic axis."""
 
 Array = NDArray[np.float64]
 

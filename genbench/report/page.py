@@ -15,12 +15,14 @@ from markupsafe import Markup
 from genbench.analysis.claims import offered
 from genbench.analysis.comparison import comparison, rows_of
 from genbench.analysis.diagnostics import diagnostics
+from genbench.analysis.entry_runs import EntryRuns
 from genbench.analysis.verdict import applicable
 from genbench.analysis.verdict import document as verdict_document
 from genbench.rendering import html_section
 from genbench.rendering.unseen import visible
 from genbench.report.chapter import chapter, commands
 from genbench.report.diagnostics import families
+from genbench.report.first_screen import first_screen
 from genbench.store import write_text
 from genbench.store.records import Record, read_records
 
@@ -58,17 +60,25 @@ def page(records: Sequence[Record]) -> str:
     training_table = diagnostics(rows)
     charts, missing = families(records, rows)
     script = _asset("table.js")
+    alone = len(compared) == 1
+    colours = palette([*(each.entry_runs for each in compared), rows])
+    verdicts = applicable(records, offered()[0])
+    chapters = [
+        chapter(each, f"c{number}", each.title, colours)
+        for number, each in enumerate(compared, start=1)
+    ]
     text: str = environment.get_template("page.html").render(
         title=" and ".join(dict.fromkeys(table.title for table in compared)) or "no records",
         facts=facts(records),
         commands=commands(records),
+        about=about(records),
+        alone=alone,
+        screens=[first_screen(each, verdicts, colours, alone) for each in compared],
         verdicts=[
             Markup("").join(map(html_section, verdict_document([verdict]).sections))
-            for verdict in applicable(records, offered()[0])
+            for verdict in verdicts
         ],
-        chapters=[
-            chapter(each, each.title if len(compared) > 1 else "Comparison") for each in compared
-        ],
+        chapters=chapters,
         families=charts,
         missing=missing,
         diagnostics=html_section(training_table) if training_table else None,
@@ -77,6 +87,30 @@ def page(records: Sequence[Record]) -> str:
         policy=_policy(script),
     )
     return visible(text)
+
+
+def palette(tables: Sequence[Sequence[EntryRuns]]) -> dict[str, int]:
+    """By label, the index of its colour and mark, which an entry keeps in all ``tables``."""
+    found: dict[str, int] = {}
+    for row in (row for rows in tables for row in rows if not row.is_baseline):
+        # In a table of all protocols, a label may say more than the name of the entry.
+        found.setdefault(row.label, found.get(row.records[0].entry, len(found)))
+    return found
+
+
+def about(records: Sequence[Record]) -> str:
+    """What was run, in one line: ``6 entries on digits · 5 seeds · 500 samples scored``."""
+    runs = [record for record in records if record.seed is not None]
+    known = facts(records)
+    entries = _counted(len({record.entry for record in runs}), "entry", "entries")
+    seeds = _counted(len({record.seed for record in runs}), "seed", "seeds")
+    data = f"{entries} on {known['Data']}" if "Data" in known else entries
+    scored = f"{known['Samples scored']} samples scored" if "Samples scored" in known else ""
+    return " · ".join(filter(None, [data, seeds, known.get("Budget", ""), scored]))
+
+
+def _counted(count: int, one: str, several: str) -> str:
+    return f"1 {one}" if count == 1 else f"{count} {several}"
 
 
 def facts(records: Sequence[Record]) -> dict[str, str]:

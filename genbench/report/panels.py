@@ -13,7 +13,7 @@ from genbench.analysis.entry_runs import EntryRuns
 from genbench.api import REAL, Shown
 from genbench.api.errors import DataError
 from genbench.report.neighbours import pairs_on_page, read_neighbours
-from genbench.report.samples import picture, read_preview
+from genbench.report.samples import picture, read_preview, small_picture
 from genbench.report.trajectories import TITLES, read_frames, strip_on_page
 from genbench.store.records import Record
 
@@ -56,6 +56,22 @@ def samples(rows: Sequence[EntryRuns]) -> list[Panel]:
             caption = f"{caption}: {reasons[row.label]}"
         made.append(Panel(row.label, caption, drawn))
     return made
+
+
+def firsts(rows: Sequence[EntryRuns]) -> list[Panel]:
+    """Only the very first samples of each row that has some, of its first seed that has; nothing
+    where no entry has any."""
+    made: list[tuple[EntryRuns, Panel]] = []
+    first: Shown | None = None
+    for row in rows:
+        try:
+            shown = read_preview(Path(_first_with("samples", row).files["samples"]))
+            first = first or shown
+            drawn = small_picture(shown, f"first samples: {row.label}", first)
+        except (KeyError, DataError):  # the reason stands where all samples are shown
+            continue
+        made.append((row, Panel(row.label, "", drawn)))
+    return [panel for _, panel in made] if any(not row.is_baseline for row, _ in made) else []
 
 
 def neighbours(rows: Sequence[EntryRuns]) -> list[Panel]:

@@ -58,7 +58,10 @@ class _Cloud:
 
 
 def quality_planes(
-    rows: Sequence[EntryRuns], quantities: Mapping[str, Quantity], score: Quantity
+    rows: Sequence[EntryRuns],
+    quantities: Mapping[str, Quantity],
+    score: Quantity,
+    colours: Mapping[str, int],
 ) -> list[Plane]:
     """The headline ``score`` against each of ``COSTS``, as far as both are known.
 
@@ -66,14 +69,20 @@ def quality_planes(
     the dashed one is the real row.
     """
     costs = {name: quantities[name] for name in COSTS if name in quantities}
-    planes = (_quality_plane(rows, cost, COSTS[name], score) for name, cost in costs.items())
+    planes = (
+        _quality_plane(rows, cost, COSTS[name], score, colours) for name, cost in costs.items()
+    )
     return [plane for plane in planes if plane]
 
 
 def _quality_plane(
-    rows: Sequence[EntryRuns], cost: Quantity, axis: str, score: Quantity
+    rows: Sequence[EntryRuns],
+    cost: Quantity,
+    axis: str,
+    score: Quantity,
+    colours: Mapping[str, int],
 ) -> Plane | None:
-    clouds = _clouds(rows, cost, score)
+    clouds = _clouds(rows, cost, score, colours)
     if not clouds:
         return None
     real = real_baseline(rows)
@@ -105,13 +114,13 @@ def _quality_plane(
 
 
 def precision_recall_plane(
-    rows: Sequence[EntryRuns], quantities: Mapping[str, Quantity]
+    rows: Sequence[EntryRuns], quantities: Mapping[str, Quantity], colours: Mapping[str, int]
 ) -> Plane | None:
     """Precision against recall; ``None`` without points. The plus is the real row."""
     if "recall" not in quantities or "precision" not in quantities:
         return None
     recall, precision = quantities["recall"], quantities["precision"]
-    clouds = _clouds(rows, recall, precision)
+    clouds = _clouds(rows, recall, precision, colours)
     if not clouds:
         return None
     real = real_baseline(rows)
@@ -138,11 +147,13 @@ def pareto_front(points: Sequence[Point]) -> list[int]:
     return kept
 
 
-def _clouds(rows: Sequence[EntryRuns], x: Quantity, y: Quantity) -> list[_Cloud]:
+def _clouds(
+    rows: Sequence[EntryRuns], x: Quantity, y: Quantity, colours: Mapping[str, int]
+) -> list[_Cloud]:
     real = real_baseline(rows)
     clouds = []
-    for index, row in enumerate(row for row in rows if not row.is_baseline):
-        cloud = _Cloud(index, row)
+    for row in (row for row in rows if not row.is_baseline):
+        cloud = _Cloud(colours[row.label], row)
         for record in row.runs:
             point = _point(record, x, y)
             status = record.outcome(real=real).status

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -41,7 +42,8 @@ class Page(HTMLParser):
         self.references: set[str] = set()
         self.labels: list[str] = []
         self.texts: dict[str, list[str]] = {}
-        self.examples: list[bytes] = []
+        self.pictures: dict[str, np.ndarray] = {}
+        """By what they say aloud, their pixels."""
         self.feed(source)
         self.close()
         assert not self.open
@@ -66,8 +68,10 @@ class Page(HTMLParser):
             self.references |= set(re.findall(r"url\(#([^)]*)\)", value))
             if tag == "use" and name == "href":
                 self.references.add(value.removeprefix("#"))
-            if tag == "img" and name == "src":
-                self.examples.append(base64.b64decode(value.removeprefix("data:image/png;base64,")))
+        given = dict(attrs)
+        if tag == "img":
+            data = base64.b64decode((given["src"] or "").removeprefix("data:image/png;base64,"))
+            self.pictures[given["alt"] or ""] = np.asarray(Image.open(io.BytesIO(data)))
         if tag in ("img", "svg"):
             assert {"alt", "aria-label"} & {name for name, _ in attrs}
 
@@ -115,8 +119,15 @@ def test_names_stay_text(page: Page, source: str) -> None:
     assert "<b>" not in source.partition("out of memory")[2][:10]
 
 
-def test_the_verdict_comes_first(page: Page, source: str) -> None:
-    assert page.texts["h2"][0] == "Diffusion models against GANs, quickstart on digits"
+def test_the_answer_comes_first_and_then_the_claims(page: Page, source: str) -> None:
+    assert page.texts["h2"][:2] == [
+        "Which entry is best, and is that sure?",
+        "Diffusion models against GANs, quickstart on digits",
+    ]
+    assert page.texts["li"][0] == (
+        "DDPM has the lowest median Fréchet distance, 0.0616; but 2 seeds decide no ranking. For "
+        "one, add --seeds 0,1,2,3,4."
+    )
     assert source.count('<td class="open words"><b>undecided</b>') == 7
     assert source.count('<td class="good words"><b>supported</b>') == 1  # slower to sample
     assert "2 seeds a side; 5 are the least that can decide" in source
@@ -157,9 +168,74 @@ def test_a_grid_for_every_entry_beside_the_real_one(page: Page) -> None:
     ]
 
 
+def test_the_first_screen_shows_the_very_first_samples(page: Page) -> None:
+    """By the rank of the entries, beside the real ones."""
+    labels = [label for label in page.pictures if label.startswith("first samples: ")]
+    ranked = ("DDPM", "DDIM-50", "Score-SDE PC", "Score-SDE ODE", "DDIM-10", "GAN")
+    assert labels == [f"first samples: {entry}" for entry in ("real", *ranked)]
+    for entry in ("real", "GAN"):
+        small, whole = (page.pictures[f"{kind}: {entry}"] for kind in ("first samples", "samples"))
+        assert small.shape == (3 * 9 - 1, 3 * 9 - 1, 4)
+        # The tile in its first row and last column is the third sample.
+        np.testing.assert_array_equal(small[:8, 18:26], whole[:8, 18:26])
+
+
+def test_bars_are_read_aloud(page: Page) -> None:
+    """Two seeds have no interval."""
+    assert [label for label in page.labels if label.startswith("seeds: ")] == [
+        "seeds: 0.0586, 0.0647",
+        "seeds: 0.071, 0.0784",
+        "seeds: 0.0797, 0.088",
+        "seeds: 0.0912, 0.101",
+        "seeds: 0.175, 0.193",
+        "seeds: 0.0749",  # GAN, which diverged with the other seed
+    ]
+    assert "real: 0.037" in page.labels
+
+
+def test_bars_are_means_with_intervals(example_records: list[Record], tmp_path: Path) -> None:
+    real, ddpm = example_records[:2]
+    values = [0.05, 0.06, 0.07, 0.08, 0.05]
+    scores = [{"frechet_distance": {"value": v, "low": None, "high": None}} for v in values]
+    runs = [
+        replace(ddpm, seed=seed, scores=own, identities={"training": str(seed)}, files={})
+        for seed, own in enumerate(scores)
+    ]
+    write_records(tmp_path, [replace(real, files={}), *runs])
+    write_report([tmp_path], tmp_path / "report.html")
+    labels = Page((tmp_path / "report.html").read_text(encoding="utf-8")).labels
+    low, high = scipy.stats.t.interval(
+        0.95, 4, np.log(values).mean(), scipy.stats.sem(np.log(values))
+    )
+    middle = np.exp(np.log(values).mean())
+    said = f"{middle:.3g}, 95% interval from {np.exp(low):.3g} to {np.exp(high):.3g}"
+    assert said in labels
+
+
+@pytest.mark.parametrize(
+    ("floor", "dashed", "arrow"), [(0.057, 2, 0), (1e-6, 0, 2), (40.0, 0, 2), (None, 0, 0)]
+)
+def test_a_far_floor_does_not_squeeze_the_bars(
+    floor: float | None, dashed: int, arrow: int, example_records: list[Record], tmp_path: Path
+) -> None:
+    real, *runs = example_records[:3]
+    score = {"value": floor, "low": None, "high": None}
+    files: dict[str, str] = {}
+    reals = (
+        [] if floor is None else [replace(real, scores={"frechet_distance": score}, files=files)]
+    )
+    write_records(tmp_path, [*reals, *(replace(run, files=files) for run in runs)])
+    write_report([tmp_path], tmp_path / "report.html")
+    source = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert (source.count('class="floor"'), source.count('class="beyond"')) == (dashed, arrow)
+    (ticks,) = re.findall(r'class="seeds" d="M([\d.]+) \dv10M([\d.]+) \dv10"', source)
+    # The two seeds are still far apart, in a bar 132 wide.
+    assert abs(float(ticks[0]) - float(ticks[1])) > 50
+
+
 def test_grids_show_the_first_samples_as_they_are(page: Page, example_folder: Path) -> None:
     stored = load_file(example_folder / "runs/real/reference.safetensors")["samples"]
-    sheet = np.asarray(Image.open(io.BytesIO(page.examples[0])))
+    sheet = page.pictures["samples: real"]
     assert sheet.shape == (8 * 9 - 1, 8 * 9 - 1, 4)
     tile = sheet[9:17, 18:26, 0]  # row 1, column 2: number 10
     np.testing.assert_array_equal(tile, np.round(stored[10, 0] * (255 / 16)))
@@ -172,7 +248,7 @@ def test_samples_stand_above_their_nearest_training_samples(
     labels = [label for label in page.labels if label.endswith("its nearest training sample")]
     assert len(labels) == 7
     assert labels[0] == "real: samples, each above its nearest training sample"
-    sheet = np.asarray(Image.open(io.BytesIO(page.examples[7])))
+    sheet = page.pictures[labels[0]]
     assert sheet.shape == (2 * 9 - 1, 8 * 9 - 1, 4)
     for row, kind in enumerate(("samples", "neighbours")):
         tile = sheet[9 * row : 9 * row + 8, 27:35, 0]  # number 3
@@ -325,8 +401,7 @@ def test_grids_of_any_levels_and_sizes(
     path.parent.mkdir(parents=True)
     write_artefact(path, save({"samples": samples}, {"modality": modality, "levels": levels}), {})
     write_report([tmp_path], tmp_path / "report.html")
-    (image,) = Page((tmp_path / "report.html").read_text(encoding="utf-8")).examples
-    sheet = np.asarray(Image.open(io.BytesIO(image)))
+    (sheet,) = Page((tmp_path / "report.html").read_text(encoding="utf-8")).pictures.values()
     assert sheet.shape[:2] == (side, side)
     # Every tile is at the top level, which is white.
     assert set(sheet[0, 0]) == {255}
@@ -368,6 +443,8 @@ def test_several_folders_and_protocols_are_chapters(
     write_report([example_folder, tmp_path], tmp_path / "report.html")
     page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
     assert [text for text in page.texts["h2"] if "protocol" in text] == [
+        "quickstart on digits, protocol 1: summary",
+        "quickstart on digits, protocol 2: summary",
         "quickstart on digits, protocol 1",
         "quickstart on digits, protocol 2",
     ]

@@ -245,7 +245,7 @@ def test_without_a_clipboard_the_older_way_copies(hard_page: Path, visit: Visit)
         }"""
     )
     table = page.locator(".tables table").first
-    button = page.get_by_role("button", name="CSV").nth(0)
+    button = page.locator(".tables").get_by_role("button", name="CSV").first
     assert len(from_csv(copy(page, table, "CSV")).cells) == len(NAMES) + 2
     # The keyboard goes on from where it was.
     assert button.evaluate("e => e === document.activeElement")
