@@ -50,6 +50,8 @@ class Chapter:
     samples: Sequence[Panel]
     neighbours: Sequence[Panel]
     trajectories: Sequence[Panel]
+    missing: Sequence[str]
+    """Why a part is left out that should have pictures, a line for each."""
 
     @property
     def contents(self) -> dict[str, str]:
@@ -80,6 +82,12 @@ def chapter(compared: Comparison, anchor: str, title: str, colours: Mapping[str,
         )
         for weights, words in (("ema", "EMA"), ("raw", "raw"))
     }
+    pictures = {
+        "samples": panels.samples(rows) if any("samples" in r.files for r in records) else [],
+        "neighbours": panels.neighbours(rows),
+        "trajectories": panels.trajectories(trained),
+    }
+    empty = {part for part, found in pictures.items() if not any(panel.picture for panel in found)}
     return Chapter(
         anchor=anchor,
         title=title,
@@ -98,9 +106,13 @@ def chapter(compared: Comparison, anchor: str, title: str, colours: Mapping[str,
             if any(record.snapshots for record in training.records)
         ],
         curves={name: curve for name, curve in curves.items() if curve},
-        samples=panels.samples(rows) if any("samples" in r.files for r in records) else (),
-        neighbours=panels.neighbours(rows),
-        trajectories=panels.trajectories(trained),
+        missing=[
+            f"{PARTS[part]}: {panel.label}, {panel.caption}"
+            for part in pictures
+            if part in empty
+            for panel in pictures[part]
+        ],
+        **{part: () if part in empty else found for part, found in pictures.items()},
     )
 
 

@@ -13,19 +13,21 @@ from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
 from genbench.analysis.claims import offered
-from genbench.analysis.comparison import comparison, rows_of
+from genbench.analysis.comparison import Comparison, comparison, rows_of
 from genbench.analysis.diagnostics import diagnostics
 from genbench.analysis.entry_runs import EntryRuns
-from genbench.analysis.verdict import applicable
+from genbench.analysis.verdict import Verdict, applicable
 from genbench.analysis.verdict import document as verdict_document
 from genbench.rendering import html_section
 from genbench.rendering.unseen import visible
-from genbench.report.chapter import chapter, commands
+from genbench.report.chapter import Chapter, chapter, commands
 from genbench.report.diagnostics import families
 from genbench.report.first_screen import first_screen
+from genbench.report.kept_suite import KeptSuite, kept_suite
 from genbench.store import write_text
 from genbench.store.records import Record, read_records
 
+SCRIPTS = ("table.js", "page.js")
 MOST_NAMED = 20
 """Entries that the head of the page names."""
 
@@ -38,8 +40,13 @@ def write_report(folders: Sequence[Path], out: Path) -> None:
     Raises ``DataError`` where a folder holds no records, ``store.Damaged`` where a file is not as
     it was written, ``store.CannotWrite`` where ``out`` cannot be.
     """
-    records = [located(record, folder) for folder in folders for record in read_records(folder)]
-    write_text(out, page(records))
+    records: list[Record] = []
+    suites: list[KeptSuite | None] = []
+    for folder in folders:
+        own = read_records(folder)
+        records += [located(record, folder) for record in own]
+        suites.append(kept_suite(folder, [r.seed for r in own if r.seed is not None]))
+    write_text(out, page(records, suites))
 
 
 def located(record: Record, folder: Path) -> Record:
@@ -47,8 +54,9 @@ def located(record: Record, folder: Path) -> Record:
     return replace(record, files={name: str(folder / path) for name, path in record.files.items()})
 
 
-def page(records: Sequence[Record]) -> str:
-    """The page about records whose files are given from here or absolutely."""
+def page(records: Sequence[Record], suites: Sequence[KeptSuite | None] = ()) -> str:
+    """The page about records whose files are given from here or absolutely. ``suites``: those of
+    the folders they are from."""
     environment = Environment(
         loader=PackageLoader("genbench.report", ""),
         autoescape=True,
@@ -59,7 +67,7 @@ def page(records: Sequence[Record]) -> str:
     rows = rows_of(records, compared)
     training_table = diagnostics(rows)
     charts, missing = families(records, rows)
-    script = _asset("table.js")
+    script = Markup("\n").join(map(_asset, SCRIPTS))
     alone = len(compared) == 1
     colours = palette([*(each.entry_runs for each in compared), rows])
     verdicts = applicable(records, offered()[0])
@@ -68,7 +76,9 @@ def page(records: Sequence[Record]) -> str:
         for number, each in enumerate(compared, start=1)
     ]
     text: str = environment.get_template("page.html").render(
-        title=" and ".join(dict.fromkeys(table.title for table in compared)) or "no records",
+        title=_title(suites, compared),
+        contents=contents(chapters, verdicts, bool(training_table or charts or missing)),
+        suites=[suite for suite in suites if suite is not None],
         facts=facts(records),
         commands=commands(records),
         about=about(records),
@@ -87,6 +97,29 @@ def page(records: Sequence[Record]) -> str:
         policy=_policy(script),
     )
     return visible(text)
+
+
+def _title(suites: Sequence[KeptSuite | None], compared: Sequence[Comparison]) -> str:
+    """Of the suites, if each of them has one; else what is compared."""
+    own = [suite.title for suite in suites if suite is not None and suite.title]
+    titles = own if own and len(own) == len(suites) else [each.title for each in compared]
+    return " and ".join(dict.fromkeys(titles)) or "no records"
+
+
+def contents(
+    chapters: Sequence[Chapter], verdicts: Sequence[Verdict], trained: bool
+) -> dict[str, str]:
+    """By anchor, the parts of the page that are not empty: those of the only chapter, or all
+    chapters. ``trained``: whether there is anything about training."""
+    parts = [chapter.contents for chapter in chapters]
+    inner = parts[0] if len(parts) == 1 else {each.anchor: each.title for each in chapters}
+    return {
+        "summary": "Summary",
+        **({"claims": "Claims"} if verdicts else {}),
+        **inner,
+        **({"diagnostics": "Training"} if trained else {}),
+        "run": "This run",
+    }
 
 
 def palette(tables: Sequence[Sequence[EntryRuns]]) -> dict[str, int]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.stats
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -19,13 +20,27 @@ from safetensors.numpy import load_file, save
 
 from genbench.analysis.comparison import comparison
 from genbench.api.errors import DataError
+from genbench.cli import main
 from genbench.report import write_report
 from genbench.report.curves import windows
 from genbench.report.figures import look
 from genbench.report.planes import pareto_front
 from genbench.store import Damaged, write_artefact
-from genbench.store.records import RECORDS, Record, read_records, write_records
+from genbench.store.records import RECORDS, Record, read_records, seal, write_records
 
+SHORT = """
+dataset = "points-ring"
+examples = 1280
+samples = 256
+
+[score]
+extractor = "identity"
+reference = "points-ring:test"
+metrics = ["frechet_distance"]
+
+[entries.GAN]
+model = "gan"
+"""
 HOSTILE = "<script>alert(1)</script> & $x_"
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 
@@ -327,11 +342,12 @@ def test_missing_files_are_named(example_records: list[Record], tmp_path: Path) 
     said = " ".join(page.texts["li"])
     assert "DDPM, seed 0: history.csv has no column 'player'" in said
     assert "DDPM, seed 1: history.csv: no such file" in said
-    captions = page.texts["span"]
-    assert "seed 0: DDPM.safetensors: no such file" in captions
-    assert any(text.startswith("seed 0: GAN.safetensors cannot be read") for text in captions)
-    assert "real samples: neighbours.safetensors: no such file" in captions
+    assert "Samples: DDPM, seed 0: DDPM.safetensors: no such file" in said
+    assert "Samples: GAN, seed 0: GAN.safetensors cannot be read" in said
+    assert "Nearest neighbours: real, real samples: neighbours.safetensors: no such file" in said
     assert page.tags["img"] == 0
+    # Nothing heads a part of which nothing is left.
+    assert not {"Samples", "Nearest training samples"} & set(page.texts["h3"] + page.texts["a"])
 
 
 @pytest.mark.parametrize("kind", ["history", "samples", "neighbours"])
@@ -429,7 +445,7 @@ def test_what_has_no_picture_says_so(
     write_artefact(path, save({"samples": data}, {"modality": modality, "levels": ""}), {})
     write_report([tmp_path], tmp_path / "report.html")
     page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
-    assert f"real samples: {reason}" in page.texts["span"]
+    assert f"Samples: real, real samples: {reason}" in page.texts["li"]
 
 
 def test_several_folders_and_protocols_are_chapters(
@@ -461,6 +477,81 @@ def test_only_failures_make_a_page_too(tmp_path: Path, example_records: list[Rec
 def test_a_folder_without_records_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=RECORDS):
         write_report([tmp_path], tmp_path / "report.html")
+
+
+SUITE = """\
+# genbench 0.1.0, git revision 0123456789abcdef
+title = "Mine & <others>"
+dataset = "digits"
+"""
+
+
+def test_the_suite_of_the_folder_heads_the_page_and_gives_the_run_again(
+    example_records: list[Record], tmp_path: Path
+) -> None:
+    write_records(tmp_path, [replace(record, files={}) for record in example_records])
+    (tmp_path / "suite.toml").write_text(SUITE, encoding="utf-8")
+    write_report([tmp_path], tmp_path / "report.html")
+    page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert page.texts["h1"] == ["Mine & <others>"]
+    assert SUITE.strip() in page.texts["code"]
+    assert "genbench run suite.toml --out again --seeds 0,1" in page.texts["code"]
+    assert "Run by genbench 0.1.0, git revision 0123456789abcdef." in page.texts["p"]
+
+
+def test_what_a_run_keeps_is_what_the_page_asks_to_type(tmp_path: Path) -> None:
+    """The command as it stands on the page, typed in the folder of a run with overrides."""
+    overrides = ["--set", "examples=128", "--set", "samples=64", "--set", "seeds=[3]"]
+    suite = tmp_path / "short.toml"
+    suite.write_text(SHORT, encoding="utf-8")
+    arguments = ["run", str(suite), "--out", str(tmp_path / "run"), *overrides, "--jobs", "1"]
+    done = CliRunner().invoke(main, arguments, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    page = Page((tmp_path / "run/report.html").read_text(encoding="utf-8"))
+    (command,) = (text for text in page.texts["code"] if "suite.toml" in text)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path / "run")
+        done = CliRunner().invoke(main, [*command.split()[1:], "--jobs", "1"])
+    assert done.exit_code == 0, done.output
+    first, again = (read_records(tmp_path / "run" / part) for part in (".", "again"))
+    assert [(r.entry, r.seed, r.scores) for r in again] == [
+        (r.entry, r.seed, r.scores) for r in first
+    ]
+
+
+def test_a_suite_that_has_changed_is_not_shown(
+    example_records: list[Record], tmp_path: Path
+) -> None:
+    write_records(tmp_path, [replace(record, files={}) for record in example_records])
+    (tmp_path / "suite.toml").write_text(SUITE, encoding="utf-8")
+    seal(tmp_path, "mine", ["suite.toml"])
+    (tmp_path / "suite.toml").write_text(SUITE + "seeds = [1]\n", encoding="utf-8")
+    with pytest.raises(Damaged, match=r"suite\.toml is damaged"):
+        write_report([tmp_path], tmp_path / "report.html")
+    (tmp_path / "genbench.json").unlink()
+    (tmp_path / "suite.toml").write_text("title =", encoding="utf-8")
+    with pytest.raises(DataError, match=r"suite\.toml is no suite"):
+        write_report([tmp_path], tmp_path / "report.html")
+
+
+def test_the_contents_lead_to_every_part(page: Page) -> None:
+    anchors = [address.removeprefix("#") for address in page.addresses if address.startswith("#")]
+    links = [anchor for anchor in anchors if not anchor.startswith("f")]
+    assert set(links) <= set(page.identifiers)
+    words = page.texts["a"]
+    half = len(words) // 2  # a bar, and the same for a telephone
+    assert words[:half] == words[half:]
+    assert words[:half] == [
+        "Summary",
+        "Claims",
+        "All scores",
+        "Quality and cost",
+        "Along training",
+        "Samples",
+        "Nearest neighbours",
+        "Training",
+        "This run",
+    ]
 
 
 def test_records_keep_their_files_relative(example_folder: Path) -> None:

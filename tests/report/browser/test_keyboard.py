@@ -11,10 +11,12 @@ from playwright.sync_api import Page
 
 Visit = Callable[..., Page]
 
-# What opens, the fields, the regions that scroll, and the buttons in and beneath them, in the order
-# of the document; nothing of what is closed.
-STOPS = """[...document.querySelectorAll("summary, label, .scroll, thead th, .copy button")].filter(
-    stop => stop.matches("summary") || !stop.closest("details:not([open])")
+# What opens, the links, the fields, the regions that scroll, and the buttons in and beneath them, in
+# the order of the document; nothing of what is closed.
+STOPS = """[...document.querySelectorAll(
+    "summary, label, a, .scroll, thead th, .copy button"
+)].filter(stop => stop.checkVisibility()
+    && (stop.matches("summary") || !stop.closest("details:not([open])"))
 ).map(stop => stop.getAttribute("aria-label") ?? stop.textContent)"""
 
 FOCUS = """() => {
@@ -100,3 +102,23 @@ def test_keys_open_what_was_compared(example_page: Path, key: str, visit: Visit)
     region = page.get_by_role("region", name="more faithful")
     assert (closed, region.count()) == (0, 1)
     assert "DDPM" in region.inner_text()
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_contents_stay_at_hand(example_page: Path, width: int, visit: Visit) -> None:
+    """A link leads to its part, beneath the bar that stays; on a telephone, the list closes."""
+    page = visit(example_page, width=width, height=800)
+    contents = page.get_by_role("navigation", name="Contents")
+    for words, heading in (("Along training", "Quality along training"), ("Samples", "Samples")):
+        if width == 390:
+            contents.get_by_text("Contents").click()
+        contents.get_by_role("link", name=words, exact=True).click()
+        bar = contents.bounding_box()
+        title = page.get_by_role("heading", name=heading, exact=True).bounding_box()
+        assert bar is not None
+        assert title is not None
+        assert bar["y"] == 0
+        assert bar["height"] < 60
+        assert bar["height"] <= title["y"] < 200
+    page.emulate_media(media="print")
+    assert not contents.is_visible()
