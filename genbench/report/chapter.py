@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
 from genbench.analysis.columns import headline
 from genbench.analysis.comparison import Comparison
 from genbench.analysis.diagnostics import training_groups
+from genbench.analysis.document import Section
 from genbench.analysis.entry_runs import real_baseline
 from genbench.rendering import html_section
 from genbench.report import panels
@@ -17,16 +18,20 @@ from genbench.report.curves import snapshot_curves
 from genbench.report.figures import LegendEntry, key
 from genbench.report.panels import Panel
 from genbench.report.planes import Plane, precision_recall_plane, quality_planes
+from genbench.report.tables import against, overall_ranking, seed_table
 from genbench.store.protocol import Protocol, brief, name_of
 from genbench.store.records import Record
 
 PARTS = {
+    "ranking": "Ranking",
+    "against": "Baseline",
+    "seeds": "Seeds",
     "scores": "All scores",
     "planes": "Quality and cost",
     "curves": "Along training",
-    "trajectories": "Noise to samples",
+    "trajectories": "Trajectories",
     "samples": "Samples",
-    "neighbours": "Nearest neighbours",
+    "neighbours": "Neighbours",
 }
 """Of a chapter, in their order on the page: how the table of contents calls them."""
 
@@ -38,7 +43,11 @@ class Chapter:
     anchor: str
     """Of its identifiers on the page."""
     title: str
-    table: Markup
+    ranking: Markup | None
+    against: Mapping[str, Markup]
+    """By baseline, the best first."""
+    seeds: Markup | None
+    scores: Markup
     commands: Sequence[str]
     protocols: Mapping[str, str]
     """For ``planes``, ``curves`` and ``neighbours``: the protocol behind them, in short."""
@@ -56,15 +65,12 @@ class Chapter:
     @property
     def contents(self) -> dict[str, str]:
         """By anchor, the parts that are not empty."""
-        there = {part: getattr(self, part) for part in PARTS if part != "scores"}
         return {
-            f"{self.anchor}-{part}": words
-            for part, words in PARTS.items()
-            if part == "scores" or there[part]
+            f"{self.anchor}-{part}": words for part, words in PARTS.items() if getattr(self, part)
         }
 
 
-def chapter(compared: Comparison, anchor: str, title: str, colours: Mapping[str, int]) -> Chapter:
+def chapter(compared: Comparison, anchor: str, colours: Mapping[str, int]) -> Chapter:
     """Everything about one comparison. ``colours``: by label, the index of an entry's colour and
     mark."""
     rows = compared.entry_runs
@@ -90,8 +96,11 @@ def chapter(compared: Comparison, anchor: str, title: str, colours: Mapping[str,
     empty = {part for part, found in pictures.items() if not any(panel.picture for panel in found)}
     return Chapter(
         anchor=anchor,
-        title=title,
-        table=html_section(compared.section("All scores")),
+        title=compared.title,
+        ranking=_shown(overall_ranking(rows, quantities)),
+        against={name: html_section(found) for name, found in against(rows, score).items()},
+        seeds=_shown(seed_table(rows, score)),
+        scores=html_section(replace(compared.section("All scores"), level=3)),
         commands=commands(records),
         protocols=_protocols(next((r.protocol for r in records if r.protocol), {})),
         keys=[
@@ -114,6 +123,10 @@ def chapter(compared: Comparison, anchor: str, title: str, colours: Mapping[str,
         ],
         **{part: () if part in empty else found for part, found in pictures.items()},
     )
+
+
+def _shown(section: Section | None) -> Markup | None:
+    return None if section is None else html_section(section)
 
 
 def _protocols(protocol: Protocol) -> dict[str, str]:

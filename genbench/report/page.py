@@ -72,8 +72,7 @@ def page(records: Sequence[Record], suites: Sequence[KeptSuite | None] = ()) -> 
     colours = palette([*(each.entry_runs for each in compared), rows])
     verdicts = applicable(records, offered()[0])
     chapters = [
-        chapter(each, f"c{number}", each.title, colours)
-        for number, each in enumerate(compared, start=1)
+        chapter(each, f"c{number}", colours) for number, each in enumerate(compared, start=1)
     ]
     text: str = environment.get_template("page.html").render(
         title=_title(suites, compared),

@@ -318,7 +318,9 @@ def test_command_and_protocol_stand_beneath_every_group_of_figures(page: Page, s
 
 
 def test_charts_of_planes_training_and_diagnostics(page: Page) -> None:
-    labels = [label for label in page.labels if not label.startswith(("more stable", "Diffusion"))]
+    labels = [
+        label for label in page.labels if not label.startswith(("more stable", "Diff", "Each"))
+    ]
     charts = [label for label in labels if "along training" in label or "against" in label]
     assert len(charts) == 4 + 2 + 2 * 3  # planes, EMA and raw, loss and gradient of three models
 
@@ -344,7 +346,7 @@ def test_missing_files_are_named(example_records: list[Record], tmp_path: Path) 
     assert "DDPM, seed 1: history.csv: no such file" in said
     assert "Samples: DDPM, seed 0: DDPM.safetensors: no such file" in said
     assert "Samples: GAN, seed 0: GAN.safetensors cannot be read" in said
-    assert "Nearest neighbours: real, real samples: neighbours.safetensors: no such file" in said
+    assert "Neighbours: real, real samples: neighbours.safetensors: no such file" in said
     assert page.tags["img"] == 0
     # Nothing heads a part of which nothing is left.
     assert not {"Samples", "Nearest training samples"} & set(page.texts["h3"] + page.texts["a"])
@@ -544,11 +546,14 @@ def test_the_contents_lead_to_every_part(page: Page) -> None:
     assert words[:half] == [
         "Summary",
         "Claims",
+        "Ranking",
+        "Baseline",
+        "Seeds",
         "All scores",
         "Quality and cost",
         "Along training",
         "Samples",
-        "Nearest neighbours",
+        "Neighbours",
         "Training",
         "This run",
     ]

@@ -11,7 +11,7 @@ from playwright.sync_api import Page
 
 Visit = Callable[..., Page]
 
-# What opens, the links, the fields, the regions that scroll, and the buttons in and beneath them, in
+# What opens, the links, the fields, the regions that scroll, and the buttons in and above them, in
 # the order of the document; nothing of what is closed.
 STOPS = """[...document.querySelectorAll(
     "summary, label, a, .scroll, thead th, .copy button"
@@ -122,3 +122,27 @@ def test_the_contents_stay_at_hand(example_page: Path, width: int, visit: Visit)
         assert bar["height"] <= title["y"] < 200
     page.emulate_media(media="print")
     assert not contents.is_visible()
+
+
+def test_keys_choose_the_baseline(example_page: Path, visit: Visit) -> None:
+    page = visit(example_page)
+    select = page.get_by_role("combobox", name="Compare with")
+    headings = page.get_by_role("heading", name="Each entry against")
+    assert headings.all_inner_texts() == ["Each entry against DDPM"]
+    page.evaluate("document.querySelector('select').closest('p').scrollIntoView()")
+    select.focus()
+    page.keyboard.press("ArrowDown")
+    assert headings.all_inner_texts() == ["Each entry against DDIM-50"]
+    assert page.evaluate(FOCUS)["outlined"]
+    select.select_option("GAN")
+    assert headings.all_inner_texts() == ["Each entry against GAN"]
+    page.emulate_media(media="print")
+    assert headings.all_inner_texts() == ["Each entry against GAN"]
+    assert not select.is_visible()
+
+
+def test_without_scripts_the_best_is_the_baseline(example_page: Path, visit: Visit) -> None:
+    page = visit(example_page, java_script_enabled=False)
+    headings = page.get_by_role("heading", name="Each entry against")
+    assert headings.all_inner_texts() == ["Each entry against DDPM"]
+    assert page.locator("select").count() == 0
