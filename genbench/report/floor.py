@@ -10,8 +10,13 @@ where it is."""
 def within_reach(floor: float, low: float, high: float) -> bool:
     """Whether the scale from ``low`` to ``high`` may be stretched to hold ``floor``; all three in
     logarithms where the scale is logarithmic."""
-    room = REACH * (high - low)
-    return low - room <= floor <= high + room
+    return clamped(floor, low, high) == floor
+
+
+def clamped(floor: float, low: float, high: float) -> float:
+    """The place nearest to ``floor`` that does not stretch the scale too far."""
+    room = REACH * ((high - low) or abs(high) or 1.0)
+    return min(max(floor, low - room), high + room)
 
 
 def place_of(floor: float, low: float, high: float) -> str:

@@ -66,10 +66,10 @@ def page(records: Sequence[Record], suites: Sequence[KeptSuite | None] = ()) -> 
     compared = comparison(records)
     rows = rows_of(records, compared)
     training_table = diagnostics(rows)
-    charts, missing = families(records, rows)
     script = Markup("\n").join(map(_asset, SCRIPTS))
     alone = len(compared) == 1
     colours = palette([*(each.entry_runs for each in compared), rows])
+    charts, missing = families(records, rows, colours)
     verdicts = applicable(records, offered()[0])
     chapters = [
         chapter(each, f"c{number}", colours) for number, each in enumerate(compared, start=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from markupsafe import Markup
 from genbench.analysis.columns import Quantity
 from genbench.analysis.entry_runs import EntryRuns, real_baseline
 from genbench.report.figures import INK, log_axis, look, mark_outcome, named, svg
+from genbench.report.floor import clamped, within_reach
 from genbench.store.records import Record
 
 if TYPE_CHECKING:
@@ -95,10 +97,10 @@ def _quality_plane(
     def plot(axes: Axes) -> None:
         for line in _same_weights(clouds):
             axes.plot(*zip(*line, strict=True), ":", color=INK, linewidth=0.8, zorder=1)
-        if floor is not None:
-            axes.axhline(floor, color=INK, linewidth=0.8, linestyle="--", alpha=0.7)
         _draw(axes, clouds)
-        xs, ys = zip(*(at for cloud in clouds for at in cloud.done + cloud.diverged), strict=True)
+        xs, ys = _coordinates(clouds)
+        if floor is not None:
+            _draw_floor(axes, floor, ys)
         if min(xs) > 0:
             log_axis(axes, "x", prefixed=cost.unit == "count")
         if min(ys) > 0:
@@ -127,9 +129,9 @@ def precision_recall_plane(
     at = None if real is None else _point(real, recall, precision)
 
     def plot(axes: Axes) -> None:
-        if at is not None:
-            axes.plot(*at, marker="+", color=INK, markersize=11, markeredgewidth=1.4)
         _draw(axes, clouds)
+        if at is not None:
+            _draw_real(axes, at, clouds)
         axes.set_xlabel("recall")
         axes.set_ylabel("precision")
 
@@ -184,6 +186,44 @@ def _draw(axes: Axes, clouds: Sequence[_Cloud]) -> None:
         for at, status in cloud.marked:
             ink = colour if status == "diverged" else INK
             mark_outcome(axes, at, cloud.row.label, status, ink)
+
+
+def _coordinates(clouds: Sequence[_Cloud]) -> tuple[list[float], list[float]]:
+    points = [at for cloud in clouds for at in cloud.done + cloud.diverged]
+    return [x for x, _ in points], [y for _, y in points]
+
+
+def _draw_floor(axes: Axes, floor: float, ys: Sequence[float]) -> None:
+    """The score of the real row: a dashed line; at the edge, where it is far from all entries."""
+    low, high, at = min(ys), max(ys), floor
+    if low > 0:  # the axis is logarithmic
+        low, high, at = math.log(low), math.log(high), math.log(floor) if floor > 0 else -math.inf
+    if within_reach(at, low, high):
+        axes.axhline(floor, color=INK, linewidth=0.8, linestyle="--", alpha=0.7)
+        return
+    below = at < low
+    said = f"real: {floor:.3g} {'↓' if below else '↑'}"
+    place = (0.99, 0.01, "bottom") if below else (0.99, 0.99, "top")
+    axes.text(*place[:2], said, transform=axes.transAxes, ha="right", va=place[2], fontsize=8)
+
+
+def _draw_real(axes: Axes, at: Point, clouds: Sequence[_Cloud]) -> None:
+    """The real row as a plus; at the edge and with its coordinates, where it is far."""
+    xs, ys = _coordinates(clouds)
+    place = clamped(at[0], min(xs), max(xs)), clamped(at[1], min(ys), max(ys))
+    named(axes.plot(*place, "+", color=INK, markersize=11, markeredgewidth=1.4), "real")
+    if place != at:
+        said = f"real: {at[0]:.3g}, {at[1]:.3g}"
+        left = at[0] < sum(xs) / len(xs)
+        axes.annotate(
+            said,
+            place,
+            (8 if left else -8, 0),
+            textcoords="offset points",
+            ha="left" if left else "right",
+            va="center",
+            fontsize=8,
+        )
 
 
 def _draw_front(axes: Axes, front: Sequence[Point], higher_is_better: bool) -> None:

@@ -45,6 +45,13 @@ FAULTS = """async () => {
                 if (out(text.getBoundingClientRect(), box))
                     faults.push(`${name}: ${text.textContent} is cut off`);
             }
+            const texts = [...figure.querySelectorAll("text")].map(text =>
+                [text.textContent, text.getBoundingClientRect()]);
+            const apart = (a, b) => a.right < b.left || b.right < a.left
+                || a.bottom < b.top + 2 || b.bottom < a.top + 2;
+            for (const [number, [one, a]] of texts.entries())
+                for (const [other, b] of texts.slice(number + 1))
+                    if (!apart(a, b)) faults.push(`${name}: ${one} and ${other} collide`);
         }
     }
     return faults;
