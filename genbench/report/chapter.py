@@ -16,7 +16,7 @@ from genbench.rendering import html_section
 from genbench.report import panels
 from genbench.report.curves import snapshot_curves
 from genbench.report.figures import LegendEntry, key
-from genbench.report.panels import Panel
+from genbench.report.panels import Panel, Reader
 from genbench.report.planes import Plane, precision_recall_plane, quality_planes
 from genbench.report.tables import against, overall_ranking, seed_table
 from genbench.store.protocol import Protocol, brief, name_of
@@ -26,11 +26,12 @@ PARTS = {
     "ranking": "Ranking",
     "against": "Baseline",
     "seeds": "Seeds",
-    "scores": "All scores",
+    "scores": "Scores",
     "planes": "Quality and cost",
     "curves": "Along training",
     "trajectories": "Trajectories",
     "samples": "Samples",
+    "noise": "Same noise",
     "neighbours": "Neighbours",
 }
 """Of a chapter, in their order on the page: how the table of contents calls them."""
@@ -56,7 +57,11 @@ class Chapter:
     training_keys: Sequence[LegendEntry]
     curves: Mapping[str, Markup]
     """By heading: the headline score of the EMA and the raw weights along training."""
+    noise: Sequence[Sequence[Panel]]
+    """For each training that several entries sample, their first samples."""
     samples: Sequence[Panel]
+    left_out: Sequence[int]
+    """Seeds whose samples would make the page too large."""
     neighbours: Sequence[Panel]
     trajectories: Sequence[Panel]
     missing: Sequence[str]
@@ -70,9 +75,9 @@ class Chapter:
         }
 
 
-def chapter(compared: Comparison, anchor: str, colours: Mapping[str, int]) -> Chapter:
+def chapter(compared: Comparison, anchor: str, colours: Mapping[str, int], read: Reader) -> Chapter:
     """Everything about one comparison. ``colours``: by label, the index of an entry's colour and
-    mark."""
+    mark. ``read``: reads a sample file."""
     rows = compared.entry_runs
     records = [record for row in rows for record in row.records]
     quantities = compared.quantities
@@ -88,8 +93,9 @@ def chapter(compared: Comparison, anchor: str, colours: Mapping[str, int]) -> Ch
         )
         for weights, words in (("ema", "EMA"), ("raw", "raw"))
     }
+    shown, left_out = panels.samples(rows, read)
     pictures = {
-        "samples": panels.samples(rows) if any("samples" in r.files for r in records) else [],
+        "samples": shown if any("samples" in r.files for r in records) else [],
         "neighbours": panels.neighbours(rows),
         "trajectories": panels.trajectories(trained),
     }
@@ -115,6 +121,8 @@ def chapter(compared: Comparison, anchor: str, colours: Mapping[str, int]) -> Ch
             if any(record.snapshots for record in training.records)
         ],
         curves={name: curve for name, curve in curves.items() if curve},
+        noise=panels.same_noise(rows, read),
+        left_out=left_out,
         missing=[
             f"{PARTS[part]}: {panel.label}, {panel.caption}"
             for part in pictures

@@ -14,7 +14,7 @@ from genbench.analysis.verdict import Verdict
 from genbench.rendering import html_section
 from genbench.report import panels
 from genbench.report.bars import bars
-from genbench.report.panels import Panel
+from genbench.report.panels import Panel, Reader
 
 QUESTION = "Which entry is best, and is that sure?"
 
@@ -30,7 +30,11 @@ class FirstScreen:
 
 
 def first_screen(
-    compared: Comparison, verdicts: Sequence[Verdict], colours: Mapping[str, int], alone: bool
+    compared: Comparison,
+    verdicts: Sequence[Verdict],
+    colours: Mapping[str, int],
+    alone: bool,
+    read: Reader,
 ) -> FirstScreen:
     """Of one comparison, ``alone`` on its page or one of several."""
     found = section(compared, verdicts)
@@ -45,4 +49,4 @@ def first_screen(
         notes = (*notes, drawn.said)
     found = replace(found, title=QUESTION if alone else f"{compared.title}: summary", notes=notes)
     pictures = {} if drawn is None else drawn.pictures
-    return FirstScreen(panels.firsts(rows), html_section(found, pictures=pictures))
+    return FirstScreen(panels.firsts(rows, read), html_section(found, pictures=pictures))

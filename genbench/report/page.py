@@ -6,6 +6,7 @@ import base64
 import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from genbench.report.chapter import Chapter, chapter, commands
 from genbench.report.diagnostics import families
 from genbench.report.first_screen import first_screen
 from genbench.report.kept_suite import KeptSuite, kept_suite
+from genbench.report.samples import read_preview
 from genbench.store import write_text
 from genbench.store.records import Record, read_records
 
@@ -67,12 +69,13 @@ def page(records: Sequence[Record], suites: Sequence[KeptSuite | None] = ()) -> 
     rows = rows_of(records, compared)
     training_table = diagnostics(rows)
     script = Markup("\n").join(map(_asset, SCRIPTS))
+    read = cache(read_preview)  # each file once
     alone = len(compared) == 1
     colours = palette([*(each.entry_runs for each in compared), rows])
     charts, missing = families(records, rows, colours)
     verdicts = applicable(records, offered()[0])
     chapters = [
-        chapter(each, f"c{number}", colours) for number, each in enumerate(compared, start=1)
+        chapter(each, f"c{number}", colours, read) for number, each in enumerate(compared, start=1)
     ]
     text: str = environment.get_template("page.html").render(
         title=_title(suites, compared),
@@ -82,7 +85,7 @@ def page(records: Sequence[Record], suites: Sequence[KeptSuite | None] = ()) -> 
         commands=commands(records),
         about=about(records),
         alone=alone,
-        screens=[first_screen(each, verdicts, colours, alone) for each in compared],
+        screens=[first_screen(each, verdicts, colours, alone, read) for each in compared],
         verdicts=[
             Markup("").join(map(html_section, verdict_document([verdict]).sections))
             for verdict in verdicts

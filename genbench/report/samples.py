@@ -9,7 +9,7 @@ from markupsafe import Markup
 from safetensors import SafetensorError, safe_open
 
 from genbench import modalities, store
-from genbench.api import Figure, SampleSpec, Shown
+from genbench.api import Figure, Frames, SampleSpec, Shown
 from genbench.api.errors import DataError
 from genbench.report.drawings import on_page
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 FEW = 9
 """Samples of a small picture that shows them one by one."""
+IN_A_ROW = 10
+"""Samples of a row that shows them one by one."""
 SMALL = 128
 """Pixels of its side."""
 SHOWN = 64
@@ -75,3 +77,14 @@ def small_picture(samples: Shown, label: str, first: Shown) -> Markup:
         axes.set_axis_off()
 
     return on_page(Figure(plot, drawing.size), label)
+
+
+def one_by_one(samples: Shown, label: str) -> Markup | None:
+    """A row of ``IN_A_ROW`` samples; ``None`` where the modality does not show each for itself, as
+    it does beside its neighbour."""
+    found = modalities.require(samples.spec)
+    if found.pairs is None or found.strip is None or len(samples.data) == 0:
+        return None
+    # The strip of a trajectory that has one sample at each step.
+    row = Frames("reverse", samples.data[:IN_A_ROW, None], samples.spec)
+    return on_page(found.strip(row, True), label)

@@ -169,7 +169,8 @@ def test_what_was_run_and_what_failed_is_said(page: Page) -> None:
 
 
 def test_a_grid_for_every_entry_beside_the_real_one(page: Page) -> None:
-    assert [label for label in page.labels if label.startswith("samples: ")] == [
+    labels = [label for label in page.labels if label.startswith("samples: ")]
+    assert [label for label in labels if "seed" not in label] == [
         f"samples: {entry}"
         for entry in (
             "real",
@@ -248,6 +249,89 @@ def test_a_far_floor_does_not_squeeze_the_bars(
     assert abs(float(ticks[0]) - float(ticks[1])) > 50
 
 
+def test_samplers_of_one_training_stand_beneath_each_other(
+    page: Page, example_folder: Path
+) -> None:
+    """Their first samples in a row each; entries with weights of their own have no such row."""
+    rows = [label for label in page.pictures if label.startswith("from the same noise: ")]
+    assert [label.partition(": ")[2] for label in rows] == [
+        *("DDPM", "DDIM-10", "DDIM-50"),
+        *("Score-SDE PC", "Score-SDE ODE"),
+    ]
+    stored = load_file(example_folder / "runs/ddpm-seed0/samples/DDIM-50.safetensors")["samples"]
+    sheet = page.pictures["from the same noise: DDIM-50"]
+    assert sheet.shape == (8, 10 * 9 - 1, 4)
+    for number in range(10):
+        tile = sheet[:, 9 * number : 9 * number + 8, 0]
+        np.testing.assert_array_equal(tile, np.round(stored[number, 0] * (255 / 16)))
+
+
+def test_samples_of_every_seed_are_there_and_one_is_shown(source: str) -> None:
+    runs = re.findall(r'<figure data-seed="(\d)"( hidden="")?>\n(<img|<div)', source)
+    first, second = ("0", "", "<img"), ("1", ' hidden=""', "<img")
+    failed = [("0", "", "<div"), ("1", ' hidden=""', "<div")]
+    assert runs == [first, second] * 6 + failed
+
+
+def test_a_seed_without_room_is_left_out_and_named(
+    example_records: list[Record], tmp_path: Path
+) -> None:
+    """Pictures that cannot be compressed: two hundred kilobytes each."""
+    noise = np.random.default_rng(0).integers(0, 256, (9, 3, 64, 64)).astype(np.uint8)
+    path = tmp_path / "samples.safetensors"
+    write_artefact(path, save({"samples": noise}, {"modality": "image", "levels": "256"}), {})
+    ddpm = example_records[1]
+    runs = [
+        replace(ddpm, entry=f"M{n}", seed=seed, files={"samples": path.name})
+        for n in range(5)
+        for seed in (0, 3, 7)
+    ]
+    write_records(tmp_path, runs)
+    write_report([tmp_path], tmp_path / "report.html")
+    source = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert set(re.findall(r'<figure data-seed="(\d)"', source)) == {"0", "3"}
+    assert "Those of seed 7 would make the page too\nlarge" in source
+
+
+def test_a_far_floor_stands_at_the_edge_of_a_plane(
+    example_records: list[Record], tmp_path: Path
+) -> None:
+    real, *runs = [replace(record, files={}) for record in example_records]
+    for floor, said in ((1e-9, "real: 1e-09 ↓"), (1e9, "real: 1e+09 ↑"), (0.05, None)):
+        scores = {**real.scores, "frechet_distance": {"value": floor, "low": None, "high": None}}
+        write_records(tmp_path, [replace(real, scores=scores), *runs])
+        write_report([tmp_path], tmp_path / "report.html")
+        source = (tmp_path / "report.html").read_text(encoding="utf-8")
+        edges = re.findall(r">(real: [^<]*[↑↓])<", source)
+        assert edges == ([] if said is None else [said] * 3)
+
+
+def test_a_far_real_row_does_not_squeeze_precision_and_recall(
+    example_records: list[Record], tmp_path: Path
+) -> None:
+    real, *runs = [replace(record, files={}) for record in example_records]
+    scores = {**real.scores, "recall": {"value": 0.05, "low": None, "high": None}}
+    write_records(tmp_path, [replace(real, scores=scores), *runs])
+    write_report([tmp_path], tmp_path / "report.html")
+    source = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "real: 0.05, 0.94" in source
+
+
+def test_an_entry_has_one_colour_and_mark_everywhere(page: Page, source: str) -> None:
+    """Also where losses are drawn, by the entry that the training is named by."""
+    legends = re.findall(r'<li><span class="(s\d)" [^>]*>(.)</span> ([^<]*)</li>', source)
+    looks: dict[str, set[tuple[str, str]]] = {}
+    for colour, glyph, label in legends:
+        looks.setdefault(label.partition(" · ")[0], set()).add((colour, glyph))
+    assert len(looks) == 6
+    assert all(len(found) == 1 for found in looks.values())
+    assert len(set.union(*looks.values())) == 6
+    assert [label for *_, label in legends if label.startswith("GAN ·")] == [
+        "GAN · discriminator",
+        "GAN · generator (dashed)",
+    ]
+
+
 def test_grids_show_the_first_samples_as_they_are(page: Page, example_folder: Path) -> None:
     stored = load_file(example_folder / "runs/real/reference.safetensors")["samples"]
     sheet = page.pictures["samples: real"]
@@ -309,7 +393,7 @@ def test_nobody_on_the_front_is_beaten(points: list[tuple[int, int]]) -> None:
 
 
 def test_command_and_protocol_stand_beneath_every_group_of_figures(page: Page, source: str) -> None:
-    assert page.texts["code"].count("genbench run quickstart --seeds 0,1") == 5
+    assert page.texts["code"].count("genbench run quickstart --seeds 0,1") == 6
     said = "samples against 899 of digits:test, in the features of digits"
     beneath = page.texts["p"]
     assert f"500 {said}" in beneath
@@ -393,7 +477,7 @@ def test_points_are_clouds(example_records: list[Record], tmp_path: Path) -> Non
     write_report([tmp_path], tmp_path / "report.html")
     page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
     assert page.tags["img"] == 0
-    assert len([label for label in page.labels if label.startswith("samples: ")]) == 7
+    assert len([label for label in page.labels if label.startswith("samples: ")]) == 7 + 6
     assert "DDPM, seed 0: no history stored" in " ".join(page.texts["li"])
 
 
@@ -549,10 +633,11 @@ def test_the_contents_lead_to_every_part(page: Page) -> None:
         "Ranking",
         "Baseline",
         "Seeds",
-        "All scores",
+        "Scores",
         "Quality and cost",
         "Along training",
         "Samples",
+        "Same noise",
         "Neighbours",
         "Training",
         "This run",

@@ -18,13 +18,16 @@ FAULTS = """async () => {
     const faults = [];
     const wide = document.documentElement.clientWidth;
     for (const figure of document.querySelectorAll("img, svg:not(.bar)")) {
+        if (!figure.checkVisibility()) continue;
         const name = figure.alt || figure.getAttribute("aria-label");
         const box = figure.getBoundingClientRect();
         const out = (inner, outer) => inner.left < outer.left - 1 || inner.right > outer.right + 1
             || inner.top < outer.top - 1 || inner.bottom > outer.bottom + 1;
         // The lowest are two rows of eight pictures.
         const least = figure.closest(".firsts") ? 80 : 100;
-        if (box.width < least || box.height < box.width / 5)
+        // And one row of ten.
+        const flat = figure.closest(".noise") ? 12 : 5;
+        if (box.width < least || box.height < box.width / flat)
             faults.push(`${name}: ${box.width}×${box.height}`);
         if (box.left < 0 || box.right > wide) faults.push(`${name}: beyond the window`);
         for (let parent = figure.parentElement; parent; parent = parent.parentElement) {
@@ -68,13 +71,16 @@ def test_every_figure_is_shown_whole(report: Path, visit: Visit) -> None:
 
 def test_the_figures_are_all_there(example_page: Path, ran_page: Path, visit: Visit) -> None:
     page = visit(example_page)
-    assert page.locator("img.grid").count() == 7 + 7 + 7  # first and all samples, and neighbours
+    assert (
+        page.locator("img.grid").count() == 7 + 7 + 6 + 7 + 5
+    )  # first, all, of seed 1; neighbours; noise
     assert page.locator("svg.chart").count() == 4 + 2 + 2 * 3  # planes, snapshots, three models
     page = visit(ran_page)
     assert page.locator("img").count() == 0
     # Four planes, two of snapshots, two of histories, and the points: real, toy and its twin.
     labels = [svg.get_attribute("aria-label") for svg in page.locator("svg").all()]
-    assert sum(label.startswith("samples: ") for label in labels if label) == 3
+    # And of the twin's and toy's second seed.
+    assert sum(label.startswith("samples: ") for label in labels if label) == 3 + 2
     assert "samples: <script>alert(1)</script>" in labels
     assert len(labels) >= 6
 

@@ -14,7 +14,7 @@ Visit = Callable[..., Page]
 # What opens, the links, the fields, the regions that scroll, and the buttons in and above them, in
 # the order of the document; nothing of what is closed.
 STOPS = """[...document.querySelectorAll(
-    "summary, label, a, .scroll, thead th, .copy button"
+    "summary, label, a, .scroll, thead th, .copy button, .enlarge"
 )].filter(stop => stop.checkVisibility()
     && (stop.matches("summary") || !stop.closest("details:not([open])"))
 ).map(stop => stop.getAttribute("aria-label") ?? stop.textContent)"""
@@ -146,3 +146,46 @@ def test_without_scripts_the_best_is_the_baseline(example_page: Path, visit: Vis
     headings = page.get_by_role("heading", name="Each entry against")
     assert headings.all_inner_texts() == ["Each entry against DDPM"]
     assert page.locator("select").count() == 0
+
+
+def test_keys_choose_the_seed(example_page: Path, visit: Visit) -> None:
+    page = visit(example_page)
+    select = page.get_by_role("combobox", name="Seed")
+    shown = page.locator(".panels figcaption:visible span")
+    assert set(shown.all_inner_texts()) == {"real samples", "seed 0", "seed 0, failed: no samples"}
+    select.focus()
+    page.keyboard.press("ArrowDown")
+    assert shown.all_inner_texts() == [
+        "real samples",
+        *["seed 1"] * 5,
+        "seed 1, diverged",
+        "seed 1, failed: no samples",
+    ]
+
+
+@pytest.mark.parametrize("name", ["example_page", "ran_page"])
+def test_keys_enlarge_a_picture_and_close_it(
+    name: str, visit: Visit, request: pytest.FixtureRequest
+) -> None:
+    page = visit(request.getfixturevalue(name))
+    buttons = page.locator(".panels").get_by_role("button", name="Enlarge samples: real")
+    small = buttons.locator("img, svg").bounding_box()
+    for way in ("Escape", "Enter", "click"):
+        buttons.focus()
+        assert page.evaluate(FOCUS)["outlined"]
+        page.keyboard.press("Enter")
+        dialog = page.get_by_role("dialog", name="Enlarged picture")
+        large = dialog.locator("img, svg").bounding_box()
+        assert small is not None
+        assert large is not None
+        assert large["height"] > 2 * small["height"]
+        assert page.evaluate("document.activeElement.textContent") == "Close"
+        identifiers = page.evaluate("[...document.querySelectorAll('[id]')].map(e => e.id)")
+        assert len(set(identifiers)) == len(identifiers)
+        if way == "click":
+            dialog.locator("img, svg").click()
+        else:
+            page.keyboard.press(way)
+        assert dialog.count() == 0
+        # The keyboard goes on from where it was.
+        assert buttons.evaluate("e => e === document.activeElement")

@@ -80,7 +80,9 @@ def test_hostile_texts_stay_texts(hostile_page: Path, attack: str, visit: Visit)
     heads = "tbody th", "thead th", "h4"
     for place in (*heads, "dd", "code", "figcaption", ".legend li", ".outcomes li", ".notes li"):
         assert page.locator(place, has_text=attack).count() > 0, place
-    assert page.get_by_role("img", name=f"samples: DDPM {attack}", exact=True).count() == 1
+    assert (
+        page.get_by_role("button", name=f"Enlarge samples: DDPM {attack}", exact=True).count() == 1
+    )
     assert page.get_by_role("region", name="All scores: fidelity").count() > 0
     # Where the texts stand they made no element.
     foreign = "script, img:not(.grid), style, title:not(svg *), iframe, object, link, form"
