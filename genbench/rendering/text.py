@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv as csv_format
 import io
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from genbench.analysis.document import Cell, Document, Section
@@ -127,8 +128,16 @@ def html(document: Document, width: int = WEB_WIDTH) -> str:
     return "".join(f"<section>\n{section}</section>\n" for section in sections)
 
 
-def html_section(section: Section, width: int = WEB_WIDTH) -> Markup:
-    """One section: its tables in blocks, and its notes. A long one is folded."""
+def html_section(
+    section: Section,
+    width: int = WEB_WIDTH,
+    pictures: Mapping[tuple[str, str], Markup] = MappingProxyType({}),
+) -> Markup:
+    """One section: its tables in blocks, and its notes. A long one is folded.
+
+    ``pictures``: by the label of a row and the key of a column, what stands behind the text of the
+    cell; it holds no text of its own.
+    """
     from jinja2 import Environment, PackageLoader
     from markupsafe import Markup
 
@@ -137,7 +146,8 @@ def html_section(section: Section, width: int = WEB_WIDTH) -> Markup:
     environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     made = [block for table in section.tables for block in blocks(table, width, padding=3)]
     template = environment.get_template("section.html")
-    return Markup(template.render(section=section, blocks=made))
+    behind = {(visible(label), key): picture for (label, key), picture in pictures.items()}
+    return Markup(template.render(section=section, blocks=made, pictures=behind))
 
 
 def csv(document: Document) -> str:

@@ -3,29 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
 from genbench.analysis.columns import headline
 from genbench.analysis.comparison import Comparison
 from genbench.analysis.diagnostics import training_groups
+from genbench.analysis.document import Section
 from genbench.analysis.entry_runs import real_baseline
 from genbench.rendering import html_section
 from genbench.report import panels
 from genbench.report.curves import snapshot_curves
 from genbench.report.figures import LegendEntry, key
-from genbench.report.panels import Panel
+from genbench.report.panels import Panel, Reader
 from genbench.report.planes import Plane, precision_recall_plane, quality_planes
+from genbench.report.tables import against, overall_ranking, seed_table
 from genbench.store.protocol import Protocol, brief, name_of
 from genbench.store.records import Record
+
+PARTS = {
+    "ranking": "Ranking",
+    "against": "Baseline",
+    "seeds": "Seeds",
+    "scores": "Scores",
+    "planes": "Quality and cost",
+    "curves": "Along training",
+    "trajectories": "Trajectories",
+    "samples": "Samples",
+    "noise": "Same noise",
+    "neighbours": "Neighbours",
+}
+"""Of a chapter, in their order on the page: how the table of contents calls them."""
 
 
 @dataclass(frozen=True)
 class Chapter:
     """What was scored under one protocol."""
 
-    table: Markup
+    anchor: str
+    """Of its identifiers on the page."""
+    title: str
+    ranking: Markup | None
+    against: Mapping[str, Markup]
+    """By baseline, the best first."""
+    seeds: Markup | None
+    scores: Markup
     commands: Sequence[str]
     protocols: Mapping[str, str]
     """For ``planes``, ``curves`` and ``neighbours``: the protocol behind them, in short."""
@@ -34,22 +57,35 @@ class Chapter:
     training_keys: Sequence[LegendEntry]
     curves: Mapping[str, Markup]
     """By heading: the headline score of the EMA and the raw weights along training."""
+    noise: Sequence[Sequence[Panel]]
+    """For each training that several entries sample, their first samples."""
     samples: Sequence[Panel]
+    left_out: Sequence[int]
+    """Seeds whose samples would make the page too large."""
     neighbours: Sequence[Panel]
     trajectories: Sequence[Panel]
+    missing: Sequence[str]
+    """Why a part is left out that should have pictures, a line for each."""
+
+    @property
+    def contents(self) -> dict[str, str]:
+        """By anchor, the parts that are not empty."""
+        return {
+            f"{self.anchor}-{part}": words for part, words in PARTS.items() if getattr(self, part)
+        }
 
 
-def chapter(compared: Comparison, heading: str) -> Chapter:
-    """Everything about one comparison."""
+def chapter(compared: Comparison, anchor: str, colours: Mapping[str, int], read: Reader) -> Chapter:
+    """Everything about one comparison. ``colours``: by label, the index of an entry's colour and
+    mark. ``read``: reads a sample file."""
     rows = compared.entry_runs
     records = [record for row in rows for record in row.records]
-    colours = {row.label: i for i, row in enumerate(row for row in rows if not row.is_baseline)}
     quantities = compared.quantities
     trained = training_groups(rows)
     score = headline(records, compared.protocol)
     planes = [
-        *quality_planes(rows, quantities, score),
-        precision_recall_plane(rows, quantities),
+        *quality_planes(rows, quantities, score, colours),
+        precision_recall_plane(rows, quantities, colours),
     ]
     curves = {
         f"{score.heading}, {words} weights": snapshot_curves(
@@ -57,8 +93,20 @@ def chapter(compared: Comparison, heading: str) -> Chapter:
         )
         for weights, words in (("ema", "EMA"), ("raw", "raw"))
     }
+    shown, left_out = panels.samples(rows, read)
+    pictures = {
+        "samples": shown if any("samples" in r.files for r in records) else [],
+        "neighbours": panels.neighbours(rows),
+        "trajectories": panels.trajectories(trained),
+    }
+    empty = {part for part, found in pictures.items() if not any(panel.picture for panel in found)}
     return Chapter(
-        table=html_section(compared.section(heading)),
+        anchor=anchor,
+        title=compared.title,
+        ranking=_shown(overall_ranking(rows, quantities)),
+        against={name: html_section(found) for name, found in against(rows, score).items()},
+        seeds=_shown(seed_table(rows, score)),
+        scores=html_section(replace(compared.section("All scores"), level=3)),
         commands=commands(records),
         protocols=_protocols(next((r.protocol for r in records if r.protocol), {})),
         keys=[
@@ -73,10 +121,20 @@ def chapter(compared: Comparison, heading: str) -> Chapter:
             if any(record.snapshots for record in training.records)
         ],
         curves={name: curve for name, curve in curves.items() if curve},
-        samples=panels.samples(rows),
-        neighbours=panels.neighbours(rows),
-        trajectories=panels.trajectories(trained),
+        noise=panels.same_noise(rows, read),
+        left_out=left_out,
+        missing=[
+            f"{PARTS[part]}: {panel.label}, {panel.caption}"
+            for part in pictures
+            if part in empty
+            for panel in pictures[part]
+        ],
+        **{part: () if part in empty else found for part, found in pictures.items()},
     )
+
+
+def _shown(section: Section | None) -> Markup | None:
+    return None if section is None else html_section(section)
 
 
 def _protocols(protocol: Protocol) -> dict[str, str]:

@@ -15,6 +15,7 @@ from genbench.analysis.columns import Quantity
 from genbench.analysis.diagnostics import TrainingGroup
 from genbench.report.figures import (
     CROWD,
+    LOG_RATIO,
     log_axis,
     look,
     mark_outcome,
@@ -38,9 +39,6 @@ MANY = 300
 """Lines of a chart, above which those of one training are one line that breaks between seeds, and
 windows have no bands: each thing drawn takes time and room of its own."""
 
-LOG_RATIO = 20.0
-"""Values that span more than this are drawn on a logarithmic axis."""
-
 Array = NDArray[np.float64]
 
 
@@ -49,6 +47,9 @@ class ChartLine:
     """One line of a loss or gradient chart."""
 
     series: int
+    """The index of the entry's colour and mark."""
+    style: str
+    """Of the line, which tells the players of one training apart."""
     name: str
     status: str
     """Of its run, as ``Record.outcome`` has it."""
@@ -126,20 +127,21 @@ def history_curves(curves: Sequence[ChartLine], quantity: str, label: str) -> Ma
     width = 0.7 if len(drawn) > CROWD else 1.1
 
     def plot(axes: Axes) -> None:
-        strands: dict[str, tuple[str, str, str, list[Array]]] = {}
+        strands: dict[str, tuple[str, str, str, str, list[Array]]] = {}
         for curve, bins in drawn:
             colour, marker = look(curve.series)
             if len(drawn) <= MANY:
                 _band(axes, bins, colour)
-            said = str(curve.series) if len(drawn) > MANY else curve.name
+            said = f"{curve.series}{curve.style}" if len(drawn) > MANY else curve.name
             name = curve.name.rpartition(", ")[0] if len(drawn) > MANY else curve.name
             part = np.stack([bins.examples, bins.median], axis=1)
-            strands.setdefault(said, (name, colour, marker, []))[3].append(part)
-        for name, colour, marker, parts in strands.values():
+            strands.setdefault(said, (name, colour, marker, curve.style, []))[4].append(part)
+        for name, colour, marker, style, parts in strands.values():
             examples, medians, ends = _joined(parts)
             line = axes.plot(
                 examples,
                 medians,
+                style,
                 color=colour,
                 linewidth=width,
                 marker=marker,

@@ -21,6 +21,8 @@ from genbench.report.figures import LegendEntry, key
 from genbench.store.records import Record
 
 QUANTITIES = {"loss": "loss", "gradient_norm": "gradient norm"}
+STYLES = {"-": "", "--": " (dashed)", ":": " (dotted)", "-.": " (dash-dotted)"}
+"""Of the lines of a model's players, and how a legend says it."""
 COLUMNS = ("examples", "player", *QUANTITIES)
 
 
@@ -35,15 +37,18 @@ class ModelTrainings:
 
 
 def families(
-    records: Sequence[Record], rows: Sequence[EntryRuns]
+    records: Sequence[Record], rows: Sequence[EntryRuns], colours: Mapping[str, int]
 ) -> tuple[list[ModelTrainings], list[str]]:
-    """The charts of each model, and a line for each history that cannot be shown."""
+    """The charts of each model, and a line for each history that cannot be shown. ``colours``: by
+    label, the index of an entry's colour and mark."""
     by_model: dict[str, list[TrainingGroup]] = {}
     for training in training_groups(rows):
         by_model.setdefault(training.model, []).append(training)
     statuses = _statuses(records)
     missing: list[str] = []
-    made = [_family(model, trained, statuses, missing) for model, trained in by_model.items()]
+    made = [
+        _family(model, trained, statuses, missing, colours) for model, trained in by_model.items()
+    ]
     return [family for family in made if family.charts], missing
 
 
@@ -57,9 +62,14 @@ def _statuses(records: Sequence[Record]) -> dict[int, str]:
 
 
 def _family(
-    model: str, trained: Sequence[TrainingGroup], statuses: Mapping[int, str], missing: list[str]
+    model: str,
+    trained: Sequence[TrainingGroup],
+    statuses: Mapping[int, str],
+    missing: list[str],
+    colours: Mapping[str, int],
 ) -> ModelTrainings:
-    players: dict[str, int] = {}
+    keys: dict[str, LegendEntry] = {}
+    styles: dict[str, str] = {}
     curves: dict[str, list[ChartLine]] = {quantity: [] for quantity in QUANTITIES}
     for training in trained:
         for record in training.records:
@@ -70,18 +80,21 @@ def _family(
                 continue
             for player, rows in frame.groupby("player", sort=False):
                 label = f"{training.label} · {player}"
-                index = players.setdefault(label, len(players))
+                index = colours[training.label]
+                style = styles.setdefault(str(player), list(STYLES)[len(styles) % len(STYLES)])
+                keys.setdefault(label, key(label + STYLES[style], index))
                 examples = rows["examples"].to_numpy(dtype=np.float64)
                 for quantity, drawn in curves.items():
                     values = rows[quantity].to_numpy(dtype=np.float64)
                     name = f"{label}, seed {record.seed}"
-                    drawn.append(ChartLine(index, name, statuses[id(record)], examples, values))
+                    drawn.append(
+                        ChartLine(index, style, name, statuses[id(record)], examples, values)
+                    )
     charts = [
         history_curves(curves[quantity], words, f"{words} of {model} along training")
         for quantity, words in QUANTITIES.items()
     ]
-    keys = [key(label, index) for label, index in players.items()]
-    return ModelTrainings(model, keys, [chart for chart in charts if chart])
+    return ModelTrainings(model, [*keys.values()], [chart for chart in charts if chart])
 
 
 def read_history(record: Record) -> pd.DataFrame:

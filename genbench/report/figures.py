@@ -48,6 +48,9 @@ GLYPHS = ("●", "■", "▲", "◆", "▼", "✚", "⬟", "⬢")
 CROWD = 12
 """Lines of a chart, above which they are drawn thin and with fewer points."""
 
+LOG_RATIO = 20.0
+"""Values that span more than this are drawn on a logarithmic axis."""
+
 SIZE = (4.4, 3.1)
 """Inches of a figure: narrow enough to be read on a telephone at its own scale."""
 

@@ -6,6 +6,7 @@ import base64
 import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
@@ -13,17 +14,22 @@ from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
 from genbench.analysis.claims import offered
-from genbench.analysis.comparison import comparison, rows_of
+from genbench.analysis.comparison import Comparison, comparison, rows_of
 from genbench.analysis.diagnostics import diagnostics
-from genbench.analysis.verdict import applicable
+from genbench.analysis.entry_runs import EntryRuns
+from genbench.analysis.verdict import Verdict, applicable
 from genbench.analysis.verdict import document as verdict_document
 from genbench.rendering import html_section
 from genbench.rendering.unseen import visible
-from genbench.report.chapter import chapter, commands
+from genbench.report.chapter import Chapter, chapter, commands
 from genbench.report.diagnostics import families
+from genbench.report.first_screen import first_screen
+from genbench.report.kept_suite import KeptSuite, kept_suite
+from genbench.report.samples import read_preview
 from genbench.store import write_text
 from genbench.store.records import Record, read_records
 
+SCRIPTS = ("table.js", "page.js")
 MOST_NAMED = 20
 """Entries that the head of the page names."""
 
@@ -36,8 +42,13 @@ def write_report(folders: Sequence[Path], out: Path) -> None:
     Raises ``DataError`` where a folder holds no records, ``store.Damaged`` where a file is not as
     it was written, ``store.CannotWrite`` where ``out`` cannot be.
     """
-    records = [located(record, folder) for folder in folders for record in read_records(folder)]
-    write_text(out, page(records))
+    records: list[Record] = []
+    suites: list[KeptSuite | None] = []
+    for folder in folders:
+        own = read_records(folder)
+        records += [located(record, folder) for record in own]
+        suites.append(kept_suite(folder, [r.seed for r in own if r.seed is not None]))
+    write_text(out, page(records, suites))
 
 
 def located(record: Record, folder: Path) -> Record:
@@ -45,8 +56,9 @@ def located(record: Record, folder: Path) -> Record:
     return replace(record, files={name: str(folder / path) for name, path in record.files.items()})
 
 
-def page(records: Sequence[Record]) -> str:
-    """The page about records whose files are given from here or absolutely."""
+def page(records: Sequence[Record], suites: Sequence[KeptSuite | None] = ()) -> str:
+    """The page about records whose files are given from here or absolutely. ``suites``: those of
+    the folders they are from."""
     environment = Environment(
         loader=PackageLoader("genbench.report", ""),
         autoescape=True,
@@ -56,19 +68,29 @@ def page(records: Sequence[Record]) -> str:
     compared = comparison(records)
     rows = rows_of(records, compared)
     training_table = diagnostics(rows)
-    charts, missing = families(records, rows)
-    script = _asset("table.js")
+    script = Markup("\n").join(map(_asset, SCRIPTS))
+    read = cache(read_preview)  # each file once
+    alone = len(compared) == 1
+    colours = palette([*(each.entry_runs for each in compared), rows])
+    charts, missing = families(records, rows, colours)
+    verdicts = applicable(records, offered()[0])
+    chapters = [
+        chapter(each, f"c{number}", colours, read) for number, each in enumerate(compared, start=1)
+    ]
     text: str = environment.get_template("page.html").render(
-        title=" and ".join(dict.fromkeys(table.title for table in compared)) or "no records",
+        title=_title(suites, compared),
+        contents=contents(chapters, verdicts, bool(training_table or charts or missing)),
+        suites=[suite for suite in suites if suite is not None],
         facts=facts(records),
         commands=commands(records),
+        about=about(records),
+        alone=alone,
+        screens=[first_screen(each, verdicts, colours, alone, read) for each in compared],
         verdicts=[
             Markup("").join(map(html_section, verdict_document([verdict]).sections))
-            for verdict in applicable(records, offered()[0])
+            for verdict in verdicts
         ],
-        chapters=[
-            chapter(each, each.title if len(compared) > 1 else "Comparison") for each in compared
-        ],
+        chapters=chapters,
         families=charts,
         missing=missing,
         diagnostics=html_section(training_table) if training_table else None,
@@ -77,6 +99,53 @@ def page(records: Sequence[Record]) -> str:
         policy=_policy(script),
     )
     return visible(text)
+
+
+def _title(suites: Sequence[KeptSuite | None], compared: Sequence[Comparison]) -> str:
+    """Of the suites, if each of them has one; else what is compared."""
+    own = [suite.title for suite in suites if suite is not None and suite.title]
+    titles = own if own and len(own) == len(suites) else [each.title for each in compared]
+    return " and ".join(dict.fromkeys(titles)) or "no records"
+
+
+def contents(
+    chapters: Sequence[Chapter], verdicts: Sequence[Verdict], trained: bool
+) -> dict[str, str]:
+    """By anchor, the parts of the page that are not empty: those of the only chapter, or all
+    chapters. ``trained``: whether there is anything about training."""
+    parts = [chapter.contents for chapter in chapters]
+    inner = parts[0] if len(parts) == 1 else {each.anchor: each.title for each in chapters}
+    return {
+        "summary": "Summary",
+        **({"claims": "Claims"} if verdicts else {}),
+        **inner,
+        **({"diagnostics": "Training"} if trained else {}),
+        "run": "This run",
+    }
+
+
+def palette(tables: Sequence[Sequence[EntryRuns]]) -> dict[str, int]:
+    """By label, the index of its colour and mark, which an entry keeps in all ``tables``."""
+    found: dict[str, int] = {}
+    for row in (row for rows in tables for row in rows if not row.is_baseline):
+        # In a table of all protocols, a label may say more than the name of the entry.
+        found.setdefault(row.label, found.get(row.records[0].entry, len(found)))
+    return found
+
+
+def about(records: Sequence[Record]) -> str:
+    """What was run, in one line: ``6 entries on digits · 5 seeds · 500 samples scored``."""
+    runs = [record for record in records if record.seed is not None]
+    known = facts(records)
+    entries = _counted(len({record.entry for record in runs}), "entry", "entries")
+    seeds = _counted(len({record.seed for record in runs}), "seed", "seeds")
+    data = f"{entries} on {known['Data']}" if "Data" in known else entries
+    scored = f"{known['Samples scored']} samples scored" if "Samples scored" in known else ""
+    return " · ".join(filter(None, [data, seeds, known.get("Budget", ""), scored]))
+
+
+def _counted(count: int, one: str, several: str) -> str:
+    return f"1 {one}" if count == 1 else f"{count} {several}"
 
 
 def facts(records: Sequence[Record]) -> dict[str, str]:

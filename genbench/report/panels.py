@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from markupsafe import Markup
@@ -13,9 +13,18 @@ from genbench.analysis.entry_runs import EntryRuns
 from genbench.api import REAL, Shown
 from genbench.api.errors import DataError
 from genbench.report.neighbours import pairs_on_page, read_neighbours
-from genbench.report.samples import picture, read_preview
+from genbench.report.samples import one_by_one, picture, small_picture
 from genbench.report.trajectories import TITLES, read_frames, strip_on_page
 from genbench.store.records import Record
+
+FURTHER_TEXT = 1_200_000
+"""Characters of pictures of further seeds, beyond which a seed is left out for all entries: what a
+page holds must stay small enough to be sent."""
+FURTHER_BYTES = 400_000_000
+"""The same of the files that must be read for them."""
+
+Reader = Callable[[Path], Shown]
+"""Reads a sample file as ``samples.read_preview`` does, and raises as it does."""
 
 
 @dataclass(frozen=True)
@@ -28,34 +37,123 @@ class Panel:
     """``None``: the caption says why."""
     numbers: tuple[str, ...] = ()
     """One beneath each column of the picture."""
+    seed: int | None = None
+    """Of the run that is shown, where there is a choice."""
+    further: Mapping[int, Panel] = field(default_factory=dict)
+    """The same of other seeds."""
 
 
-def samples(rows: Sequence[EntryRuns]) -> list[Panel]:
-    """The samples of each row, those of its first seed that has some, the real ones first."""
-    shown: dict[str, Shown] = {}
-    reasons: dict[str, str] = {}
+def samples(rows: Sequence[EntryRuns], read: Reader) -> tuple[list[Panel], list[int]]:
+    """The samples of each row, those of its first seed that has some, the real ones first, and
+    those of further seeds; and the seeds that the page has no room for."""
+    first: Shown | None = None
+    made: list[Panel] = []
     for row in rows:
-        record = _first_with("samples", row)
-        try:
-            shown[row.label] = read_preview(Path(record.files["samples"]))
-        except KeyError:
-            reasons[row.label] = "no samples"
-        except DataError as error:
-            reasons[row.label] = str(error)
-    made = []
+        panel, shown = _samples_of(row, _first_with("samples", row), read, first)
+        first = first or shown
+        made.append(panel)
+    seeds = sorted({r.seed for row in rows for r in row.records if r.seed is not None and _has(r)})
+    further: list[dict[int, Panel]] = [{} for _ in rows]
+    text = size = 0
+    for number, seed in enumerate(seeds if len(seeds) > 1 else []):
+        runs = [_further(row, panel, seed) for row, panel in zip(rows, made, strict=True)]
+        size += sum(_size(run) for run in runs if run is not None)
+        if size > FURTHER_BYTES:
+            return _with_further(made, further), seeds[number:]
+        found = [
+            None if run is None else _samples_of(row, run, read, first, f", seed {seed}")[0]
+            for row, run in zip(rows, runs, strict=True)
+        ]
+        text += sum(len(panel.picture or "") for panel in found if panel is not None)
+        if text > FURTHER_TEXT:
+            return _with_further(made, further), seeds[number:]
+        for of_row, own, panel, row in zip(further, made, found, rows, strict=True):
+            if panel is not None:
+                of_row[seed] = panel
+            elif own.seed != seed and not row.is_baseline:
+                of_row[seed] = Panel(row.label, f"seed {seed}: not run", None, seed=seed)
+    return _with_further(made, further), []
+
+
+def _with_further(made: Sequence[Panel], further: Sequence[Mapping[int, Panel]]) -> list[Panel]:
+    return [replace(panel, further=of_row) for panel, of_row in zip(made, further, strict=True)]
+
+
+def _further(row: EntryRuns, panel: Panel, seed: int) -> Record | None:
+    """The run of a row with that seed, unless it is shown already."""
+    if panel.seed == seed:
+        return None
+    return next((record for record in row.records if record.seed == seed), None)
+
+
+def _has(record: Record) -> bool:
+    return "samples" in record.files
+
+
+def _size(record: Record) -> int:
+    try:
+        return Path(record.files["samples"]).stat().st_size
+    except (KeyError, OSError):
+        return 0
+
+
+def _samples_of(
+    row: EntryRuns, record: Record, read: Reader, first: Shown | None, said: str = ""
+) -> tuple[Panel, Shown | None]:
+    """The panel of one run, and its samples. ``first``: those of the first row that has some.
+    ``said``: what its picture says aloud after the name of the entry."""
+    caption, drawn, shown = _caption(record), None, None
+    try:
+        shown = read(Path(record.files["samples"]))
+        drawn = picture(shown, f"samples: {row.label}{said}", first or shown)
+    except KeyError:
+        caption = f"{caption}: no samples"
+    except DataError as error:
+        caption = f"{caption}: {error}"
+    return Panel(row.label, caption, drawn, seed=record.seed), shown
+
+
+def firsts(rows: Sequence[EntryRuns], read: Reader) -> list[Panel]:
+    """Only the very first samples of each row that has some, of its first seed that has; nothing
+    where no entry has any."""
+    made: list[tuple[EntryRuns, Panel]] = []
+    first: Shown | None = None
     for row in rows:
-        caption, drawn = _caption(_first_with("samples", row)), None
         try:
-            if row.label in shown:
-                # The first are the real samples, if there are any.
-                first = next(iter(shown.values()))
-                drawn = picture(shown[row.label], f"samples: {row.label}", first)
-        except DataError as error:
-            reasons[row.label] = str(error)
-        if row.label in reasons:
-            caption = f"{caption}: {reasons[row.label]}"
-        made.append(Panel(row.label, caption, drawn))
-    return made
+            shown = read(Path(_first_with("samples", row).files["samples"]))
+            first = first or shown
+            drawn = small_picture(shown, f"first samples: {row.label}", first)
+        except (KeyError, DataError):  # the reason stands where all samples are shown
+            continue
+        made.append((row, Panel(row.label, "", drawn)))
+    return [panel for _, panel in made] if any(not row.is_baseline for row, _ in made) else []
+
+
+def same_noise(rows: Sequence[EntryRuns], read: Reader) -> list[list[Panel]]:
+    """For each training that several entries sample: the first samples of each with one seed, in
+    a row, so that a column is what they make of the same noise. Nothing of what is no image."""
+    sharing: dict[str, list[tuple[EntryRuns, Record]]] = {}
+    for row in rows:
+        for record in row.records:
+            if _has(record) and "training" in record.identities and not row.is_baseline:
+                sharing.setdefault(record.identities["training"], []).append((row, record))
+    made: dict[frozenset[str], list[Panel]] = {}
+    for members in sharing.values():
+        labels = frozenset(row.label for row, _ in members)
+        if len(labels) < 2 or labels in made:
+            continue
+        panels = []
+        for row, record in members:
+            try:
+                shown = read(Path(record.files["samples"]))
+                drawn = one_by_one(shown, f"from the same noise: {row.label}")
+            except DataError:  # the reason stands where all samples are shown
+                continue
+            if drawn is not None:
+                panels.append(Panel(row.label, _caption(record), drawn))
+        if len(panels) > 1:
+            made[labels] = panels
+    return [*made.values()]
 
 
 def neighbours(rows: Sequence[EntryRuns]) -> list[Panel]:

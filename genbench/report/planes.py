@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from markupsafe import Markup
 from genbench.analysis.columns import Quantity
 from genbench.analysis.entry_runs import EntryRuns, real_baseline
 from genbench.report.figures import INK, log_axis, look, mark_outcome, named, svg
+from genbench.report.floor import clamped, within_reach
 from genbench.store.records import Record
 
 if TYPE_CHECKING:
@@ -58,7 +60,10 @@ class _Cloud:
 
 
 def quality_planes(
-    rows: Sequence[EntryRuns], quantities: Mapping[str, Quantity], score: Quantity
+    rows: Sequence[EntryRuns],
+    quantities: Mapping[str, Quantity],
+    score: Quantity,
+    colours: Mapping[str, int],
 ) -> list[Plane]:
     """The headline ``score`` against each of ``COSTS``, as far as both are known.
 
@@ -66,14 +71,20 @@ def quality_planes(
     the dashed one is the real row.
     """
     costs = {name: quantities[name] for name in COSTS if name in quantities}
-    planes = (_quality_plane(rows, cost, COSTS[name], score) for name, cost in costs.items())
+    planes = (
+        _quality_plane(rows, cost, COSTS[name], score, colours) for name, cost in costs.items()
+    )
     return [plane for plane in planes if plane]
 
 
 def _quality_plane(
-    rows: Sequence[EntryRuns], cost: Quantity, axis: str, score: Quantity
+    rows: Sequence[EntryRuns],
+    cost: Quantity,
+    axis: str,
+    score: Quantity,
+    colours: Mapping[str, int],
 ) -> Plane | None:
-    clouds = _clouds(rows, cost, score)
+    clouds = _clouds(rows, cost, score, colours)
     if not clouds:
         return None
     real = real_baseline(rows)
@@ -86,10 +97,10 @@ def _quality_plane(
     def plot(axes: Axes) -> None:
         for line in _same_weights(clouds):
             axes.plot(*zip(*line, strict=True), ":", color=INK, linewidth=0.8, zorder=1)
-        if floor is not None:
-            axes.axhline(floor, color=INK, linewidth=0.8, linestyle="--", alpha=0.7)
         _draw(axes, clouds)
-        xs, ys = zip(*(at for cloud in clouds for at in cloud.done + cloud.diverged), strict=True)
+        xs, ys = _coordinates(clouds)
+        if floor is not None:
+            _draw_floor(axes, floor, ys)
         if min(xs) > 0:
             log_axis(axes, "x", prefixed=cost.unit == "count")
         if min(ys) > 0:
@@ -105,22 +116,22 @@ def _quality_plane(
 
 
 def precision_recall_plane(
-    rows: Sequence[EntryRuns], quantities: Mapping[str, Quantity]
+    rows: Sequence[EntryRuns], quantities: Mapping[str, Quantity], colours: Mapping[str, int]
 ) -> Plane | None:
     """Precision against recall; ``None`` without points. The plus is the real row."""
     if "recall" not in quantities or "precision" not in quantities:
         return None
     recall, precision = quantities["recall"], quantities["precision"]
-    clouds = _clouds(rows, recall, precision)
+    clouds = _clouds(rows, recall, precision, colours)
     if not clouds:
         return None
     real = real_baseline(rows)
     at = None if real is None else _point(real, recall, precision)
 
     def plot(axes: Axes) -> None:
-        if at is not None:
-            axes.plot(*at, marker="+", color=INK, markersize=11, markeredgewidth=1.4)
         _draw(axes, clouds)
+        if at is not None:
+            _draw_real(axes, at, clouds)
         axes.set_xlabel("recall")
         axes.set_ylabel("precision")
 
@@ -138,11 +149,13 @@ def pareto_front(points: Sequence[Point]) -> list[int]:
     return kept
 
 
-def _clouds(rows: Sequence[EntryRuns], x: Quantity, y: Quantity) -> list[_Cloud]:
+def _clouds(
+    rows: Sequence[EntryRuns], x: Quantity, y: Quantity, colours: Mapping[str, int]
+) -> list[_Cloud]:
     real = real_baseline(rows)
     clouds = []
-    for index, row in enumerate(row for row in rows if not row.is_baseline):
-        cloud = _Cloud(index, row)
+    for row in (row for row in rows if not row.is_baseline):
+        cloud = _Cloud(colours[row.label], row)
         for record in row.runs:
             point = _point(record, x, y)
             status = record.outcome(real=real).status
@@ -173,6 +186,44 @@ def _draw(axes: Axes, clouds: Sequence[_Cloud]) -> None:
         for at, status in cloud.marked:
             ink = colour if status == "diverged" else INK
             mark_outcome(axes, at, cloud.row.label, status, ink)
+
+
+def _coordinates(clouds: Sequence[_Cloud]) -> tuple[list[float], list[float]]:
+    points = [at for cloud in clouds for at in cloud.done + cloud.diverged]
+    return [x for x, _ in points], [y for _, y in points]
+
+
+def _draw_floor(axes: Axes, floor: float, ys: Sequence[float]) -> None:
+    """The score of the real row: a dashed line; at the edge, where it is far from all entries."""
+    low, high, at = min(ys), max(ys), floor
+    if low > 0:  # the axis is logarithmic
+        low, high, at = math.log(low), math.log(high), math.log(floor) if floor > 0 else -math.inf
+    if within_reach(at, low, high):
+        axes.axhline(floor, color=INK, linewidth=0.8, linestyle="--", alpha=0.7)
+        return
+    below = at < low
+    said = f"real: {floor:.3g} {'↓' if below else '↑'}"
+    place = (0.99, 0.01, "bottom") if below else (0.99, 0.99, "top")
+    axes.text(*place[:2], said, transform=axes.transAxes, ha="right", va=place[2], fontsize=8)
+
+
+def _draw_real(axes: Axes, at: Point, clouds: Sequence[_Cloud]) -> None:
+    """The real row as a plus; at the edge and with its coordinates, where it is far."""
+    xs, ys = _coordinates(clouds)
+    place = clamped(at[0], min(xs), max(xs)), clamped(at[1], min(ys), max(ys))
+    named(axes.plot(*place, "+", color=INK, markersize=11, markeredgewidth=1.4), "real")
+    if place != at:
+        said = f"real: {at[0]:.3g}, {at[1]:.3g}"
+        left = at[0] < sum(xs) / len(xs)
+        axes.annotate(
+            said,
+            place,
+            (8 if left else -8, 0),
+            textcoords="offset points",
+            ha="left" if left else "right",
+            va="center",
+            fontsize=8,
+        )
 
 
 def _draw_front(axes: Axes, front: Sequence[Point], higher_is_better: bool) -> None:

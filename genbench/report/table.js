@@ -20,9 +20,8 @@ const commands = {
 document.getElementById("tools").hidden = false;
 for (const table of document.querySelectorAll("table")) {
   sortable(table);
-  copyable(table);
+  table.closest(".scroll").before(element("div", { class: "tools" }, ...filterable(table), copyable(table)));
 }
-for (const tables of document.querySelectorAll(".tables")) filterable(tables);
 
 function element(name, attributes = {}, ...children) {
   const made = document.createElement(name);
@@ -77,11 +76,12 @@ function nameOf(row) {
 
 // --- Filter. ---
 
-// One field for the parts of one comparison. The real row stays, as the floor of what is shown.
-function filterable(tables) {
-  const rows = [...tables.querySelectorAll("tbody tr")];
+// The field of one table, and how many rows it leaves; nothing where there is no choice. The real row
+// stays, as the floor of what is shown.
+function filterable(table) {
+  const rows = [...table.tBodies[0].rows];
+  if (rows.filter((row) => !isReal(row)).length < 2) return [];
   const holds = (row, part) => nameOf(row).toLowerCase().includes(part);
-  const different = (some) => new Set(some.map(nameOf)).size;
   const field = element("input", {
     type: "search", placeholder: "part of a name, of another", autocomplete: "off", spellcheck: "false",
   });
@@ -92,13 +92,12 @@ function filterable(tables) {
     const whole = rows.some((row) => holds(row, text));
     const parts = whole ? [text] : text.split(",").map((part) => part.trim()).filter(Boolean);
     for (const row of rows) row.hidden = !isReal(row) && !parts.some((part) => holds(row, part));
-    const shown = different(rows.filter((row) => !row.hidden));
-    const all = different(rows);
-    count.value = shown < all ? `${shown} of ${all} rows` : `${all} rows`;
+    const shown = rows.filter((row) => !row.hidden).length;
+    count.value = shown < rows.length ? `${shown} of ${rows.length} rows` : `${rows.length} rows`;
   };
   field.addEventListener("input", filter);
   filter();
-  tables.prepend(element("div", { class: "filter" }, element("label", {}, "Filter rows ", field), count));
+  return [element("div", { class: "filter" }, element("label", {}, "Filter rows ", field), count)];
 }
 
 // --- Copy. ---
@@ -116,7 +115,7 @@ function copyable(table) {
     return button;
   });
   const about = { class: "copy", role: "group", "aria-label": `Copy ${table.caption.textContent.trim()}` };
-  table.closest(".scroll").after(element("div", about, element("span", {}, "Copy as"), ...buttons, said));
+  return element("div", about, element("span", {}, "Copy as"), ...buttons, said);
 }
 
 // The head and the rows in sight, in their order.

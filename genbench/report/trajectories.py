@@ -23,6 +23,8 @@ TITLES = {
 MILLISECONDS = 80
 """Of a frame of an animation; the last one stays for as long as ``PAUSE`` of them."""
 PAUSE = 18
+MOST_PIXELS = 400
+"""Of a strip on the page: noise cannot be compressed."""
 STRIP = 10
 """Frames of a strip."""
 
@@ -44,7 +46,7 @@ def read_frames(path: Path) -> Frames:
 
 def strip_on_page(frames: Frames, label: str) -> Markup:
     """A few frames side by side. Raises ``DataError`` for what has no picture."""
-    return on_page(_strip(frames, True), label)
+    return on_page(_strip(frames, True), label, MOST_PIXELS)
 
 
 def strip_png(frames: Frames) -> bytes:

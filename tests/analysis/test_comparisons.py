@@ -190,6 +190,10 @@ def test_welch_is_scipys(sizes: tuple[int, int]) -> None:
 def test_welch_without_variance() -> None:
     assert welch([1.0, 1.0], [1.0, 1.0]).p == 1
     assert welch([2.0, 2.0], [1.0, 1.0]).p == 0
+    # The mean of these is not exactly 0.1, and their computed variance not exactly 0.
+    assert welch([0.1] * 3, [0.1] * 3).p == 1
+    # A warning would be an error here.
+    assert welch([0.1] * 3, [0.1, 0.2, 0.3]).p == pytest.approx(0.2254, abs=1e-4)
 
 
 def test_holm() -> None:

@@ -209,12 +209,13 @@ def welch(a: Sequence[float], b: Sequence[float]) -> Difference:
     """
     x, y = (np.asarray(side, dtype=np.float64) for side in (a, b))
     value = float(x.mean() - y.mean())
-    if x.var() == 0 and y.var() == 0:
+    if np.ptp(x) == 0 and np.ptp(y) == 0:  # the mean of equal numbers may be another
         return Difference(value, value, value, 1.0 if value == 0 else 0.0)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # that one side does not vary
+        # One side may be without variance: the formula holds, and scipy warns.
+        warnings.filterwarnings("ignore", "Precision loss occurred", RuntimeWarning)
         found = stats.ttest_ind(x, y, equal_var=False)
-        interval = found.confidence_interval(LEVEL)
+    interval = found.confidence_interval(LEVEL)
     return Difference(value, float(interval.low), float(interval.high), float(found.pvalue))
 
 
@@ -223,7 +224,7 @@ def welch_all(rows: Sequence[Sequence[float]]) -> list[float]:
     once."""
     sides = [np.asarray(row, dtype=np.float64) for row in rows if len(row) > 1]
     means = np.array([side.mean() for side in sides])
-    errors = np.array([side.var(ddof=1) / len(side) for side in sides])
+    errors = np.array([side.var(ddof=1) / len(side) if np.ptp(side) else 0.0 for side in sides])
     freedoms = np.array([len(side) - 1 for side in sides])
     i, j = np.triu_indices(len(sides), k=1)
     difference, error = means[i] - means[j], errors[i] + errors[j]

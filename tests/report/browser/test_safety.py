@@ -45,7 +45,8 @@ def test_no_address_leads_out_of_the_page(report: Path, visit: Visit) -> None:
 def test_only_its_own_script(report: Path, visit: Visit) -> None:
     page = visit(report)
     (script,) = page.evaluate("[...document.scripts].map(script => script.textContent)")
-    assert script == files("genbench.report").joinpath("table.js").read_text(encoding="utf-8")
+    own = (files("genbench.report").joinpath(name) for name in ("table.js", "page.js"))
+    assert script == "\n".join(file.read_text(encoding="utf-8") for file in own)
     handlers = page.evaluate(
         """[...document.querySelectorAll("*")].flatMap(element => element.getAttributeNames())
             .filter(name => name.startsWith("on"))"""
@@ -79,8 +80,10 @@ def test_hostile_texts_stay_texts(hostile_page: Path, attack: str, visit: Visit)
     heads = "tbody th", "thead th", "h4"
     for place in (*heads, "dd", "code", "figcaption", ".legend li", ".outcomes li", ".notes li"):
         assert page.locator(place, has_text=attack).count() > 0, place
-    assert page.get_by_role("img", name=f"samples: DDPM {attack}").count() == 1
-    assert page.get_by_role("region", name="Comparison: fidelity").count() > 0
+    assert (
+        page.get_by_role("button", name=f"Enlarge samples: DDPM {attack}", exact=True).count() == 1
+    )
+    assert page.get_by_role("region", name="All scores: fidelity").count() > 0
     # Where the texts stand they made no element.
     foreign = "script, img:not(.grid), style, title:not(svg *), iframe, object, link, form"
     assert page.locator("body").locator(foreign).count() == 1  # the page's script
