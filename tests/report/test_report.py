@@ -297,6 +297,16 @@ def test_a_far_floor_stands_at_the_edge_of_a_plane(
     example_records: list[Record], tmp_path: Path
 ) -> None:
     real, *runs = [replace(record, files={}) for record in example_records]
+
+    def labels(source: str) -> list[str]:
+        """Of the ticks and axes of the planes of cost."""
+        charts = re.findall(r'<svg class="chart".*?</svg>', source, re.DOTALL)
+        return [text for chart in charts[:3] for text in re.findall(r">([^<>]+)</text>", chart)]
+
+    write_records(tmp_path, runs)
+    write_report([tmp_path], tmp_path / "report.html")
+    alone = labels((tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert "training FLOPs" in alone
     for floor, said in ((1e-9, "real: 1e-09 ↓"), (1e9, "real: 1e+09 ↑"), (0.05, None)):
         scores = {**real.scores, "frechet_distance": {"value": floor, "low": None, "high": None}}
         write_records(tmp_path, [replace(real, scores=scores), *runs])
@@ -304,6 +314,8 @@ def test_a_far_floor_stands_at_the_edge_of_a_plane(
         source = (tmp_path / "report.html").read_text(encoding="utf-8")
         edges = re.findall(r">(real: [^<]*[↑↓])<", source)
         assert edges == ([] if said is None else [said] * 3)
+        if said is not None:  # the axes are as if there were no real row
+            assert [text for text in labels(source) if text != said] == alone
 
 
 def test_a_far_real_row_does_not_squeeze_precision_and_recall(
