@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
+import numpy as np
 from markupsafe import Markup
 
 from genbench.analysis.columns import Quantity, known_outputs
@@ -19,8 +20,8 @@ WIDTH, HEIGHT = 132, 16
 EDGE = 7.0
 """Units that are kept free at either end, for the marks."""
 REACH = 1.0
-"""How far beyond the values of all runs, in parts of their range, an interval may stretch the
-scale; a longer one runs into the edge."""
+"""How far beyond what has a mark, in parts of its range, an interval may stretch the scale; a
+longer one runs into the edge."""
 RADIUS = 3.6
 """Of a mark."""
 
@@ -42,6 +43,8 @@ class _Runs:
     middle: float
     interval: tuple[float, float] | None
     """``None``: too few seeds, or a run without the score."""
+    geometric: bool
+    """Whether ``middle`` is the geometric mean."""
 
 
 def bars(rows: Sequence[EntryRuns], score: Quantity, colours: Mapping[str, int]) -> Bars | None:
@@ -51,11 +54,11 @@ def bars(rows: Sequence[EntryRuns], score: Quantity, colours: Mapping[str, int])
         return None
     real = real_baseline(rows)
     floor = None if real is None else score.read(real)
-    values = [value for runs in found for value in runs.values]
-    logarithmic = min(values) > 0 and max(values) > LOG_RATIO * min(values)
+    shown = _shown(found)
+    logarithmic = min(shown) > 0 and max(shown) > LOG_RATIO * min(shown)
     ends = _ends(found, floor, logarithmic)
     at = _scale(*ends, logarithmic)
-    edge = None if floor is None else place_of(floor, *ends)
+    edge = "" if floor is None else place_of(floor, *ends)
     below = Markup("") if floor is None else _floor(at, floor, edge)
     pictures = {
         (runs.label, score.key): _svg(below + _marks(runs, at, colours[runs.label]), _aloud(runs))
@@ -77,22 +80,30 @@ def _runs(row: EntryRuns, score: Quantity) -> _Runs | None:
     minimum = None if output is None else output.minimum
     whole = len(values) == len(of_all)
     interval = mean_interval(values, minimum=minimum) if whole else None
-    return _Runs(row.label, values, centre(values, minimum), interval)
+    geometric = minimum == 0 and min(values) > 0
+    return _Runs(row.label, values, centre(values, minimum), interval, geometric)
+
+
+def _shown(found: Sequence[_Runs]) -> list[float]:
+    """What has a mark: means, and the seeds that are ticks; all seeds of an entry alone."""
+    if len(found) == 1:
+        return found[0].values
+    return [v for runs in found for v in (runs.values if runs.interval is None else [runs.middle])]
 
 
 def _ends(found: Sequence[_Runs], floor: float | None, logarithmic: bool) -> tuple[float, float]:
     """Of the scale."""
     there: Callable[[float], float] = math.log if logarithmic else float
     back: Callable[[float], float] = math.exp if logarithmic else float
-    values = [there(value) for runs in found for value in runs.values]
-    low, high = min(values), max(values)
+    shown = list(map(there, _shown(found)))
+    low, high = min(shown), max(shown)
     span = (high - low) or abs(high) or 1.0
     limits = low - REACH * span, high + REACH * span
     for runs in found:
         for end in runs.interval or ():
             if not logarithmic or end > 0:
-                shown = min(max(there(end), limits[0]), limits[1])
-                low, high = min(low, shown), max(high, shown)
+                place = min(max(there(end), limits[0]), limits[1])
+                low, high = min(low, place), max(high, place)
     if low == high:
         low, high = low - span / 2, high + span / 2
     if floor is not None and (not logarithmic or floor > 0):
@@ -148,7 +159,7 @@ def _shape(marker: str) -> str:
     from matplotlib.markers import MarkerStyle
 
     style = MarkerStyle(marker)
-    (corners,) = style.get_path().transformed(style.get_transform()).to_polygons()
+    corners = np.array(style.get_path().transformed(style.get_transform()).to_polygons()[0])
     size = RADIUS / abs(corners).max()
     return "M" + "L".join(f"{size * x:.1f} {-size * y:.1f}" for x, y in corners) + "z"
 
@@ -170,12 +181,13 @@ def _said(
     found: Sequence[_Runs],
     ends: tuple[float, float],
     floor: float | None,
-    edge: str | None,
+    edge: str,
     logarithmic: bool,
 ) -> str:
     low, high = ends
     intervals = sum(runs.interval is not None for runs in found)
-    parts = [f"the mean and its {LEVEL:.0%} interval over seeds"] if intervals else []
+    mean = "geometric mean" if all(runs.geometric for runs in found) else "mean"
+    parts = [f"the {mean} and its {LEVEL:.0%} interval over seeds"] if intervals else []
     if intervals < len(found):
         few = f"fewer than {LEAST_FOR_INTERVAL} seeds, or a lost run, allow no interval"
         parts.append(f"ticks are the seeds where {few}")

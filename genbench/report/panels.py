@@ -67,9 +67,9 @@ def samples(rows: Sequence[EntryRuns], read: Reader) -> tuple[list[Panel], list[
         text += sum(len(panel.picture or "") for panel in found if panel is not None)
         if text > FURTHER_TEXT:
             return _with_further(made, further), seeds[number:]
-        for of_row, own, panel, row in zip(further, made, found, rows, strict=True):
-            if panel is not None:
-                of_row[seed] = panel
+        for of_row, own, other, row in zip(further, made, found, rows, strict=True):
+            if other is not None:
+                of_row[seed] = other
             elif own.seed != seed and not row.is_baseline:
                 of_row[seed] = Panel(row.label, f"seed {seed}: not run", None, seed=seed)
     return _with_further(made, further), []

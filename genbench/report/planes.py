@@ -202,9 +202,12 @@ def _draw_floor(axes: Axes, floor: float, ys: Sequence[float]) -> None:
         axes.axhline(floor, color=INK, linewidth=0.8, linestyle="--", alpha=0.7)
         return
     below = at < low
+    mark = "v" if below else "^"
+    place, at_edge = (1, 0 if below else 1), axes.transAxes
+    axes.plot(*place, mark, color=INK, markersize=5, clip_on=False, transform=at_edge)
+    # Above the plot, where no point can be.
     said = f"real: {floor:.3g} {'↓' if below else '↑'}"
-    place = (0.99, 0.01, "bottom") if below else (0.99, 0.99, "top")
-    axes.text(*place[:2], said, transform=axes.transAxes, ha="right", va=place[2], fontsize=8)
+    axes.text(1, 1.02, said, transform=axes.transAxes, ha="right", va="bottom", fontsize=8)
 
 
 def _draw_real(axes: Axes, at: Point, clouds: Sequence[_Cloud]) -> None:

@@ -19,6 +19,8 @@ from genbench.store.records import Record
 MOST_BASELINES = 12
 """Entries, beyond which each is compared with the best one only: their tables would fill the
 page."""
+MANY_SEEDS = 10
+"""Seeds, beyond which their table may be cut into several."""
 LEAST_P = 0.001
 """Below it, a p-value is not spelt out."""
 LOST = ("diverged", "collapsed", "not trained", "failed", "skipped")
@@ -168,9 +170,11 @@ def seed_table(rows: Sequence[EntryRuns], score: Quantity) -> Section | None:
         by_seed = {record.seed: record for record in row.records}
         cells = [_run(by_seed.get(seed), score, real, decimals) for seed in seeds]
         made.append(Row((Cell(row.label), *cells)))
+    # A table of groups is cut where it is too wide.
+    group = "seeds" if len(seeds) > MANY_SEEDS else ""
     columns = (
         Column("entry", "entry", numeric=False),
-        *(Column(f"seed {seed}", f"seed {seed}") for seed in seeds),
+        *(Column(f"seed {seed}", f"seed {seed}", group) for seed in seeds),
     )
     return Section(f"{score.heading}, seed by seed", (Table(columns, tuple(made)),), level=3)
 

@@ -13,6 +13,8 @@ from example import make_record
 from genbench.analysis.columns import Quantity
 from genbench.analysis.entry_runs import EntryRuns
 from genbench.api import Output
+from genbench.rendering.layout import blocks
+from genbench.rendering.text import WEB_WIDTH
 from genbench.report import write_report
 from genbench.report.tables import MOST_BASELINES, against, overall_ranking, seed_table
 from genbench.store.records import Record, write_records
@@ -111,6 +113,16 @@ def test_every_seed_and_what_became_of_it() -> None:
     assert [column.heading for column in found.tables[0].columns][1:] == [
         f"seed {seed}" for seed in range(5)
     ]
+
+
+def test_many_seeds_are_several_tables() -> None:
+    """Each as wide as a page."""
+    found = seed_table([row("A", [0.1 * (seed + 1) for seed in range(25)])], DISTANCE)
+    assert found is not None
+    parts = blocks(found.tables[0], WEB_WIDTH, padding=3)
+    assert len(parts) > 1
+    headings = [column.heading for part in parts for column in part.columns[1:]]
+    assert headings == [f"seed {seed}" for seed in range(25)]
 
 
 @pytest.mark.parametrize(("entries", "tables"), [(3, 3), (13, 1)])
