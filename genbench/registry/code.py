@@ -101,6 +101,7 @@ def undeclared_modules(files: Mapping[str, str]) -> list[Path]:
         path
         for path in paths
         if str(path) not in files
+        and path.is_file()  # torch.ops has a name for one that there is not
         and not is_installed(path)
         and (ours is None or ours.parent not in path.parents)
     )
