@@ -65,7 +65,7 @@ def in_this_process() -> Iterator[None]:
     """Jobs are run one after another, where faults can be injected; with fewer real draws, and a
     page that reads everything and draws nothing."""
 
-    def undrawn(records: Sequence[Record]) -> str:
+    def undrawn(records: Sequence[Record], suites: Sequence[Path] = ()) -> str:
         for record in records:
             if "history" in record.files:
                 read_history(record)
