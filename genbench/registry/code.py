@@ -48,6 +48,8 @@ class HeldCode:
     """By kind and name, as ``model ddpm``."""
     files: Mapping[str, str]
     """Of all of them and of genbench itself: see ``Code``."""
+    sources: Mapping[str, Sequence[str]]
+    """By kind and name, its own among ``files``: another's change is not its own."""
 
 
 class CodeChanged(UsageError):

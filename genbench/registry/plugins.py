@@ -133,7 +133,11 @@ def held_code(models_used: Sequence[str], plugins: Iterable[Plugin] = ()) -> Hel
     files = own_code().files | {str(at): _loaded.get(at) or file_hash(at) for at in places}
     for code in held.values():
         files |= code.files
-    return HeldCode({what: code.identity for what, code in held.items()}, files)
+    return HeldCode(
+        {what: code.identity for what, code in held.items()},
+        files,
+        {what: list(code.files) for what, code in held.items()},
+    )
 
 
 def hold_code(held: HeldCode) -> None:
@@ -141,7 +145,8 @@ def hold_code(held: HeldCode) -> None:
     groups = {group.kind: group for group in GROUPS}
     for what, identity in held.identities.items():
         kind, _, name = what.partition(" ")
-        groups[kind].hold(name, Code(identity, dict(held.files)))
+        own = {path: held.files[path] for path in held.sources[what]}
+        groups[kind].hold(name, Code(identity, own))
 
 
 def load_plugin(plugin: Plugin) -> None:
