@@ -90,7 +90,11 @@ def measure(tiny: bool) -> list[Ratio]:
     entries, seeds = (20, 2) if tiny else (ENTRIES, SEEDS)
     found = []
     with tempfile.TemporaryDirectory() as folder:
-        for name, count in (("none", 2), ("part", max(2, entries // 10)), ("all", entries)):
+        for name, count in (
+            ("none", len(MODELS)),
+            ("part", max(2, entries // 10)),
+            ("all", entries),
+        ):
             write_records(Path(folder) / name, made_up(count, 1 if name == "none" else seeds))
             seal(Path(folder) / name, "many", [RECORDS])  # as a run leaves it
         for command, limit in list(COMMANDS.items())[: 1 if tiny else None]:
