@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from genbench.analysis.columns import Quantity, known_outputs
 from genbench.analysis.entry_runs import EntryRuns
 from genbench.analysis.pairs import JudgedPair, Pair, complete, judged
-from genbench.analysis.statistics import LEAST_SEEDS, share_above, welch_all
+from genbench.analysis.statistics import LEAST_SEEDS, is_ratio_scale, share_above, welch_all
 from genbench.api.errors import UnknownName
 
 
@@ -50,7 +50,7 @@ def contrasts(rows: Sequence[EntryRuns], score: Quantity, baseline: str) -> list
     higher = score.better is True
     output = known_outputs([run for row in rows for run in row.runs]).get(score.key)
     known = [value for runs in values.values() for value in runs if value is not None]
-    ratio = output is not None and output.minimum == 0 and min(known, default=0.0) > 0
+    ratio = bool(known) and output is not None and is_ratio_scale(known, output.minimum)
     theirs = values.pop(baseline)
     before = _scaled(theirs, ratio)
     pairs = [Pair(before, _scaled(ours, ratio), higher) for ours in values.values()]

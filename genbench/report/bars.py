@@ -12,7 +12,13 @@ from markupsafe import Markup
 
 from genbench.analysis.columns import Quantity, known_outputs
 from genbench.analysis.entry_runs import EntryRuns, real_baseline
-from genbench.analysis.statistics import LEAST_FOR_INTERVAL, LEVEL, centre, mean_interval
+from genbench.analysis.statistics import (
+    LEAST_FOR_INTERVAL,
+    LEVEL,
+    centre,
+    is_ratio_scale,
+    mean_interval,
+)
 from genbench.report.figures import LOG_RATIO, key, look
 from genbench.report.floor import place_of, within_reach
 
@@ -80,7 +86,7 @@ def _runs(row: EntryRuns, score: Quantity) -> _Runs | None:
     minimum = None if output is None else output.minimum
     whole = len(values) == len(of_all)
     interval = mean_interval(values, minimum=minimum) if whole else None
-    geometric = minimum == 0 and min(values) > 0
+    geometric = is_ratio_scale(values, minimum)
     return _Runs(row.label, values, centre(values, minimum), interval, geometric)
 
 

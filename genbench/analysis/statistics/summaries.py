@@ -131,7 +131,7 @@ def _expected_shortfall(row: Sequence[float | None], higher_is_better: bool) -> 
 
 def centre(values: Sequence[float], minimum: float | None = None) -> float:
     """What ``mean_interval`` is about: the arithmetic mean, or the geometric one on a log scale."""
-    if not _logarithmic(values, minimum):
+    if not is_ratio_scale(values, minimum):
         return math.fsum(values) / len(values)
     return math.exp(math.fsum(map(math.log, values)) / len(values))
 
@@ -151,7 +151,7 @@ def mean_interval(
     n = len(values)
     if n < LEAST_FOR_INTERVAL:
         return None
-    logarithmic = _logarithmic(values, minimum)
+    logarithmic = is_ratio_scale(values, minimum)
     scaled = [math.log(value) for value in values] if logarithmic else values
     mean = math.fsum(scaled) / n
     error = (_deviation(scaled) or 0.0) * math.sqrt(1 / n + (0 if further is None else 1 / further))
@@ -160,7 +160,9 @@ def mean_interval(
     return (math.exp(low), math.exp(high)) if logarithmic else (low, high)
 
 
-def _logarithmic(values: Sequence[float], minimum: float | None) -> bool:
+def is_ratio_scale(values: Sequence[float], minimum: float | None) -> bool:
+    """Whether values are compared by their ratios, on a log scale: the score declares a
+    ``minimum`` of 0, and all of them are above it."""
     return minimum == 0 and min(values) > 0
 
 
