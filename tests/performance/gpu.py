@@ -36,9 +36,18 @@ MEASURED = "measured.jsonl"
 WEIGHTS = ("snapshots", "checkpoint")
 """What an archive leaves out, as parts of names."""
 
-CIFAR10 = Scale(32, (128, 256, 256, 256), 2, 128, 10, 7, (Setting(), Setting(compiled=True)))
+CIFAR10 = Scale(
+    side=32,
+    channels=(128, 256, 256, 256),
+    blocks=2,
+    batch=128,
+    steps=10,
+    rounds=7,
+    product=8192,
+    settings=(Setting(), Setting(compiled=True)),
+)
 """The network of Ho et al. 2020 for CIFAR-10: 35.7 M parameters."""
-FASHION = Scale(28, (64, 128, 128), 2, 256, 10, 7, CIFAR10.settings, colours=1)
+FASHION = replace(CIFAR10, side=28, channels=(64, 128, 128), batch=256, colours=1)
 
 
 @dataclass(frozen=True)
@@ -217,8 +226,8 @@ def median(run: Callable[[], object], scale: Scale) -> float:
 
 
 def products(scale: Scale, precision: str) -> float:
-    """FLOPs a second of the product of two large matrices, in the precision of autocast."""
-    side = 8192 if scale.device == "cuda" else 512
+    """FLOPs a second of the product of two square matrices, in the precision of autocast."""
+    side = scale.product
     a, b = torch.randn(2, side, side, device=scale.device).to(getattr(torch, precision))
     return 2 * side**3 / median(lambda: torch.mm(a, b), scale)
 
