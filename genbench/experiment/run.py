@@ -345,9 +345,11 @@ def _with_seconds(record: Record, seconds: float) -> Record:
 
 
 def _revision() -> str:
-    """genbench's version and, if its source lies in a git checkout, the commit."""
-    package = Path(__file__).resolve().parent
-    git = ["git", "-C", str(package), "describe", "--always", "--dirty", "--abbrev=40"]
+    """genbench's version and, if its source is a git checkout of its own, the commit."""
+    checkout = Path(__file__).resolve().parents[2]
+    if not (checkout / ".git").exists():  # else git would name a checkout around the installation
+        return version("genbench")
+    git = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--abbrev=40"]
     try:
         said = subprocess.run(git, capture_output=True, text=True, timeout=5, check=True).stdout
     except (OSError, subprocess.SubprocessError):
