@@ -128,9 +128,8 @@ def wrapped(label: str, width: int = LABEL_WIDTH) -> str:
 
 def _handle(key: LegendEntry) -> Line2D:
     colour, marker = look(key.index)
-    line = Line2D([], [], color=colour, marker=marker, markersize=5, linestyle=key.style or "none")
-    line.set_label(wrapped(key.label))
-    return line
+    drawn: dict[str, Any] = {"color": colour, "marker": marker, "linestyle": key.style or "none"}
+    return Line2D([], [], markersize=5, label=wrapped(key.label), **drawn)
 
 
 def _signs(axes: Axes) -> list[Line2D]:
@@ -151,8 +150,6 @@ def _add_legend(figure: Figure, handles: Sequence[Line2D]) -> None:
     if not handles:
         return
     width, height = figure.get_size_inches()
-    canvas = figure.canvas
-    assert isinstance(canvas, FigureCanvasAgg)
     lines = any(handle.get_linestyle() not in ("None", "none") for handle in handles)
 
     def added(columns: int) -> tuple[float, float]:
@@ -166,16 +163,16 @@ def _add_legend(figure: Figure, handles: Sequence[Line2D]) -> None:
             ncols=columns,
             fontsize=7,
             frameon=False,
-            handlelength=2.2 if lines else 1.0,
+            handlelength=1.7 if lines else 1.0,
             handletextpad=0.5,
-            columnspacing=1.2,
+            columnspacing=1.0,
             labelspacing=0.35,
             borderaxespad=0.2,
         )
         # Given as they are, matplotlib would leave out names that begin with an underscore.
         for text, handle in zip(legend.get_texts(), handles, strict=True):
             text.set_text(str(handle.get_label()))
-        box = legend.get_window_extent(canvas.get_renderer())
+        box = legend.get_window_extent()
         return box.width / figure.dpi, box.height / figure.dpi
 
     columns = min(MOST_COLUMNS, len(handles))

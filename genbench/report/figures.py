@@ -167,15 +167,17 @@ def svg(plot: Callable[[Axes], None], label: str, size: tuple[float, float] = SI
     return _inline(buffer.getvalue(), label)
 
 
-def log_axis(axes: Axes, which: str, prefixed: bool = False) -> None:
+def log_axis(axes: Axes, which: str, prefixed: bool = False, sparse: bool = False) -> None:
     """A logarithmic axis whose ticks are plain numbers: 1, 2, 5, 10, …, or evenly spaced ones where
-    little is spanned; 1 G, 2 G, … where they are ``prefixed``."""
+    little is spanned; 1 G, 2 G, … where they are ``prefixed``; 1, 3, 10, … where ``sparse``."""
     axis = axes.xaxis if which == "x" else axes.yaxis
     low, high = axis.get_data_interval()
     (axes.set_xscale if which == "x" else axes.set_yscale)("log")
     narrow = high < 4 * low
     axis.set_major_locator(
-        MaxNLocator(5, steps=(1, 2, 5, 10)) if narrow else LogLocator(subs=(1, 2, 5), numticks=9)
+        MaxNLocator(4 if sparse else 5, steps=(1, 2, 5, 10))
+        if narrow
+        else LogLocator(subs=(1, 3) if sparse else (1, 2, 5), numticks=5 if sparse else 9)
     )
     plain = FuncFormatter(lambda value, _: f"{value:,g}")
     axis.set_major_formatter(EngFormatter() if prefixed else plain)

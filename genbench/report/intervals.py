@@ -130,7 +130,7 @@ def intervals_chart(
     def plot(axes: Axes) -> None:
         axes.plot([scale.low, scale.high], [0, 0], alpha=0)  # by which the axis chooses its ticks
         if scale.logarithmic:
-            log_axis(axes, "x")
+            log_axis(axes, "x", sparse=True)
         for (row, runs), place in zip(entries, places, strict=True):
             if runs is None:
                 _nothing(axes, place, _fates(row, real))
@@ -166,7 +166,8 @@ def _marks(
 
 def _nothing(axes: Axes, place: float, said: str) -> None:
     beside: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "va": "center"}
-    axes.text(0.02, place, said, fontsize="small", style="italic", **beside)
+    paper = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+    axes.text(0.02, place, said, fontsize="small", style="italic", bbox=paper, **beside)
 
 
 def _fates(row: EntryRuns, real: Any) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -44,8 +47,8 @@ class Charts:
         return [self.by_name[name] for name in dict.fromkeys(names or self.by_name)]
 
 
-def charts(records: Sequence[Record]) -> Charts:
-    """Every chart of the page about records whose files are given from here or absolutely.
+def charts(records: Sequence[Record], folder: Path = Path()) -> Charts:
+    """Every chart of the page about records whose files are given from ``folder`` or absolutely.
 
     A name says what is drawn, whatever else there is: ``intervals``, ``precision-recall``,
     ``frechet-distance-against-nfe``, ``frechet-distance-along-training``, ``training-loss-ddpm``.
@@ -53,6 +56,7 @@ def charts(records: Sequence[Record]) -> Charts:
 
     Raises ``store.Damaged`` where a history is not as it was written.
     """
+    records = [located(record, folder) for record in records]
     compared = comparison(records)
     rows = rows_of(records, compared)
     colours = palette([*(each.entry_runs for each in compared), rows])
@@ -71,7 +75,8 @@ def write_plots(
 ) -> Iterator[str]:
     """Write the charts about the records of ``folders`` into the folder ``out``, ``NAME.FORMAT``
     each; all, if there are no ``names``. Other files there are left alone. Equal records give equal
-    bytes. Gives a line for each file once it is written, and one if histories cannot be drawn.
+    bytes. Gives a line for each file once it is written, and one each if histories
+    cannot be drawn, or if the font lacks characters of names.
 
     Raises ``UnknownName`` for a name or a ``format`` that is not one of ``FORMATS``, ``DataError``
     where a folder holds no records or nothing can be drawn, ``store.Damaged`` where a file is not
@@ -89,13 +94,34 @@ def write_plots(
 def _written(
     chosen: Sequence[Chart], missing: Sequence[str], out: Path, format: str
 ) -> Iterator[str]:
+    lacking: dict[str, None] = {}
     for chart in chosen:
         path = out / f"{chart.name}.{format}"
-        write_bytes(path, encoded(chart.figure(), format))
+        with _without_glyphs(lacking):
+            data = encoded(chart.figure(), format)
+        write_bytes(path, data)
         yield f"{path} written: {chart.label}"
+    if lacking and format != "svg":  # which holds text, for the fonts of whoever shows it
+        characters = " ".join(lacking)
+        yield f"boxes in place of {characters}, which the font lacks; not so with the format svg"
     if missing:
         others = f", and {len(missing) - 1} more" if len(missing) > 1 else ""
         yield f"not drawn along training: {missing[0]}{others}"
+
+
+@contextmanager
+def _without_glyphs(lacking: dict[str, None]) -> Iterator[None]:
+    """Collects the characters for which the font has no glyph: matplotlib warns of each, each time
+    that it draws or measures it. Other warnings are given on."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for each in caught:
+        glyph = re.match(r"Glyph (\d+) .* missing from", str(each.message))
+        if glyph:
+            lacking[chr(int(glyph[1]))] = None
+        else:
+            warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
 
 
 def planes_of(compared: Comparison, colours: Mapping[str, int]) -> list[Plane]:
