@@ -16,7 +16,7 @@ from genbench.api.errors import DataError, PluginError
 from genbench.store import fingerprint
 from genbench.store.records import RECORDS, Record, checked, read_records, write_records
 
-COMMANDS = ("table", "report", "plot", "verdict", "leaderboard", "compare")
+COMMANDS = ("table", "report", "verdict", "leaderboard", "compare")
 VALUES: dict[str, Any] = {"null": None, "text": "x", "list": [1], "number": 5, "object": {"x": 1}}
 INSIDE: dict[tuple[str | int, ...], Any] = {
     ("scores", "frechet_distance"): 0.1,
@@ -67,7 +67,6 @@ def arguments(command: str, folder: Path, whole: Path) -> list[str | Path]:
     return {
         "table": ["table", folder],
         "report": ["report", folder, "--out", folder / "page.html"],
-        "plot": ["plot", folder, "--out", folder / "plots", "--charts", "intervals"],
         "verdict": ["verdict", folder],
         "leaderboard": ["leaderboard", "celeba64", folder],
         "compare": ["compare", whole, folder],
