@@ -97,6 +97,7 @@ NOT_OURS = {
     "_get_variance",  # diffusers'
     "_repr_html_",  # read by notebooks
     "_repr_markdown_",
+    "_repr_png_",
 }
 
 

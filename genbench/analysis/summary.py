@@ -54,7 +54,7 @@ def section(compared: Comparison, verdicts: Sequence[Verdict]) -> Section:
     records = [record for row in compared.entry_runs for record in row.records]
     score = headline(records, compared.protocol)
     ranking = medians(compared.entry_runs, score)
-    rows = _ordered(compared, ranking)
+    rows = ordered(compared, ranking)
     shown = [row for row in rows if row.is_baseline]
     shown += [row for row in rows if not row.is_baseline][:MOST_ROWS]
     said = [
@@ -67,8 +67,8 @@ def section(compared: Comparison, verdicts: Sequence[Verdict]) -> Section:
     return Section(compared.title, (_table(compared, score, shown),), notes=tuple(said))
 
 
-def _ordered(compared: Comparison, ranking: Mapping[str, float]) -> list[EntryRuns]:
-    """The real row and those of codecs, the ranked entries from the best, those without a score."""
+def ordered(compared: Comparison, ranking: Mapping[str, float]) -> list[EntryRuns]:
+    """The real row and those of codecs, the entries of ``ranking`` from the best, the others."""
     places = {label: place for place, label in enumerate(ranking)}
 
     def place(row: EntryRuns) -> int:

@@ -18,6 +18,7 @@ from genbench.cli.init import init
 from genbench.cli.job import job
 from genbench.cli.leaderboard import leaderboard
 from genbench.cli.list import list_
+from genbench.cli.plot import plot
 from genbench.cli.report import report
 from genbench.cli.reproduce import reproduce
 from genbench.cli.run import run
@@ -32,7 +33,7 @@ from genbench.cli.verdict import verdict
 
 COMMANDS = (
     *(run, sensitivity, reproduce, train, sample, evaluate, show),
-    *(table, report, verdict, leaderboard, compare, stability),
+    *(table, report, plot, verdict, leaderboard, compare, stability),
     *(init, doctor, cache, check, schema, list_),
     job,
 )

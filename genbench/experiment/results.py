@@ -19,8 +19,10 @@ from genbench.suite import Suite
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
 
     from genbench.analysis.changes import Changes
+    from genbench.report.plots import Charts
 
 
 @dataclass(frozen=True, repr=False)
@@ -107,6 +109,29 @@ class Results:
         out = self.folder / REPORT if path is None else Path(path)
         write_report([self.folder], out)
         return out
+
+    def plots(self) -> list[str]:
+        """The names that ``plot`` takes, in the order of the report. A figure is drawn only when
+        it is asked for by its name, so that looking for one does not draw all."""
+        return list(self._charts().by_name)
+
+    def plot(self, name: str) -> Figure:
+        """A chart of the report as a matplotlib figure for a paper: 3.4 inches wide, with its
+        legend beneath the axes, without a title. It shows itself in a notebook, and
+        ``plot(name).savefig("figure.pdf")`` writes it, with its fonts as TrueType.
+
+        ``name``: one of ``plots()``, for example ``intervals``, ``precision-recall``,
+        ``frechet-distance-against-nfe``, ``frechet-distance-along-training`` or
+        ``training-loss-ddpm``. Raises ``UnknownName``; ``DataError`` if there is no chart at all,
+        ``store.Damaged`` where a history is not as it was written.
+        """
+        (chart,) = self._charts().chosen([name])
+        return chart.figure()
+
+    def _charts(self) -> Charts:
+        from genbench.report import charts
+
+        return charts(self.records, self.folder)
 
     def samples(self, entry: str, seed: int | None = None) -> Samples:
         """The scored samples of an entry and seed (by default its first seed); for ``real``, some

@@ -10,24 +10,16 @@ from functools import cache
 import numpy as np
 from markupsafe import Markup
 
-from genbench.analysis.columns import Quantity, known_outputs
+from genbench.analysis.columns import Quantity
 from genbench.analysis.entry_runs import EntryRuns, real_baseline
-from genbench.analysis.statistics import (
-    LEAST_FOR_INTERVAL,
-    LEVEL,
-    centre,
-    is_ratio_scale,
-    mean_interval,
-)
-from genbench.report.figures import LOG_RATIO, key, look
-from genbench.report.floor import place_of, within_reach
+from genbench.analysis.statistics import LEVEL
+from genbench.report.figures import LegendEntry, look
+from genbench.report.floor import place_of
+from genbench.report.intervals import Scale, SeedScores, how_drawn, scale_of, seed_scores
 
 WIDTH, HEIGHT = 132, 16
 EDGE = 7.0
 """Units that are kept free at either end, for the marks."""
-REACH = 1.0
-"""How far beyond what has a mark, in parts of its range, an interval may stretch the scale; a
-longer one runs into the edge."""
 RADIUS = 3.6
 """Of a mark."""
 
@@ -42,29 +34,16 @@ class Bars:
     """How to read them."""
 
 
-@dataclass(frozen=True)
-class _Runs:
-    label: str
-    values: list[float]
-    middle: float
-    interval: tuple[float, float] | None
-    """``None``: too few seeds, or a run without the score."""
-    geometric: bool
-    """Whether ``middle`` is the geometric mean."""
-
-
 def bars(rows: Sequence[EntryRuns], score: Quantity, colours: Mapping[str, int]) -> Bars | None:
     """Bars of all ``rows`` with a score; ``None`` if there is no entry among them with one."""
-    found = [runs for row in rows if not row.is_baseline and (runs := _runs(row, score))]
+    found = [runs for row in rows if not row.is_baseline and (runs := seed_scores(row, score))]
     if not found:
         return None
     real = real_baseline(rows)
     floor = None if real is None else score.read(real)
-    shown = _shown(found)
-    logarithmic = min(shown) > 0 and max(shown) > LOG_RATIO * min(shown)
-    ends = _ends(found, floor, logarithmic)
-    at = _scale(*ends, logarithmic)
-    edge = "" if floor is None else place_of(floor, *ends)
+    scale = scale_of(found, floor)
+    at = _places(scale)
+    edge = "" if floor is None else place_of(floor, scale.low, scale.high)
     below = Markup("") if floor is None else _floor(at, floor, edge)
     pictures = {
         (runs.label, score.key): _svg(below + _marks(runs, at, colours[runs.label]), _aloud(runs))
@@ -74,56 +53,15 @@ def bars(rows: Sequence[EntryRuns], score: Quantity, colours: Mapping[str, int])
         for row in rows:
             if row.real:
                 pictures[row.label, score.key] = _svg(below, f"real: {floor:.3g}")
-    return Bars(pictures, _said(found, ends, floor, edge, logarithmic))
+    return Bars(pictures, _said(found, scale, floor, edge))
 
 
-def _runs(row: EntryRuns, score: Quantity) -> _Runs | None:
-    of_all = [run.outcome(score.key).value for run in row.runs]
-    values = [value for value in of_all if value is not None and math.isfinite(value)]
-    if not values:
-        return None
-    output = known_outputs(row.records).get(score.key)
-    minimum = None if output is None else output.minimum
-    whole = len(values) == len(of_all)
-    interval = mean_interval(values, minimum=minimum) if whole else None
-    geometric = is_ratio_scale(values, minimum)
-    return _Runs(row.label, values, centre(values, minimum), interval, geometric)
-
-
-def _shown(found: Sequence[_Runs]) -> list[float]:
-    """What has a mark: means, and the seeds that are ticks; all seeds of an entry alone."""
-    if len(found) == 1:
-        return found[0].values
-    return [v for runs in found for v in (runs.values if runs.interval is None else [runs.middle])]
-
-
-def _ends(found: Sequence[_Runs], floor: float | None, logarithmic: bool) -> tuple[float, float]:
-    """Of the scale."""
-    there: Callable[[float], float] = math.log if logarithmic else float
-    back: Callable[[float], float] = math.exp if logarithmic else float
-    shown = list(map(there, _shown(found)))
-    low, high = min(shown), max(shown)
-    span = (high - low) or abs(high) or 1.0
-    limits = low - REACH * span, high + REACH * span
-    for runs in found:
-        for end in runs.interval or ():
-            if not logarithmic or end > 0:
-                place = min(max(there(end), limits[0]), limits[1])
-                low, high = min(low, place), max(high, place)
-    if low == high:
-        low, high = low - span / 2, high + span / 2
-    if floor is not None and (not logarithmic or floor > 0):
-        at = there(floor)
-        if within_reach(at, low, high):
-            low, high = min(low, at), max(high, at)
-    return back(low), back(high)
-
-
-def _scale(low: float, high: float, logarithmic: bool) -> Callable[[float], float]:
+def _places(scale: Scale) -> Callable[[float], float]:
     """Where a value stands, in units of the picture; at an edge for what is beyond it."""
+    low, high = scale.low, scale.high
 
     def at(value: float) -> float:
-        if logarithmic:
+        if scale.logarithmic:
             share = math.log(max(value, low) / low) / math.log(high / low)
         else:
             share = (value - low) / (high - low)
@@ -143,7 +81,7 @@ def _floor(at: Callable[[float], float], floor: float, edge: str) -> Markup:
     )
 
 
-def _marks(runs: _Runs, at: Callable[[float], float], index: int) -> Markup:
+def _marks(runs: SeedScores, at: Callable[[float], float], index: int) -> Markup:
     marker = look(index)[1]
     middle = HEIGHT / 2
     if runs.interval is None:
@@ -156,7 +94,7 @@ def _marks(runs: _Runs, at: Callable[[float], float], index: int) -> Markup:
         drawn += Markup('<path class="mark" transform="translate({:.1f} {:g})" d="{}"/>').format(
             at(runs.middle), middle, _shape(marker)
         )
-    return Markup('<g class="s{}">{}</g>').format(key(runs.label, index).series, drawn)
+    return Markup('<g class="s{}">{}</g>').format(LegendEntry(runs.label, index).series, drawn)
 
 
 @cache
@@ -176,29 +114,16 @@ def _svg(drawn: Markup, label: str) -> Markup:
     ).format(WIDTH, HEIGHT, label, drawn)
 
 
-def _aloud(runs: _Runs) -> str:
+def _aloud(runs: SeedScores) -> str:
     if runs.interval is None:
         return f"seeds: {', '.join(f'{value:.3g}' for value in runs.values)}"
     low, high = runs.interval
     return f"{runs.middle:.3g}, {LEVEL:.0%} interval from {low:.3g} to {high:.3g}"
 
 
-def _said(
-    found: Sequence[_Runs],
-    ends: tuple[float, float],
-    floor: float | None,
-    edge: str,
-    logarithmic: bool,
-) -> str:
-    low, high = ends
-    intervals = sum(runs.interval is not None for runs in found)
-    mean = "geometric mean" if all(runs.geometric for runs in found) else "mean"
-    parts = [f"the {mean} and its {LEVEL:.0%} interval over seeds"] if intervals else []
-    if intervals < len(found):
-        few = f"fewer than {LEAST_FOR_INTERVAL} seeds, or a lost run, allow no interval"
-        parts.append(f"ticks are the seeds where {few}")
-    scale = f"from {low:.3g} to {high:.3g}{', logarithmic' if logarithmic else ''}"
-    said = f"Bars: {'; '.join(parts)}; {scale}."
+def _said(found: Sequence[SeedScores], scale: Scale, floor: float | None, edge: str) -> str:
+    span = f"from {scale.low:.3g} to {scale.high:.3g}{', logarithmic' if scale.logarithmic else ''}"
+    said = f"Bars: {how_drawn(found)}; {span}."
     if floor is None:
         return said
     real = f"an arrow, since they lie {edge} the scale" if edge else "the dashed line"

@@ -11,13 +11,13 @@ from genbench.analysis.columns import headline
 from genbench.analysis.comparison import Comparison
 from genbench.analysis.diagnostics import training_groups
 from genbench.analysis.document import Section
-from genbench.analysis.entry_runs import real_baseline
 from genbench.rendering import html_section
 from genbench.report import panels
-from genbench.report.curves import snapshot_curves
-from genbench.report.figures import LegendEntry, key
+from genbench.report.chart import Chart
+from genbench.report.figures import LegendEntry
 from genbench.report.panels import Panel, Reader
-from genbench.report.planes import Plane, precision_recall_plane, quality_planes
+from genbench.report.planes import Plane
+from genbench.report.plots import curves_of, planes_of
 from genbench.report.tables import against, overall_ranking, seed_table
 from genbench.store.protocol import Protocol, brief, name_of
 from genbench.store.records import Record
@@ -55,7 +55,7 @@ class Chapter:
     keys: Sequence[LegendEntry]
     planes: Sequence[Plane]
     training_keys: Sequence[LegendEntry]
-    curves: Mapping[str, Markup]
+    curves: Mapping[str, Chart]
     """By heading: the headline score of the EMA and the raw weights along training."""
     noise: Sequence[Sequence[Panel]]
     """For each training that several entries sample, their first samples."""
@@ -80,19 +80,8 @@ def chapter(compared: Comparison, anchor: str, colours: Mapping[str, int], read:
     mark. ``read``: reads a sample file."""
     rows = compared.entry_runs
     records = [record for row in rows for record in row.records]
-    quantities = compared.quantities
     trained = training_groups(rows)
     score = headline(records, compared.protocol)
-    planes = [
-        *quality_planes(rows, quantities, score, colours),
-        precision_recall_plane(rows, quantities, colours),
-    ]
-    curves = {
-        f"{score.heading}, {words} weights": snapshot_curves(
-            trained, real_baseline(rows), colours, weights, score
-        )
-        for weights, words in (("ema", "EMA"), ("raw", "raw"))
-    }
     shown, left_out = panels.samples(rows, read)
     pictures = {
         "samples": shown if any("samples" in r.files for r in records) else [],
@@ -103,24 +92,24 @@ def chapter(compared: Comparison, anchor: str, colours: Mapping[str, int], read:
     return Chapter(
         anchor=anchor,
         title=compared.title,
-        ranking=_shown(overall_ranking(rows, quantities)),
+        ranking=_shown(overall_ranking(rows, compared.quantities)),
         against={name: html_section(found) for name, found in against(rows, score).items()},
         seeds=_shown(seed_table(rows, score)),
         scores=html_section(replace(compared.section("All scores"), level=3)),
         commands=commands(records),
         protocols=_protocols(next((r.protocol for r in records if r.protocol), {})),
         keys=[
-            key(row.label, colours[row.label])
+            LegendEntry(row.label, colours[row.label])
             for row in rows
             if not row.is_baseline and any(record.scores for record in row.records)
         ],
-        planes=[plane for plane in planes if plane],
+        planes=planes_of(compared, colours),
         training_keys=[
-            key(training.label, colours[training.label])
+            LegendEntry(training.label, colours[training.label])
             for training in trained
             if any(record.snapshots for record in training.records)
         ],
-        curves={name: curve for name, curve in curves.items() if curve},
+        curves=curves_of(compared, colours),
         noise=panels.same_noise(rows, read),
         left_out=left_out,
         missing=[

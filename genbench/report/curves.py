@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from markupsafe import Markup
 from numpy.typing import NDArray
 
 from genbench.analysis.columns import Quantity
 from genbench.analysis.diagnostics import TrainingGroup
+from genbench.report.chart import Chart, slug
 from genbench.report.figures import (
     CROWD,
     LOG_RATIO,
+    LegendEntry,
     log_axis,
     look,
     mark_outcome,
     named,
-    svg,
     thousands,
 )
 from genbench.store.records import Record
@@ -46,10 +46,8 @@ Array = NDArray[np.float64]
 class ChartLine:
     """One line of a loss or gradient chart."""
 
-    series: int
-    """The index of the entry's colour and mark."""
-    style: str
-    """Of the line, which tells the players of one training apart."""
+    key: LegendEntry
+    """Of the entry and the player; its style tells the players of one training apart."""
     name: str
     status: str
     """Of its run, as ``Record.outcome`` has it."""
@@ -65,7 +63,7 @@ def snapshot_curves(
     colours: Mapping[str, int],
     weights: str,
     score: Quantity,
-) -> Markup | None:
+) -> Chart | None:
     """The headline ``score`` of ``ema`` or ``raw`` snapshots, a line a seed; ``None`` without any.
 
     Both charts have the same y axis. ``real``: the floor, which tells what collapsed; ``colours``:
@@ -108,13 +106,18 @@ def snapshot_curves(
         axes.set_xlabel("examples seen")
         axes.set_ylabel(score.heading)
 
-    return svg(
-        plot, f"{score.heading} of the {weights} weights along training, a line for each seed"
-    )
+    drawn = dict.fromkeys(label for label, _, _ in lines)
+    keys = [LegendEntry(label, colours[label], "-") for label in drawn]
+    name = slug(f"{score.key} along training{' raw weights' if weights == 'raw' else ''}")
+    said = f"{score.heading} of the {weights} weights along training, a line for each seed"
+    return Chart(name, said, plot, keys)
 
 
-def history_curves(curves: Sequence[ChartLine], quantity: str, label: str) -> Markup | None:
-    """Losses or gradient norms along training; ``None`` where no value is finite.
+def history_curves(
+    curves: Sequence[ChartLine], quantity: str, name: str, label: str
+) -> Chart | None:
+    """Losses or gradient norms along training; ``None`` where no value is finite. ``name`` and
+    ``label``: of the chart.
 
     A cross marks the last value before the first that is not finite.
     """
@@ -129,14 +132,14 @@ def history_curves(curves: Sequence[ChartLine], quantity: str, label: str) -> Ma
     def plot(axes: Axes) -> None:
         strands: dict[str, tuple[str, str, str, str, list[Array]]] = {}
         for curve, bins in drawn:
-            colour, marker = look(curve.series)
+            colour, marker = look(curve.key.index)
             if len(drawn) <= MANY:
                 _band(axes, bins, colour)
-            said = f"{curve.series}{curve.style}" if len(drawn) > MANY else curve.name
-            name = curve.name.rpartition(", ")[0] if len(drawn) > MANY else curve.name
+            said = f"{curve.key.index}{curve.key.style}" if len(drawn) > MANY else curve.name
+            shown = curve.key.label if len(drawn) > MANY else curve.name
             part = np.stack([bins.examples, bins.median], axis=1)
-            strands.setdefault(said, (name, colour, marker, curve.style, []))[4].append(part)
-        for name, colour, marker, style, parts in strands.values():
+            strands.setdefault(said, (shown, colour, marker, curve.key.style, []))[4].append(part)
+        for shown, colour, marker, style, parts in strands.values():
             examples, medians, ends = _joined(parts)
             line = axes.plot(
                 examples,
@@ -148,7 +151,7 @@ def history_curves(curves: Sequence[ChartLine], quantity: str, label: str) -> Ma
                 markersize=5,
                 markevery=ends,
             )
-            named(line, name)
+            named(line, shown)
         for curve, bins in drawn:  # upon the lines
             end = float(bins.examples[-1]), float(bins.median[-1])
             finite = np.isfinite(curve.values).all()
@@ -158,7 +161,7 @@ def history_curves(curves: Sequence[ChartLine], quantity: str, label: str) -> Ma
         axes.set_xlabel("examples seen")
         axes.set_ylabel(quantity)
 
-    return svg(plot, label)
+    return Chart(name, label, plot, list(dict.fromkeys(curve.key for curve, _ in drawn)))
 
 
 def _joined(parts: Sequence[Array]) -> tuple[Array, Array, list[int]]:

@@ -9,20 +9,20 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from markupsafe import Markup
 
 from genbench import store
 from genbench.analysis.diagnostics import TrainingGroup, training_groups
 from genbench.analysis.entry_runs import EntryRuns, by_protocol
 from genbench.api import REAL
 from genbench.api.errors import DataError
+from genbench.report.chart import Chart, slug
 from genbench.report.curves import ChartLine, history_curves
-from genbench.report.figures import LegendEntry, key
+from genbench.report.figures import LINE_STYLES, LegendEntry
 from genbench.store.records import Record
 
 QUANTITIES = {"loss": "loss", "gradient_norm": "gradient norm"}
-STYLES = {"-": "", "--": " (dashed)", ":": " (dotted)", "-.": " (dash-dotted)"}
-"""Of the lines of a model's players, and how a legend says it."""
+NAMES = {"loss": "training loss", "gradient_norm": "gradient norm"}
+"""Of their charts, before the name of the model."""
 COLUMNS = ("examples", "player", *QUANTITIES)
 
 
@@ -33,7 +33,7 @@ class ModelTrainings:
     model: str
     keys: Sequence[LegendEntry]
     """One for each ``entry · player``."""
-    charts: Sequence[Markup]
+    charts: Sequence[Chart]
 
 
 def families(
@@ -80,18 +80,21 @@ def _family(
                 continue
             for player, rows in frame.groupby("player", sort=False):
                 label = f"{training.label} · {player}"
-                index = colours[training.label]
-                style = styles.setdefault(str(player), list(STYLES)[len(styles) % len(STYLES)])
-                keys.setdefault(label, key(label + STYLES[style], index))
+                next_style = list(LINE_STYLES)[len(styles) % len(LINE_STYLES)]
+                style = styles.setdefault(str(player), next_style)
+                key = keys.setdefault(label, LegendEntry(label, colours[training.label], style))
                 examples = rows["examples"].to_numpy(dtype=np.float64)
                 for quantity, drawn in curves.items():
                     values = rows[quantity].to_numpy(dtype=np.float64)
                     name = f"{label}, seed {record.seed}"
-                    drawn.append(
-                        ChartLine(index, style, name, statuses[id(record)], examples, values)
-                    )
+                    drawn.append(ChartLine(key, name, statuses[id(record)], examples, values))
     charts = [
-        history_curves(curves[quantity], words, f"{words} of {model} along training")
+        history_curves(
+            curves[quantity],
+            words,
+            slug(f"{NAMES[quantity]} {model}"),
+            f"{words} of {model} along training",
+        )
         for quantity, words in QUANTITIES.items()
     ]
     return ModelTrainings(model, [*keys.values()], [chart for chart in charts if chart])

@@ -22,7 +22,7 @@ from matplotlib.ticker import (
     NullLocator,
 )
 
-from genbench.api import INK as INK
+from genbench.api import INK
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,7 +56,7 @@ SIZE = (4.4, 3.1)
 
 _NAMED = "named-"
 
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "genbench",
     # A name with a dollar sign is a name.
@@ -78,6 +78,14 @@ _STYLE: dict[Any, Any] = {
     "lines.linewidth": 1.3,
     "path.simplify": True,
 }
+"""Of the charts of the page, with its placeholders."""
+
+
+REAL_SAMPLES = "real samples"
+"""What a legend calls the real row."""
+
+LINE_STYLES = {"-": "", "--": " (dashed)", ":": " (dotted)", "-.": " (dash-dotted)"}
+"""Of lines, and how the page's legend, which draws none, says it."""
 
 
 @dataclass(frozen=True)
@@ -85,14 +93,30 @@ class LegendEntry:
     """An entry in a legend."""
 
     label: str
-    series: int
-    """1-based, as the style sheet counts."""
-    glyph: str
+    index: int
+    """Of its colour and mark, from 0."""
+    style: str = ""
+    """Of its line, one of ``LINE_STYLES``; empty where it has marks alone."""
+
+    @property
+    def series(self) -> int:
+        """1-based, as the style sheet counts."""
+        return self.index % len(SERIES) + 1
+
+    @property
+    def glyph(self) -> str:
+        """Its mark, as a character."""
+        return GLYPHS[_shape(self.index)]
+
+    @property
+    def said(self) -> str:
+        """The label, and in words how its line is drawn."""
+        return self.label + LINE_STYLES.get(self.style, "")
 
 
-def key(label: str, index: int) -> LegendEntry:
-    """The legend of the index-th entry, from 0."""
-    return LegendEntry(label, index % len(SERIES) + 1, GLYPHS[_shape(index)])
+def ink() -> str:
+    """The colour of text, of whatever belongs to no entry: on the page a placeholder."""
+    return str(mpl.rcParams["text.color"])
 
 
 def look(index: int) -> tuple[str, str]:
@@ -111,15 +135,17 @@ def named(lines: Iterable[Line2D], name: str) -> None:
 
 
 def mark_outcome(
-    axes: Axes, at: tuple[float, float], name: str, status: str, colour: str = INK
+    axes: Axes, at: tuple[float, float], name: str, status: str, colour: str | None = None
 ) -> None:
-    """The mark of a run without a good result: a cross if it diverged; a ring around its entry's
-    marker if it collapsed or was not trained."""
+    """The mark of a run without a good result: a cross if it diverged, of that ``colour`` or of
+    text; a ring around its entry's marker if it collapsed or was not trained."""
     if status == "diverged":
-        named(axes.plot(*at, "x", color=colour, markersize=7), f"{name}, {status}")
+        cross: dict[str, Any] = {"color": colour or ink(), "markersize": 7, "label": status}
+        named(axes.plot(*at, "x", **cross), f"{name}, {status}")
     elif status in ("collapsed", "not trained"):
         ring: dict[str, Any] = {
-            "color": INK,
+            "label": status,
+            "color": ink(),
             "markersize": 9,
             "markerfacecolor": "none",
             "markeredgewidth": 0.9,
@@ -132,7 +158,7 @@ def svg(plot: Callable[[Axes], None], label: str, size: tuple[float, float] = SI
 
     Equal figures give equal text.
     """
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=size, layout="constrained")
         plot(figure.add_subplot())
         buffer = io.StringIO()
@@ -141,15 +167,17 @@ def svg(plot: Callable[[Axes], None], label: str, size: tuple[float, float] = SI
     return _inline(buffer.getvalue(), label)
 
 
-def log_axis(axes: Axes, which: str, prefixed: bool = False) -> None:
+def log_axis(axes: Axes, which: str, prefixed: bool = False, sparse: bool = False) -> None:
     """A logarithmic axis whose ticks are plain numbers: 1, 2, 5, 10, …, or evenly spaced ones where
-    little is spanned; 1 G, 2 G, … where they are ``prefixed``."""
+    little is spanned; 1 G, 2 G, … where they are ``prefixed``; 1, 3, 10, … where ``sparse``."""
     axis = axes.xaxis if which == "x" else axes.yaxis
     low, high = axis.get_data_interval()
     (axes.set_xscale if which == "x" else axes.set_yscale)("log")
     narrow = high < 4 * low
     axis.set_major_locator(
-        MaxNLocator(5, steps=(1, 2, 5, 10)) if narrow else LogLocator(subs=(1, 2, 5), numticks=9)
+        MaxNLocator(4 if sparse else 5, steps=(1, 2, 5, 10))
+        if narrow
+        else LogLocator(subs=(1, 3) if sparse else (1, 2, 5), numticks=5 if sparse else 9)
     )
     plain = FuncFormatter(lambda value, _: f"{value:,g}")
     axis.set_major_formatter(EngFormatter() if prefixed else plain)

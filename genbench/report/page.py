@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -16,7 +15,6 @@ from markupsafe import Markup
 from genbench.analysis.claims import offered
 from genbench.analysis.comparison import Comparison, comparison, rows_of
 from genbench.analysis.diagnostics import diagnostics
-from genbench.analysis.entry_runs import EntryRuns
 from genbench.analysis.verdict import Verdict, applicable
 from genbench.analysis.verdict import document as verdict_document
 from genbench.rendering import html_section
@@ -25,6 +23,7 @@ from genbench.report.chapter import Chapter, chapter, commands
 from genbench.report.diagnostics import families
 from genbench.report.first_screen import first_screen
 from genbench.report.kept_suite import KeptSuite, kept_suite
+from genbench.report.plots import located, palette
 from genbench.report.samples import read_preview
 from genbench.store import write_text
 from genbench.store.records import Record, read_records
@@ -49,11 +48,6 @@ def write_report(folders: Sequence[Path], out: Path) -> None:
         records += [located(record, folder) for record in own]
         suites.append(kept_suite(folder, [r.seed for r in own if r.seed is not None]))
     write_text(out, page(records, suites))
-
-
-def located(record: Record, folder: Path) -> Record:
-    """The record with absolute paths of its files."""
-    return replace(record, files={name: str(folder / path) for name, path in record.files.items()})
 
 
 def page(records: Sequence[Record], suites: Sequence[KeptSuite | None] = ()) -> str:
@@ -122,15 +116,6 @@ def contents(
         **({"diagnostics": "Training"} if trained else {}),
         "run": "This run",
     }
-
-
-def palette(tables: Sequence[Sequence[EntryRuns]]) -> dict[str, int]:
-    """By label, the index of its colour and mark, which an entry keeps in all ``tables``."""
-    found: dict[str, int] = {}
-    for row in (row for rows in tables for row in rows if not row.is_baseline):
-        # In a table of all protocols, a label may say more than the name of the entry.
-        found.setdefault(row.label, found.get(row.records[0].entry, len(found)))
-    return found
 
 
 def about(records: Sequence[Record]) -> str:

@@ -5,13 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-
-from markupsafe import Markup
+from typing import TYPE_CHECKING, Any
 
 from genbench.analysis.columns import Quantity
 from genbench.analysis.entry_runs import EntryRuns, real_baseline
-from genbench.report.figures import INK, log_axis, look, mark_outcome, named, svg
+from genbench.report.chart import Chart, slug
+from genbench.report.figures import (
+    REAL_SAMPLES,
+    LegendEntry,
+    ink,
+    log_axis,
+    look,
+    mark_outcome,
+    named,
+)
 from genbench.report.floor import clamped, within_reach
 from genbench.store.records import Record
 
@@ -30,9 +37,9 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Plane:
-    """A figure and its summary."""
+    """A chart and its summary."""
 
-    picture: Markup
+    chart: Chart
     front: tuple[str, ...] = ()
     """The entries than which none is both cheaper and better, by rising cost."""
 
@@ -96,7 +103,8 @@ def _quality_plane(
 
     def plot(axes: Axes) -> None:
         for line in _same_weights(clouds):
-            axes.plot(*zip(*line, strict=True), ":", color=INK, linewidth=0.8, zorder=1)
+            thin: dict[str, Any] = {"linewidth": 0.8, "zorder": 1, "label": "same weights"}
+            axes.plot(*zip(*line, strict=True), ":", color=ink(), **thin)
         _draw(axes, clouds)
         xs, ys = _coordinates(clouds)
         if floor is not None:
@@ -112,7 +120,9 @@ def _quality_plane(
 
     labels = tuple(cloud.row.label for cloud in front)
     said = f"{score.heading} against {cost.heading}, a point a seed"
-    return Plane(svg(plot, f"{said}; the front: {', '.join(labels)}" if labels else said), labels)
+    said = f"{said}; the front: {', '.join(labels)}" if labels else said
+    name = slug(f"{score.key} against {cost.key}")
+    return Plane(Chart(name, said, plot, _keys(clouds)), labels)
 
 
 def precision_recall_plane(
@@ -135,7 +145,8 @@ def precision_recall_plane(
         axes.set_xlabel("recall")
         axes.set_ylabel("precision")
 
-    return Plane(svg(plot, "Precision against recall, a point a seed"))
+    said = "Precision against recall, a point a seed"
+    return Plane(Chart("precision-recall", said, plot, _keys(clouds)))
 
 
 def pareto_front(points: Sequence[Point]) -> list[int]:
@@ -173,6 +184,10 @@ def _point(record: Record, x: Quantity, y: Quantity) -> Point | None:
     return None if at[0] is None or at[1] is None else (at[0], at[1])
 
 
+def _keys(clouds: Sequence[_Cloud]) -> list[LegendEntry]:
+    return [LegendEntry(cloud.row.label, cloud.index) for cloud in clouds]
+
+
 def _draw(axes: Axes, clouds: Sequence[_Cloud]) -> None:
     for cloud in clouds:
         colour, marker = look(cloud.index)
@@ -184,8 +199,7 @@ def _draw(axes: Axes, clouds: Sequence[_Cloud]) -> None:
             marks += axes.plot(*cloud.mean, marker, color=colour, markersize=8, markeredgewidth=0)
         named(marks, cloud.row.label)
         for at, status in cloud.marked:
-            ink = colour if status == "diverged" else INK
-            mark_outcome(axes, at, cloud.row.label, status, ink)
+            mark_outcome(axes, at, cloud.row.label, status, colour)
 
 
 def _coordinates(clouds: Sequence[_Cloud]) -> tuple[list[float], list[float]]:
@@ -199,12 +213,13 @@ def _draw_floor(axes: Axes, floor: float, ys: Sequence[float]) -> None:
     if low > 0:  # the axis is logarithmic
         low, high, at = math.log(low), math.log(high), math.log(floor) if floor > 0 else -math.inf
     if within_reach(at, low, high):
-        axes.axhline(floor, color=INK, linewidth=0.8, linestyle="--", alpha=0.7)
+        thin: dict[str, Any] = {"linewidth": 0.8, "linestyle": "--", "alpha": 0.7}
+        axes.axhline(floor, color=ink(), label=REAL_SAMPLES, **thin)
         return
     below = at < low
     mark = "v" if below else "^"
     place, at_edge = (1, 0 if below else 1), axes.transAxes
-    axes.plot(*place, mark, color=INK, markersize=5, clip_on=False, transform=at_edge)
+    axes.plot(*place, mark, color=ink(), markersize=5, clip_on=False, transform=at_edge)
     # Above the plot, where no point can be.
     said = f"real: {floor:.3g} {'↓' if below else '↑'}"
     axes.text(1, 1.02, said, transform=axes.transAxes, ha="right", va="bottom", fontsize=8)
@@ -214,7 +229,8 @@ def _draw_real(axes: Axes, at: Point, clouds: Sequence[_Cloud]) -> None:
     """The real row as a plus; at the edge and with its coordinates, where it is far."""
     xs, ys = _coordinates(clouds)
     place = clamped(at[0], min(xs), max(xs)), clamped(at[1], min(ys), max(ys))
-    named(axes.plot(*place, "+", color=INK, markersize=11, markeredgewidth=1.4), "real")
+    plus: dict[str, Any] = {"markersize": 11, "markeredgewidth": 1.4, "label": REAL_SAMPLES}
+    named(axes.plot(*place, "+", color=ink(), **plus), "real")
     if place != at:
         said = f"real: {at[0]:.3g}, {at[1]:.3g}"
         left = at[0] < sum(xs) / len(xs)
@@ -235,7 +251,8 @@ def _draw_front(axes: Axes, front: Sequence[Point], higher_is_better: bool) -> N
     x = [front[0][0], *(x for x, _ in front), right]
     y = [worse, *(y for _, y in front), front[-1][1]]
     axes.autoscale(False)
-    axes.step(x, y, where="post", color=INK, linewidth=0.8, alpha=0.8, zorder=1)
+    thin: dict[str, Any] = {"linewidth": 0.8, "alpha": 0.8, "zorder": 1, "label": "Pareto front"}
+    axes.step(x, y, where="post", color=ink(), **thin)
 
 
 def _same_weights(clouds: Sequence[_Cloud]) -> list[list[Point]]:

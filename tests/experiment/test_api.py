@@ -85,6 +85,27 @@ def test_tables_show_themselves(results: genbench.Results) -> None:
         results.table(scores=["presicion"])
 
 
+def test_charts_of_a_run(results: genbench.Results, tmp_path: Path) -> None:
+    assert results.plots() == [
+        "intervals",
+        "frechet-distance-against-training-flops",
+        "frechet-distance-against-training-seconds",
+        "frechet-distance-against-nfe",
+        "frechet-distance-along-training",
+        "frechet-distance-along-training-raw-weights",
+        "training-loss-vae",
+        "gradient-norm-vae",
+    ]
+    figure = results.plot("training-loss-vae")
+    (legend,) = figure.legends
+    named = {text.get_text().partition(" · ")[0] for text in legend.get_texts()}
+    assert named == {"VAE", "wide", "not trained"}  # a few steps are not enough
+    figure.savefig(tmp_path / "loss.pdf")
+    assert (tmp_path / "loss.pdf").read_bytes().startswith(b"%PDF")
+    with pytest.raises(UnknownName, match="unknown chart 'interval'; did you mean 'intervals'"):
+        results.plot("interval")
+
+
 def test_samples_of_a_run(results: genbench.Results) -> None:
     samples = results.samples("wide", 1)
     assert len(samples) == 64

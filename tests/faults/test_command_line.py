@@ -153,13 +153,16 @@ def test_what_is_no_regular_file_is_never_opened(
 
 
 @pytest.mark.parametrize("name", ["records.jsonl", "genbench.json"])
-@pytest.mark.parametrize("command", ["table", "report", "verdict", "compare", "leaderboard"])
+@pytest.mark.parametrize(
+    "command", ["table", "report", "plot", "verdict", "compare", "leaderboard"]
+)
 def test_nor_what_lies_in_a_run_folder(name: str, command: str, tmp_path: Path) -> None:
     (tmp_path / "records.jsonl").write_bytes(b"")
     (tmp_path / name).unlink(missing_ok=True)
     os.mkfifo(tmp_path / name)
     given = {
         "report": ["--out", tmp_path / "page.html"],
+        "plot": ["--out", tmp_path / "plots"],
         "compare": [tmp_path],
     }
     before = ["celeba64"] if command == "leaderboard" else []

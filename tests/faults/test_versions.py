@@ -65,6 +65,7 @@ READERS = {
     "table": ["table"],
     "verdict": ["verdict"],
     "report": ["report", "--out", "page.html"],
+    "plot": ["plot", "--out", "plots"],
     "leaderboard": ["leaderboard", "points-grid"],
 }
 
