@@ -8,6 +8,7 @@
 ``relativistic``        a loss that compares real with generated samples in pairs
 ``input_gradient``      logits, and their gradient with respect to the samples, for any penalty
 ``squared_norms``       of such gradients, one a sample: R1 and R2 are their means
+``TWICE``               why a penalty on such gradients keeps a model from being compiled
 ``frozen``              a network through which gradients pass, and which does not learn
 ``accuracies``          diagnostics of a discriminator's turn
 ``append_labels``       one-hot labels beside whatever a network takes
@@ -30,6 +31,9 @@ from baselines.labels import class_count, conditions_of, labels_of
 from baselines.networks.batch_norm import StandingStatistics
 from baselines.optimizers import RateOptions
 from genbench.api import Batch, Condition, Optimization, PlayerStep, Progress, SampleSpec
+
+TWICE = "its penalty on a gradient is differentiated again, which torch.compile does not support"
+"""``eager_only`` of a model with such a penalty."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import nn
 
-from baselines.adversarial import LOSSES, LatentOptions, TwoPlayers, accuracies, frozen
+from baselines.adversarial import LOSSES, TWICE, LatentOptions, TwoPlayers, accuracies, frozen
 from baselines.networks.gan import discriminator, generator
 from baselines.optimizers import RateOptions
 from genbench.api import Batch, Optimization, PlayerStep, Progress, SampleSpec
@@ -80,6 +80,7 @@ class Gan(TwoPlayers):
         players = {"discriminator": discriminator, "generator": generator}
         super().__init__(players, latent=latent, classes=classes)
         self.game = game
+        self.eager_only = TWICE if game.r1 > 0 else ""
         self.loss = LOSSES[game.loss]
 
     def optimization(self, player: str) -> Optimization:

@@ -19,7 +19,7 @@ import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import nn
 
-from baselines.adversarial import TwoPlayers, frozen, relativistic
+from baselines.adversarial import TWICE, TwoPlayers, frozen, relativistic
 from baselines.augmentation import augment
 from baselines.labels import class_count
 from baselines.networks.pyramid import PyramidOptions, sizes
@@ -104,6 +104,7 @@ class R3Gan(TwoPlayers):
     ) -> None:
         super().__init__(players, latent=latent, classes=classes)
         self.schedule = schedule
+        self.eager_only = TWICE
 
     def optimization(self, player: str) -> Optimization:
         """Adam without momentum, for both players."""

@@ -18,7 +18,7 @@ import torch
 from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 
-from baselines.adversarial import LOSSES, TwoPlayers, accuracies, frozen
+from baselines.adversarial import LOSSES, TWICE, TwoPlayers, accuracies, frozen
 from baselines.augmentation import AdaptiveProbability, augment, over_ranks
 from baselines.labels import class_count, labels_of
 from baselines.networks.pyramid import PyramidOptions, sizes
@@ -118,6 +118,7 @@ class StyleGan2Ada(TwoPlayers):
         super().__init__(players, latent=latent, classes=classes)
         self.game = game
         self.rate = rate
+        self.eager_only = TWICE if game.r1 > 0 or game.path_length > 0 else ""
         self.ada = None
         if game.augment == "ada":
             self.ada = AdaptiveProbability(target=game.ada_target, examples=game.ada_examples)

@@ -8,7 +8,7 @@ import torch
 from pydantic import NonNegativeFloat
 from torch import nn
 
-from baselines.adversarial import LOSSES, CriticGame, CriticOptions, LatentOptions
+from baselines.adversarial import LOSSES, TWICE, CriticGame, CriticOptions, LatentOptions
 from baselines.networks.resnet_gan import discriminator, generator
 from baselines.optimizers import RateOptions
 from genbench.api import Batch, PlayerStep, Progress, SampleSpec
@@ -65,6 +65,7 @@ class WganGp(CriticGame):
     ) -> None:
         super().__init__(players, latent=latent, classes=classes, turns=turns, rate=rate)
         self.penalty = penalty
+        self.eager_only = TWICE if penalty > 0 else ""
 
     def losses(self, batch: Batch, progress: Progress) -> Iterator[PlayerStep]:
         """The critic's turn and, if it is due, the generator's, on samples of its own (algorithm

@@ -93,8 +93,9 @@ class StandingStatistics(nn.Module):
                 labels = None
                 if shares is not None:
                     labels = shares.multinomial(ROWS, replacement=True, generator=stream).to(device)
-                # Past its hooks: whoever counts evaluations counts those of samples.
-                generator.forward(noise, labels)
+                # Past its hooks: whoever counts evaluations counts those of samples. And past a
+                # compiled ``forward`` of its own, in which the hooks of the norms cannot look.
+                type(generator).forward(generator, noise, labels)
         generator.train(training)
         for handle in handles:
             handle.remove()

@@ -129,6 +129,9 @@ class GenerativeModel(Protocol):
         Between samples and the latent space in which the model works. ``losses`` and ``sample``
         call it themselves; the harness moves it to the device and, in the costs of sampling, counts
         the parameters and the FLOPs of ``decode``, which is no network evaluation.
+    ``eager_only: str``
+        Why ``torch.compile`` cannot have the players, as where a loss differentiates their
+        gradients again: a training that asks for it is refused with this reason. Empty if it can.
     ``pretrained: bool``
         The weights came whole from elsewhere: nothing is trained.
     """

@@ -133,6 +133,11 @@ _PRECISION = click.option(
     metavar="32-true|bf16-mixed",
     help="Precision [that of the suite or the training].",
 )
+_COMPILE = click.option(
+    "--compile/--no-compile",
+    default=None,
+    help="Compile the networks with torch.compile [as the suite says].",
+)
 _LOGGERS = click.option(
     "--logger",
     "loggers",
@@ -174,14 +179,14 @@ def computing(command: Command) -> Command:
 
 def training(command: Command) -> Command:
     """``computing``, and the options of what trains: ``--strategy``, ``--precision``,
-    ``--logger``; the last two are in ``where`` too."""
+    ``--compile``, ``--logger``; the last three are in ``where`` too."""
 
     @functools.wraps(command)
     def wrapped(where: dict[str, Any], **given: Any) -> Any:
-        chosen = {name: given.pop(name) for name in ("precision", "loggers")}
+        chosen = {name: given.pop(name) for name in ("precision", "compile", "loggers")}
         return command(where=where | chosen, **given)
 
-    return _with(computing(wrapped), _LOGGERS, _PRECISION, _STRATEGY)
+    return _with(computing(wrapped), _LOGGERS, _COMPILE, _PRECISION, _STRATEGY)
 
 
 def precision_option(command: Command) -> Command:

@@ -26,6 +26,7 @@ class PrepareOptions(TypedDict, total=False):
     executor: str
     devices: int | DeviceOptions
     precision: str | None
+    compile: bool | None
     loggers: Sequence[str]
     plugins: Sequence[str | Path]
     data_dir: str | Path
@@ -40,6 +41,7 @@ def prepared(
     executor: str = "local",
     devices: int | DeviceOptions = 1,
     precision: str | None = None,
+    compile: bool | None = None,
     loggers: Sequence[str] = (),
     plugins: Sequence[str | Path] = (),
     data_dir: str | Path = "data",
@@ -52,7 +54,9 @@ def prepared(
 
     registry.add_plugin_files(plugins)
     with registry.kept_surroundings():
-        content = resolved(suite, seeds=seeds, examples=examples, precision=precision)
+        content = resolved(
+            suite, seeds=seeds, examples=examples, precision=precision, compile=compile
+        )
         models = [entry.model for entry in content.entries.values()]
         registry.require_same(registry.held_code(models).files)
         registry.executors.get(executor)
@@ -103,6 +107,7 @@ def resolved(
     seeds: Iterable[int] | None = None,
     examples: int | None = None,
     precision: str | None = None,
+    compile: bool | None = None,
 ) -> Suite:
     """The suite with what was given in place of its own keys. Raises ``UsageError``."""
     content = suite if isinstance(suite, Suite) else Suite.from_toml(suite)
@@ -112,4 +117,6 @@ def resolved(
         content = content.with_seeds(seeds)
     if examples is not None:
         content = content.with_examples(examples)
+    if compile is not None:
+        content = content.with_compile(compile)
     return content if precision is None else content.with_precision(precision)

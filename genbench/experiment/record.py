@@ -22,7 +22,7 @@ from genbench.experiment.shown import neighbours
 from genbench.experiment.stages import draw, likelihood_score, scored, snapshot_options
 from genbench.experiment.trained import Trained, run_folder, training_identity
 from genbench.store.records import Record, score_of
-from genbench.suite import SeededEntry
+from genbench.suite import OPTIONS, SeededEntry
 from genbench.training import checkpoint, loop, stability
 
 
@@ -176,7 +176,7 @@ def _conditions(context: RunContext, entry: SeededEntry) -> dict[str, Any]:
         "options": dict(training.options),
         "sample": dict(entry.sample),
         "examples": training.steps * training.batch,
-        **training.train_options(),
+        **{name: value for name, value in training.named().items() if name in OPTIONS},
         "device": context.hardware.device_name,
         "devices": context.hardware.world,
         "torch": version("torch"),

@@ -57,6 +57,7 @@ def run(
     jobs: int | None = None,
     devices: int | DeviceOptions = 1,
     precision: str | None = None,
+    compile: bool | None = None,
     loggers: Sequence[str] = (),
     plugins: Sequence[str | Path] = (),
     data_dir: str | Path = "data",
@@ -75,6 +76,8 @@ def run(
         jobs: Parallel runs, by default as many as the machine has cores or devices for.
         devices: Devices of each run, or all that can be chosen of them.
         precision: ``32-true`` or ``bf16-mixed``, in place of the suite's and the entries'.
+        compile: Whether ``torch.compile`` compiles the networks, in place of the suite's
+            ``[train] compile``; entries that set it keep theirs.
         loggers: Names of ``genbench.loggers`` that log the trainings too.
         plugins: Python files that register models, data sets, extractors or metrics.
         data_dir: Where data sets lie, or are downloaded to.
@@ -97,6 +100,7 @@ def run(
         executor=executor,
         devices=devices,
         precision=precision,
+        compile=compile,
         loggers=loggers,
         plugins=plugins,
         data_dir=data_dir,

@@ -23,7 +23,7 @@ from genbench.experiment.stages import (
     snapshot_inputs,
     snapshot_options,
 )
-from genbench.experiment.trained import Trained
+from genbench.experiment.trained import Trained, compile_for_sampling
 from genbench.metrics.distances import euclidean
 from genbench.sampling import BLOCK, trajectories
 from genbench.sampling.trajectories import FORWARD, REVERSE, Trajectory
@@ -91,6 +91,8 @@ def reverse(
 ) -> Trajectory:
     """Noise that becomes samples, by the averaged weights of the last good snapshot."""
     model = trained.model(trained.last, "ema")
+    resolved = sampling_options(model, f"model {trained.training.model!r}", options)
+    compile_for_sampling(hardware, trained, model, resolved, "trajectories")
     return trajectories.reverse(
         ranks.fabric,
         model,
@@ -98,7 +100,7 @@ def reverse(
         count=count,
         frames=frames,
         seed=trained.training.seed,
-        options=sampling_options(model, f"model {trained.training.model!r}", options),
+        options=resolved,
         given=conditions(hardware, trained, model, prompts),
     )
 

@@ -44,6 +44,7 @@ def train(
     examples: int | None = None,
     seed: int | None = None,
     precision: str | None = None,
+    compile: bool | None = None,
     devices: int | DeviceOptions = 1,
     loggers: Sequence[str] = (),
     plugins: Sequence[str | Path] = (),
@@ -53,7 +54,8 @@ def train(
     """Train a model on a data set, or resume the training in the folder ``out``.
 
     ``what``: a model's name or factory, with ``dataset``; without it ``SUITE:ENTRY``. The seed is
-    0 or the suite's first, and the budget 80,000 examples or the suite's. Raises ``UsageError``.
+    0 or the suite's first, and the budget 80,000 examples or the suite's. ``compile``: whether
+    ``torch.compile`` compiles the networks. Raises ``UsageError``.
     """
     registry.add_plugin_files(plugins)
     if callable(what):
@@ -68,6 +70,8 @@ def train(
     if examples is not None:
         training = replace(training, examples=examples)
     training = _changed(training, seed, precision)
+    if compile is not None:
+        training = replace(training, compile=compile)
     hardware = _hardware(devices, data_dir)
     hardware.require_shares(training.batch, training.accumulate)
     arguments = hardware, training, Path(out), project, chosen(loggers)

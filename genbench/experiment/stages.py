@@ -31,7 +31,9 @@ from genbench.experiment.stage_table import LIKELIHOOD, SAMPLES, SCORES, TIMING
 from genbench.experiment.trained import (
     Trained,
     builder,
+    compile_for_sampling,
     open_trained,
+    require_compilable,
     run_folder,
     training_identity,
 )
@@ -50,9 +52,9 @@ def sampling_options(
 
 
 def check_sampling(hardware: Hardware, entries: Sequence[SeededEntry]) -> None:
-    """Raises ``UsageError`` for a sampling option that the model does not have, before anything is
-    trained. A model whose plugin is at fault, or that cannot be built here, is left to its own
-    row."""
+    """Raises ``UsageError`` for a sampling option that the model does not have, and for networks
+    that are to be compiled and cannot be, before anything is trained. A model whose plugin is at
+    fault, or that cannot be built here, is left to its own row."""
     training = entries[0].training
     try:
         model = builder(training, open_cached(training.dataset, hardware.data_dir).spec)()
@@ -60,6 +62,8 @@ def check_sampling(hardware: Hardware, entries: Sequence[SeededEntry]) -> None:
         raise
     except BaseException:
         return
+    named = f"entry {entries[0].name!r}, model {entries[0].model!r},"
+    require_compilable(hardware, training, model, named)
     for entry in entries:
         for options in (entry.sample, entry.snapshot_sample):
             with suppress(registry.PluginError):
@@ -95,6 +99,7 @@ def draw(
     }
 
     def compute() -> store.Contents:
+        compile_for_sampling(hardware, trained, model, resolved)
         given = conditions(hardware, trained, model, prompts)
         drawn = sampling.draw(
             ranks.fabric,
@@ -264,7 +269,11 @@ def seconds_per_sample(context: RunContext, entry: SeededEntry) -> float:
         model = trained.model(trained.last, "ema")
         fabric = hardware.alone().fabric(training.precision)
         given = conditions(hardware, trained, model, context.prompts)
-        for options in (entry.snapshot_sample or entry.sample, entry.sample):  # the first warms up
+        timed = sampling_options(model, f"model {entry.model!r}", entry.sample)
+        compile_for_sampling(hardware, trained, model, timed)
+        # The first warms up; what it does not call would be compiled while it is timed.
+        cheap = {} if training.compile else entry.snapshot_sample
+        for options in (cheap or entry.sample, entry.sample):
             timed = sampling_options(model, f"model {entry.model!r}", options)
             seconds = sampling.seconds_per_block(fabric, model, trained.spec, timed, given)
         return seconds / sampling.BLOCK

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -16,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from genbench import registry, store
 from genbench.api import GenerativeModel, ProgressCallback, ProgressEvent, SampleSpec
 from genbench.api.errors import GenbenchError, UsageError, one_line
+from genbench.devices import compiling
 from genbench.devices.hardware import Hardware
 from genbench.devices.ranks import Ranks
 from genbench.experiment.context import RunContext, open_cached
@@ -73,7 +74,9 @@ def train(
     data = open_cached(training.dataset, hardware.data_dir)
     identity = training_identity(hardware, training)
     build = builder(training, data.spec)
-    pretrained = is_pretrained(build())  # a misfit is reported before anything is written
+    model = build()  # a misfit is reported before anything is written
+    require_compilable(hardware, training, model, f"model {training.model!r}")
+    pretrained = is_pretrained(model)
     if pretrained:
         said = f"{training.label}: its weights are given, nothing is trained"
         report(ProgressEvent("train", 0, 1, note=said))
@@ -109,6 +112,31 @@ def train(
         if result is None:
             result = loop.train(ranks.fabric, build, data, plan, folder, report, log)
     return Trained(identity, folder, result, training, data.spec, build)
+
+
+def require_compilable(
+    hardware: Hardware, training: Training, model: GenerativeModel, what: str
+) -> None:
+    """Raises ``UsageError`` if ``training``, of ``model``, which is named ``what``, wants compiled
+    networks, and there can be none."""
+    if training.compile:
+        compiling.require_compiler(hardware.device)
+        compiling.require_compilable(what, model)
+
+
+def compile_for_sampling(
+    hardware: Hardware,
+    trained: Trained,
+    model: GenerativeModel,
+    options: Mapping[str, Any],
+    purpose: str = "samples",
+) -> None:
+    """Compile ``model`` if its training was. Whatever is drawn from a training for the same
+    ``purpose`` by the same ``options`` shares what is compiled. Raises ``UsageError``."""
+    if trained.training.compile:
+        compiling.require_compiler(hardware.device)
+        drawn = {"training": trained.identity, "options": dict(options), "purpose": purpose}
+        compiling.compile_networks(model.players.values(), store.fingerprint(drawn))
 
 
 def is_pretrained(model: GenerativeModel) -> bool:
@@ -169,7 +197,7 @@ def run_folder(context: RunContext, training: Training) -> Path:
 def training_identity(hardware: Hardware, training: Training) -> str:
     return TRAINING.identity(
         {
-            "training": asdict(training),
+            "training": training.named(),
             "data": open_cached(training.dataset, hardware.data_dir).id,
             "code": _code(training),
             "hardware": hardware.identity(),

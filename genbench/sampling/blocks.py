@@ -30,6 +30,7 @@ from genbench.api import (
 )
 from genbench.api.errors import NonFiniteSamples, UsageError
 from genbench.api.seeding import seed_all
+from genbench.devices.compiling import compiled_forward
 from genbench.devices.ranks import gather
 from genbench.registry import call
 
@@ -233,6 +234,16 @@ class _Counter:
             self._mode = FlopCounterMode(display=False)
             self._mode.__enter__()  # type: ignore[no-untyped-call]
 
+    def beside(self, name: str, inputs: Sequence[Any], call: Callable[[], object]) -> None:
+        """What goes through a compiled network, in which nothing can be counted, is counted in an
+        eager ``call``, whose output and random draws are lost."""
+        if (key := (name, tuple(inputs[0].shape))) not in self._known:
+            cards = {x.device for x in inputs if isinstance(x, Tensor) and x.is_cuda}
+            counted = FlopCounterMode(display=False)
+            with torch.random.fork_rng(cards), counted:
+                call()
+            self._known[key] = float(counted.get_total_flops())
+
     def decoding(self, decode: Decode) -> Decode:
         """The same function, counted; it evaluates no network of the model's own."""
 
@@ -263,9 +274,12 @@ def _counting(model: GenerativeModel) -> Iterator[_Counter]:
     for name, player in model.players.items():
 
         def before(
-            _: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any], name: str = name
+            player: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any], name: str = name
         ) -> None:
-            counter.before(name, [*inputs, *named.values()])
+            given = [*inputs, *named.values()]
+            if (compiled := compiled_forward(player)) is not None:
+                counter.beside(name, given, lambda: compiled.eager(*inputs, **named))
+            counter.before(name, given)
 
         def after(
             _: nn.Module,

@@ -304,6 +304,10 @@ class Suite(_Section):
         train = replace(self.train, precision=parse_precision(precision))
         return self.model_copy(update={"train": train, "entries": entries})
 
+    def with_compile(self, compile: bool) -> Suite:
+        """The same suite with another ``[train] compile``, for the entries that do not set it."""
+        return self.model_copy(update={"train": replace(self.train, compile=compile)})
+
 
 def parse(source: str, content: Mapping[str, Any]) -> Suite:
     """Validate a suite's content. Raises ``UsageError`` naming ``source`` and the key."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_type_hints
 
 from pydantic import BeforeValidator, ConfigDict, Field
@@ -69,16 +70,32 @@ class Train:
     precision: Annotated[Precision, Field(title="precision")] = "32-true"
     threads: Annotated[int, Field(ge=1, le=4096, title="threads")] = 1
     """CPU threads of a run's process."""
+    compile: Annotated[bool, Field(title="compiled networks")] = False
+    """Whether ``torch.compile`` compiles the networks, in training and in sampling."""
 
     def train_options(self) -> dict[str, Any]:
         """Name → value of these options alone, of a subclass too."""
         return {name: getattr(self, name) for name in OPTIONS}
+
+    def named(self) -> dict[str, Any]:
+        """All fields, of a subclass too, as identities and records name them: without an option of
+        ``ADDED`` that has its value there."""
+        fields = asdict(self)
+        return {
+            name: value
+            for name, value in fields.items()
+            if name not in ADDED or value != ADDED[name]
+        }
 
 
 OPTIONS: Mapping[str, str] = {
     name: field.title for name, field in vars(Train)["__pydantic_fields__"].items()
 }
 """The name of every option → the words for it in a note."""
+
+ADDED: Mapping[str, Any] = {"compile": False}
+"""Options that came after records were published → how trainings were before. Such a training is
+named as it was then."""
 
 if TYPE_CHECKING:
     TrainOverride: TypeAlias = Mapping[str, Any]

@@ -26,6 +26,7 @@ from genbench.api import (
 )
 from genbench.api.errors import GenbenchError, one_line
 from genbench.api.seeding import seed_all
+from genbench.devices.compiling import compile_networks
 from genbench.devices.ranks import gather
 from genbench.loggers import SILENT, Log
 from genbench.suite.train import STRICT, Train
@@ -40,7 +41,8 @@ VERSION = 1
 """Increased whenever the loop would train other weights from the same inputs."""
 
 COUNTED_STEPS = 16
-"""FLOPs are counted over the first steps: enough for lazy penalties of interval 2, 4, 8 and 16."""
+"""FLOPs are counted over the first steps: enough for lazy penalties of interval 2, 4, 8 and 16. Of
+a training whose networks are compiled, these steps are eager."""
 
 CHECKPOINT_SECONDS = 15.0
 CHECKPOINT_SHARE = 0.05
@@ -72,7 +74,7 @@ class TrainingResult:
     snapshots: tuple[int, ...]
     """The example counts at which weights were kept."""
     seconds: float
-    """Wall-clock in the loop, snapshots and checkpoints included, over all resumes."""
+    """Wall-clock in the loop, snapshots, checkpoints and compiling included, over all resumes."""
     flops: float
     """Of the whole training, over all devices: those of the first steps, scaled."""
     parameters: Mapping[str, int]
@@ -182,6 +184,7 @@ class _TrainingLoop:
         self.average.to(self.fabric.device)
         self.average.train(False)
         self.model.train(True)
+        self.uncompiled = list(self.model.players.values()) if self.config.compile else []
         self.optimizers: dict[str, list[Any]] = {}
         self.rates: dict[str, list[float]] = {}
         for name in list(self.model.players):
@@ -228,6 +231,9 @@ class _TrainingLoop:
         seed_all(config.seed, "train", self.step, self.fabric.global_rank)
         batch = self.prepare(self.load(self.step))
         counter = FlopCounterMode(display=False) if self.step < COUNTED_STEPS else None
+        if self.uncompiled and counter is None:  # FLOPs cannot be counted in compiled networks
+            compile_networks(self.uncompiled)
+            self.uncompiled = []
         with counter or nullcontext(), self._unsynchronized():
             first, *others = [
                 self.model.losses(b, progress) for b in split(batch, config.accumulate)

@@ -23,7 +23,7 @@ from pathlib import Path
 import click
 import torch
 from embedding import SPEC, random_network
-from networks import TINY, Contestant, Scale, Setting, autocast, counted, diffusers, ours
+from networks import TINY, Scale, Setting, autocast, counted, diffusers, ours
 from torch import Tensor
 
 from genbench.extractors.inception import FidInception, build_network
@@ -185,7 +185,7 @@ def throughput(device: str, tiny: bool) -> Iterator[Figure]:
 
 def rates(name: str, scale: Scale, precision: str) -> Iterator[Figure]:
     peak = products(scale, precision)
-    mine = {setting: compiled(ours(scale, precision), setting) for setting in scale.settings}
+    mine = {it: ours(scale, precision, compiled=it.compiled) for it in scale.settings}
     head = scale.channels[1]
     theirs = {it: diffusers(scale, precision, it, head=head) for it in scale.settings}
     flops = counted(ours(scale, precision).step) / scale.batch
@@ -204,12 +204,6 @@ def rates(name: str, scale: Scale, precision: str) -> Iterator[Figure]:
         note += share if what == "training" else f"{scale.steps} steps"
         figure = Figure("throughput", f"{name}, {what}, {precision}", rate, "images/s")
         yield replace(figure, peer=scale.batch / peer, note=note)
-
-
-def compiled(contestant: Contestant, setting: Setting) -> Contestant:
-    if setting.compiled:
-        contestant.network.compile()
-    return contestant
 
 
 def median(run: Callable[[], object], scale: Scale) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -26,10 +26,11 @@ from genbench.metrics.manifold import manifold_scores
 NEIGHBOURS = 5
 
 
-def measure(tiny: bool = False) -> list[Ratio]:
+def measure(tiny: bool = False) -> Iterator[Ratio]:
     """Seconds, the least of rounds that alternate, and megabytes; the results must agree."""
     count, width, rounds = (300, 32, 1) if tiny else (10_000, 2048, 3)
-    return [*frechet(width, rounds), *manifold(count, width, rounds)]
+    yield from frechet(width, rounds)
+    yield from manifold(count, width, rounds)
 
 
 def frechet(width: int, rounds: int) -> list[Ratio]:

@@ -2,9 +2,10 @@
 
 32×32 pictures, 64, 128 and 128 channels, two residual blocks a level on the way down, attention at
 16×16: 6.5 M parameters. diffusers runs in each of its own settings (either memory layout, compiled
-or not), and the best one counts. By default its attention has heads 8 wide; with one head, as here
-and in Ho et al. 2020, the networks are the same, and diffusers is faster. Both comparisons are
-shown; of a training step also its share of what products of large matrices reach in this precision.
+or not), ours eager and compiled, and the best of each counts. By default diffusers' attention has
+heads 8 wide; with one head, as here and in Ho et al. 2020, the networks are the same, and diffusers
+is faster. Both comparisons are shown; of a training step also its share of what products of large
+matrices reach in this precision.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from baselines.ddpm import ddpm
 from baselines.networks import NetworkOptions
 from baselines.optimizers import OptimizerConfig
 from genbench.api import Batch, Progress, SampleSpec
+from genbench.devices.compiling import compile_networks
 
 # Every contestant is compiled by itself: beyond the default of 8, those that follow would not be.
 torch._dynamo.config.recompile_limit = 64
@@ -104,15 +106,20 @@ class Contestant:
     sample: Callable[[], None]
 
 
-def measure(tiny: bool = False) -> list[Ratio]:
+def measure(tiny: bool = False) -> Iterator[Ratio]:
     """Images a second in a training step and through DDIM, in float32 and under bfloat16 autocast;
     no average of the weights on either side."""
     scale = TINY if tiny else FULL
-    return [ratio for precision in TARGETS for ratio in compare(scale, precision)]
+    for precision in TARGETS:
+        yield from compare(scale, precision)
 
 
 def compare(scale: Scale, precision: str) -> Iterator[Ratio]:
-    mine = ours(scale, precision)
+    # Our layout is our own; an eager one is always there, whose FLOPs can be counted.
+    mine = {
+        compiled: ours(scale, precision, compiled=compiled)
+        for compiled in sorted({it.compiled for it in scale.settings})
+    }
     peers = {
         heads: {it: diffusers(scale, precision, it, head=head) for it in scale.settings}
         for heads, head in {"the same heads": scale.channels[1], "its default heads": 8}.items()
@@ -125,23 +132,25 @@ def compare(scale: Scale, precision: str) -> Iterator[Ratio]:
             for heads, its in peers.items()
             for it, peer in its.items()
         }
-        runs["ours"] = mine.step if trains else mine.sample
+        for compiled, each in mine.items():
+            runs["ours", compiled] = each.step if trains else each.sample
         rates = {key: images / seconds for key, seconds in fastest(runs, scale.rounds).items()}
+        rate, compiled = max((rates["ours", compiled], compiled) for compiled in mine)
         for heads, its in peers.items():
             best = max(its, key=lambda it: rates[heads, it])
             theirs = its[scale.settings[0]]  # an uncompiled one, whose FLOPs can be counted
-            note = (
-                f"diffusers with {heads}, {best}; {size(mine, scale)} against {size(theirs, scale)}"
-            )
+            sizes = f"{size(mine[False], scale)} against {size(theirs, scale)}"
+            how = "compiled" if compiled else "eager"
+            note = f"ours {how}, diffusers with {heads}, {best}; {sizes}"
             if trains:
                 shares = [
-                    rate * counted(contestant.step) / scale.batch / products
-                    for rate, contestant in ((rates["ours"], mine), (rates[heads, best], theirs))
+                    reached * counted(contestant.step) / scale.batch / products
+                    for reached, contestant in ((rate, mine[False]), (rates[heads, best], theirs))
                 ]
                 note += "; {:.0%} against {:.0%} of the matrix products' rate".format(*shares)
             yield Ratio(
                 f"U-Net, {what}, {precision}",
-                rates["ours"],
+                rate,
                 rates[heads, best],
                 "examples/s",
                 True,
@@ -150,7 +159,8 @@ def compare(scale: Scale, precision: str) -> Iterator[Ratio]:
             )
 
 
-def ours(scale: Scale, precision: str) -> Contestant:
+def ours(scale: Scale, precision: str, *, compiled: bool = False) -> Contestant:
+    """``compiled`` as ``[train] compile`` does it."""
     model = ddpm(
         SampleSpec("image", scale.shape),
         timesteps=TIMESTEPS,
@@ -167,6 +177,8 @@ def ours(scale: Scale, precision: str) -> Contestant:
     network = model.players["denoiser"]
     how = model.optimization("denoiser")
     optimizer = how.optimizer(network.named_parameters())
+    if compiled:
+        compile_networks([network], "benchmark")
     batch = Batch(torch.randn(scale.batch, *scale.shape, device=scale.device), {})
 
     def step() -> None:

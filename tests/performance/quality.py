@@ -11,6 +11,7 @@ the Trainer reads its pictures.
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -73,31 +74,37 @@ SETTINGS = (
 )
 
 
-def measure(tiny: bool = False) -> list[Ratio]:
-    """Seconds until the distance is reached: the median over seeds, of their better setting."""
+def measure(tiny: bool = False) -> Iterator[Ratio]:
+    """Seconds until the distance is reached: the median over seeds, of their better setting. How
+    each training went stands on standard error when it has ended."""
     scale = TINY if tiny else FULL
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    mine = [reached(ours(scale, seed), scale) for seed in scale.seeds]
+    mine = [announced("ours", seed, reached(ours(scale, seed), scale)) for seed in scale.seeds]
     patience = PATIENCE * median(look.seconds for look in mine)
     theirs = {
-        setting: [reached(peer(scale, setting, seed), scale, patience) for seed in scale.seeds]
+        setting: [
+            announced(
+                f"Trainer, {setting.name}",
+                seed,
+                reached(peer(scale, setting, seed), scale, patience),
+            )
+            for seed in scale.seeds
+        ]
         for setting in SETTINGS
     }
     torch.set_num_threads(threads)
     best = min(SETTINGS, key=lambda it: median(look.cost for look in theirs[it]))
-    return [
-        Ratio(
-            f"Seconds to a Fréchet distance of {scale.within:g} on digits",
-            median(look.cost for look in mine),
-            median(look.cost for look in theirs[best]),
-            "s",
-            False,
-            TARGET,
-            f"ours: {told(mine)}; denoising-diffusion-pytorch's Trainer, "
-            + "; ".join(f"{setting.name}: {told(theirs[setting])}" for setting in SETTINGS),
-        )
-    ]
+    yield Ratio(
+        f"Seconds to a Fréchet distance of {scale.within:g} on digits",
+        median(look.cost for look in mine),
+        median(look.cost for look in theirs[best]),
+        "s",
+        False,
+        TARGET,
+        f"ours: {told(mine)}; denoising-diffusion-pytorch's Trainer, "
+        + "; ".join(f"{setting.name}: {told(theirs[setting])}" for setting in SETTINGS),
+    )
 
 
 @dataclass(frozen=True)
@@ -113,6 +120,12 @@ class Look:
     def cost(self) -> float:
         """Seconds, or infinitely many where the distance was not reached."""
         return self.seconds if self.arrived else float("inf")
+
+
+def announced(who: str, seed: int, look: Look) -> Look:
+    """The same look, once it is printed."""
+    print(f"{who}, seed {seed}: {told([look])}", file=sys.stderr, flush=True)
+    return look
 
 
 def told(looks: list[Look]) -> str:

@@ -85,10 +85,9 @@ def made_up(entries: int, seeds: int) -> Iterator[Record]:
             )
 
 
-def measure(tiny: bool) -> list[Ratio]:
+def measure(tiny: bool) -> Iterator[Ratio]:
     """Each command on all records against ten times its share of a tenth, its start left out."""
     entries, seeds = (20, 2) if tiny else (ENTRIES, SEEDS)
-    found = []
     with tempfile.TemporaryDirectory() as folder:
         for name, count in (
             ("none", len(MODELS)),
@@ -101,18 +100,15 @@ def measure(tiny: bool) -> list[Ratio]:
             start, part, (whole, memory) = (
                 _run(command, Path(folder) / name) for name in ("none", "part", "all")
             )
-            found.append(
-                Ratio(
-                    f"{command} of {entries * seeds:,} records against ten times that of a tenth",
-                    ours=max(1e-3, whole - start[0]),
-                    peer=max(1e-3, 10 * (part[0] - start[0])),
-                    unit="s",
-                    higher_is_better=False,
-                    target=1.3,
-                    note=f"{whole:.1f} s in all (≤ {limit}), {memory:.2f} GB (≤ {MEMORY:g})",
-                )
+            yield Ratio(
+                f"{command} of {entries * seeds:,} records against ten times that of a tenth",
+                ours=max(1e-3, whole - start[0]),
+                peer=max(1e-3, 10 * (part[0] - start[0])),
+                unit="s",
+                higher_is_better=False,
+                target=1.3,
+                note=f"{whole:.1f} s in all (≤ {limit}), {memory:.2f} GB (≤ {MEMORY:g})",
             )
-    return found
 
 
 def _run(command: str, folder: Path) -> tuple[float, float]:

@@ -1,6 +1,6 @@
-"""Measure genbench against its peers and print one table.
+"""Measure genbench against its peers and print one table, row by row as it is measured.
 
-    python tests/performance/run.py [--tiny] [--json] [PART…]
+    python tests/performance/run.py [--tiny] [--json] [--out FILE] [PART…]
 
 Ours and theirs run in turn in one process each part, and the least time of each counts. On a
 machine with other work the ratios say little.
@@ -11,8 +11,10 @@ from __future__ import annotations
 import json
 import os
 import platform
+import sys
 from dataclasses import asdict, replace
 from importlib import import_module
+from typing import TextIO
 
 import click
 import torch
@@ -34,26 +36,25 @@ PARTS = (
 @click.command(help=__doc__)
 @click.argument("parts", nargs=-1, metavar="[PART]…", type=click.Choice(PARTS))
 @click.option("--tiny", is_flag=True, help="Run everything once at sizes that measure nothing.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-def main(parts: tuple[str, ...], tiny: bool, as_json: bool) -> None:
-    ratios = {part: import_module(part).measure(tiny) for part in parts or PARTS}
-    if tiny:
-        ratios = {part: [replace(r, target=None) for r in ratios[part]] for part in ratios}
-    if as_json:
-        rows = [
-            {"part": part, "ratio": ratio.ratio, **asdict(ratio)}
-            for part, measured in ratios.items()
-            for ratio in measured
-        ]
-        print(json.dumps(rows, indent=1))
-        return
-    print(conditions())
-    print()
-    print("| | ours | peer | | ratio | target | |")
-    print("|---|---:|---:|---|---:|---:|---|")
-    for measured in ratios.values():
-        for ratio in measured:
-            print(row(ratio))
+@click.option("--json", "as_json", is_flag=True, help="A JSON object a line instead of a table.")
+@click.option("--out", type=click.File("w"), help="Write the same lines to this file too.")
+def main(parts: tuple[str, ...], tiny: bool, as_json: bool, out: TextIO | None) -> None:
+    files = [sys.stdout] if out is None else [sys.stdout, out]
+
+    def say(line: str) -> None:
+        for file in files:
+            print(line, file=file, flush=True)
+
+    if not as_json:
+        say(f"{conditions()}\n")
+        say("| | ours | peer | | ratio | target | |")
+        say("|---|---:|---:|---|---:|---:|---|")
+    for part in parts or PARTS:
+        for ratio in import_module(part).measure(tiny):
+            if tiny:
+                ratio = replace(ratio, target=None)
+            fields = {"part": part, "ratio": ratio.ratio, **asdict(ratio)}
+            say(json.dumps(fields) if as_json else row(ratio))
 
 
 def row(ratio: Ratio) -> str:

@@ -21,10 +21,34 @@ def test_the_benchmarks_run() -> None:
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    rows = json.loads(done.stdout)
+    rows = list(map(json.loads, done.stdout.splitlines()))
     assert {row["part"] for row in rows} == set(parts)
     assert all(row["ours"] > 0 and row["peer"] > 0 for row in rows)
     assert all(row["target"] is None for row in rows)
+
+
+def test_a_row_is_printed_as_soon_as_it_is_measured(tmp_path: Path) -> None:
+    """Whatever comes after it; on the terminal, and in a file."""
+    (tmp_path / "metrics.py").write_text(
+        "from ratio import Ratio\n"
+        "def measure(tiny):\n"
+        "    yield Ratio('quick', 1.0, 2.0, 's', False, 1.0)\n"
+        "    raise SystemExit('slow')\n"
+    )
+    out = tmp_path / "measured.md"
+    code = (
+        "import runpy, sys; sys.path[:0] = sys.argv[1:3]; sys.argv[1:] = sys.argv[3:]; "
+        "runpy.run_path('run.py', run_name='__main__')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path, SCRIPT.parent, "--out", out, "metrics"],
+        capture_output=True,
+        text=True,
+        cwd=SCRIPT.parent,
+    )
+    assert done.stderr == "slow\n"
+    assert "| quick | 1 | 2 | s | 0.50 | ≤ 1 |  |" in done.stdout
+    assert out.read_text(encoding="utf-8") == done.stdout
 
 
 def test_scores_agree_with_other_implementations() -> None:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from genbench import suite
+from genbench import registry, suite
 from genbench.analysis.entry_runs import entry_runs
 from genbench.analysis.notes import comparison_notes
 from genbench.analysis.reproduction import recipe
 from genbench.api import Output
 from genbench.api.errors import UsageError
 from genbench.devices.hardware import Hardware
-from genbench.experiment.context import RunContext
+from genbench.experiment.context import RunContext, open_cached
 from genbench.experiment.jobs import lost
+from genbench.experiment.stage_table import TRAINING
 from genbench.experiment.trained import training_identity
 from genbench.store.records import Record
 from genbench.suite import OPTIONS, Train, Training
@@ -75,6 +76,30 @@ def test_an_option_is_everywhere(name: str, tmp_path: Path) -> None:
         n for n in comparison_notes(record.protocol, entry_runs([record])) if "Condition" in n
     )
     assert OPTIONS[name] in note
+
+
+def test_an_eager_training_is_named_as_before_there_were_compiled_ones(tmp_path: Path) -> None:
+    """Records that were published then keep their identities, and share rows with new ones."""
+    usual, hardware = training({}, of_entry=False), Hardware(tmp_path, "cpu")
+    assert training({"compile": False}, of_entry=True) == usual
+    fields = asdict(usual)
+    assert fields.pop("compile") is False
+    inputs = {
+        "training": fields,
+        "data": open_cached("digits", tmp_path).id,
+        "code": [registry.models.code("ddpm").identity],
+        "hardware": hardware.identity(),
+    }
+    assert training_identity(hardware, usual) == TRAINING.identity(inputs)
+    (record,) = records(tmp_path, {})
+    assert "compile" not in record.conditions
+
+
+def test_an_entry_keeps_its_own_word_on_compiling() -> None:
+    content = tomllib.loads(TEXT)
+    content["entries"]["B"] = {"model": "ddpm", "train": {"compile": False}}
+    groups = suite.trainings(suite.parse("it", content).with_compile(True))
+    assert {entry.name: entry.training.compile for (entry,) in groups} == {"A": True, "B": False}
 
 
 def records(folder: Path, changes: dict[str, Any]) -> list[Record]:
