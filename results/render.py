@@ -22,9 +22,12 @@ from genbench.store import write_text
 HERE = Path(__file__).resolve().parent
 PAGES = sorted(HERE.glob("*.md"))
 WHOLE = {
-    folder.parent / f"{name}.md": f"{name} results/{folder.parent.name} --format markdown"
-    for folder in sorted(HERE.glob("*/records.jsonl"))
-    for name in ("table", "verdict")
+    HERE / folder / f"{name}.md": f"{name} results/{folder} --format markdown"
+    for kind, names in {"*": ("table", "verdict"), "tuning/*": ("table",)}.items()
+    for folder in sorted(
+        path.parent.relative_to(HERE).as_posix() for path in HERE.glob(f"{kind}/records.jsonl")
+    )
+    for name in names
 } | {HERE / "record.schema.json": "schema"}
 BLOCK = re.compile(r"(<!-- \$ genbench (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 

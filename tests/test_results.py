@@ -10,6 +10,7 @@ import jsonschema
 import pandas as pd
 import pytest
 
+import genbench
 from genbench.store.records import SCHEMA, json_schema
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -55,3 +56,23 @@ def test_records_load_with_pandas(path: Path) -> None:
     frame = pd.read_json(path, lines=True)
     assert {"entry", "seed", "status", "scores", "schema"} <= set(frame.columns)
     assert len(frame) == len(path.read_text(encoding="utf-8").splitlines())
+
+
+def test_the_quickstart_reaches_its_bar() -> None:
+    """Within five times the floor: every diffusion that takes 50 evaluations or so, and the GAN."""
+    mean = means("quickstart", "frechet_distance")
+    judged = ("DDPM", "DDIM-50", "score-SDE PC", "score-SDE ODE", "GAN")
+    assert {name: mean[name] for name in judged if mean[name] > 5 * mean["real"]} == {}
+
+
+def test_the_gaussians_are_learned_by_the_best() -> None:
+    """A toy that nobody solves separates nobody."""
+    mean = means("points", "high_quality")
+    assert max(value for name, value in mean.items() if name != "real") >= 0.9
+
+
+def means(folder: str, score: str) -> dict[str, float]:
+    """By entry, over its seeds."""
+    frame = genbench.load(RESULTS / folder).frame()
+    found = frame[frame.metric == score].groupby("entry").value.mean()
+    return {str(entry): float(value) for entry, value in found.items()}

@@ -3,6 +3,7 @@ model's, so that the curve ends where the final score is."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -14,43 +15,55 @@ import torch
 from lightning_fabric import Fabric
 
 import genbench
-from baselines.ddpm import Ddpm, ddpm
-from baselines.networks import NetworkOptions
+from baselines.ddpm import Ddpm
+from baselines.score_sde import ScoreSde
+from genbench import registry
 from genbench.data import open_samples
 from genbench.store import in_memory
 from genbench.suite import Suite
 from genbench.testing.model_under_test import brisk, quiet
 from genbench.training import checkpoint, loop
 
-SCORED_WITH_DDPM = ["quickstart", "digits-full", "nfe"]
-CONVERGED = {"sampler": "ddim", "steps": 50}
-"""In place of the 250 steps of the final scores, which take four times as long."""
+TRAININGS = [
+    ("quickstart", "DDPM"),
+    ("quickstart", "score-SDE PC"),
+    ("digits-full", "DDPM"),
+    ("digits-full", "score-SDE PC"),
+    ("nfe", "DDPM-250"),
+]
+CONVERGED = {
+    "ddpm": {"sampler": "ddim", "steps": 50},
+    "score-sde": {"sampler": "ode", "steps": 25},
+}
+"""By model, in place of the final scores' samplers, which take longer."""
 DIGITS = open_samples("digits:train", Path("nowhere"))
 SPEC = replace(DIGITS.spec, condition={})
 
 
 @cache
-def trained() -> Ddpm:
-    """The quickstart's DDPM, two thirds as wide, after a quarter of its training."""
+def trained(model: str, options: str) -> Ddpm | ScoreSde:
+    """A model of a suite, two thirds as wide, after a quarter of its training."""
 
-    def build() -> Ddpm:
-        return ddpm(SPEC, timesteps=250, network=NetworkOptions(channels=16))
+    def build() -> Ddpm | ScoreSde:
+        chosen = {**json.loads(options), "channels": 16}
+        return registry.call(registry.models.get(model), SPEC, **chosen)
 
-    plan = loop.TrainingConfig(steps=500, batch=64, ema_halflife=4000, snapshots=1, seed=0)
+    plan = loop.TrainingConfig(steps=500, batch=32, ema_halflife=2000, snapshots=1, seed=0)
     with TemporaryDirectory() as name, brisk():
         fabric = Fabric(accelerator="cpu", devices=1)
         result = loop.train(fabric, build, DIGITS, plan, Path(name), quiet)
         weights = checkpoint.load_snapshot(Path(name), result.snapshots[-1], "ema")
-    model = build()
-    model.load_state_dict(weights)
-    return model.eval()
+    made = build()
+    made.load_state_dict(weights)
+    return made.eval()
 
 
-@cache
-def distance(**sampling: Any) -> float:
+def distance(suite: str, name: str, **sampling: Any) -> float:
     """Of 448 samples, as many as a snapshot has in those suites."""
+    entry = Suite.from_toml(suite).entries[name]
+    model = trained(entry.model, json.dumps(dict(entry.options), sort_keys=True))
     torch.manual_seed(0)
-    made = SPEC.decode(trained().sample(torch.randn(448, 1, 8, 8), {}, **sampling))
+    made = SPEC.decode(model.sample(torch.randn(448, 1, 8, 8), {}, **sampling))
     scores = genbench.evaluate(
         in_memory("made", "train", SPEC, made, {}),
         "digits:test",
@@ -60,12 +73,13 @@ def distance(**sampling: Any) -> float:
     return scores.values["frechet_distance"].value
 
 
-@pytest.mark.parametrize("suite", SCORED_WITH_DDPM)
-def test_the_sampler_of_snapshots_adds_little_to_the_error_of_a_ddpm(suite: str) -> None:
-    name = "DDPM-250" if suite == "nfe" else "DDPM"
+@pytest.mark.parametrize(("suite", "name"), TRAININGS)
+def test_the_sampler_of_snapshots_adds_little_to_the_error(suite: str, name: str) -> None:
     entry = Suite.from_toml(suite).entries[name]
-    assert distance(**entry.snapshot_sample) < 1.5 * distance(**CONVERGED)
+    converged = distance(suite, name, **CONVERGED[entry.model])
+    assert distance(suite, name, **entry.snapshot_sample) < 1.5 * converged
 
 
 def test_ten_steps_of_ddim_would_add_more() -> None:
-    assert distance(sampler="ddim", steps=10) > 1.5 * distance(**CONVERGED)
+    converged = distance("quickstart", "DDPM", **CONVERGED["ddpm"])
+    assert distance("quickstart", "DDPM", sampler="ddim", steps=10) > 1.5 * converged

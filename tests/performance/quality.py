@@ -35,7 +35,7 @@ from genbench.api import SampleSpec, TensorSamples
 from genbench.data.digits import digits
 from genbench.training import checkpoint, loop
 
-STEPS, LEVELS = 25, 17
+STEPS, LEVELS, BATCH = 25, 17, 32
 TARGET = 0.5
 """Of their seconds: twice as soon."""
 PATIENCE = 3
@@ -70,7 +70,7 @@ class Setting:
 
 SETTINGS = (
     Setting("its README's settings", batch=32, accumulate=2, learning_rate=8e-5),
-    Setting("our learning rate and batch", batch=64, accumulate=1, learning_rate=3e-3),
+    Setting("our learning rate and batch", batch=BATCH, accumulate=1, learning_rate=3e-3),
 )
 
 
@@ -163,9 +163,9 @@ def ours(scale: Scale, seed: int) -> Iterator[tuple[float, int, Tensor]]:
     data = digits("train", Path())
     spec = data.spec
     plan = loop.TrainingConfig(
-        steps=scale.examples // 64,
-        batch=64,
-        ema_halflife=10_000,
+        steps=scale.examples // BATCH,
+        batch=BATCH,
+        ema_halflife=5_000,
         snapshots=scale.looks,
         seed=seed,
     )
@@ -192,7 +192,8 @@ def ours(scale: Scale, seed: int) -> Iterator[tuple[float, int, Tensor]]:
 
 
 def build(spec: SampleSpec) -> Ddpm:
-    return ddpm(spec, timesteps=250, network=NetworkOptions(channels=24))
+    network = NetworkOptions(channels=24)
+    return ddpm(spec, timesteps=100, schedule="cosine", prediction="v", network=network)
 
 
 def peer(scale: Scale, setting: Setting, seed: int) -> Iterator[tuple[float, int, Tensor]]:
