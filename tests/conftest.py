@@ -21,6 +21,12 @@ __all__ = ["example_folder", "example_records"]
 torch.set_num_threads(1)
 
 
+@pytest.fixture(autouse=True)
+def numbers_of_its_own() -> None:
+    """The random numbers of a test do not depend on which tests ran before it."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What a command keeps for the next one is kept here, not in the home of who runs the tests."""

@@ -171,7 +171,7 @@ def test_samples_are_the_end_of_a_trajectory_at_unit_scale() -> None:
     first, second, last = model.trajectory(noise, {}, steps=3)
     torch.testing.assert_close(first, noise / (1 + 50.0**2) ** 0.5)
     torch.testing.assert_close(second, (noise + 3) / (1 + 0.5) ** 0.5)
-    assert torch.equal(last, noise + 6)
+    assert torch.equal(last, noise + 3 + 3)
     assert torch.equal(model.sample(noise, {}, steps=3), last)
     assert not model.sample(noise.requires_grad_(), {}).requires_grad
     assert check_options("sample", model.sample, {}) == {"steps": 2}

@@ -23,7 +23,7 @@ from genbench.api import Samples, SampleSpec
 from genbench.data.digits import digits
 from genbench.training import loop
 
-BATCH = 32
+BATCH, TIMESTEPS = 32, 100
 
 
 def measure(tiny: bool = False) -> list[Ratio]:
@@ -44,7 +44,7 @@ def measure(tiny: bool = False) -> list[Ratio]:
 
 def build(spec: SampleSpec) -> Ddpm:
     network = NetworkOptions(channels=24)
-    return ddpm(spec, timesteps=100, schedule="cosine", prediction="v", network=network)
+    return ddpm(spec, timesteps=TIMESTEPS, schedule="cosine", prediction="v", network=network)
 
 
 def whole(samples: Samples, steps: int) -> Callable[[], None]:
@@ -63,17 +63,19 @@ def whole(samples: Samples, steps: int) -> Callable[[], None]:
 def bare(samples: Samples, steps: int) -> Callable[[], None]:
     spec = samples.spec
     data = spec.encode(samples.take(torch.arange(len(samples))).data)
-    alpha, sigma = (x.float() for x in build(spec).schedule(torch.arange(1, 251)))
+    alpha, sigma = (x.float() for x in build(spec).schedule(torch.arange(1, TIMESTEPS + 1)))
 
     def run() -> None:
         network = build(spec).players["denoiser"]
         optimizer = torch.optim.Adam(network.parameters(), betas=(0.9, 0.99), fused=True)
         for _ in range(steps):
             x_0 = data[torch.randint(len(data), (BATCH,))]
-            t = torch.randint(250, (BATCH,))
+            t = torch.randint(TIMESTEPS, (BATCH,))
             noise = torch.randn_like(x_0)
-            x_t = alpha[t].view(-1, 1, 1, 1) * x_0 + sigma[t].view(-1, 1, 1, 1) * noise
-            loss = F.mse_loss(network(x_t, (t + 1) / 250), noise)
+            alpha_t, sigma_t = alpha[t].view(-1, 1, 1, 1), sigma[t].view(-1, 1, 1, 1)
+            v = alpha_t * noise - sigma_t * x_0
+            x_t = alpha_t * x_0 + sigma_t * noise
+            loss = F.mse_loss(network(x_t, (t + 1) / TIMESTEPS), v)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             clip_grad_norm_(network.parameters(), 1.0)
