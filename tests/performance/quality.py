@@ -1,11 +1,11 @@
 """Time to quality: wall-clock of training until 500 samples lie within a fixed Fréchet distance of
 the real digits, against denoising-diffusion-pytorch's own Trainer.
 
-Ours is the quickstart's DDPM through the whole training loop. Theirs is its U-Net of the same width
-and multipliers, in both of its settings below: the learning rate, batch and EMA of its README, and
-ours of the first two. Sampling and scoring are the same for both (DDIM, 25 steps; averaged weights;
-the ``digits`` extractor) and outside the clock. One thread each, besides the two processes by which
-the Trainer reads its pictures.
+Ours is the quickstart's DDPM, with the default learning rate, through the whole training loop.
+Theirs is its U-Net of the same width and multipliers, in both of its settings below: the learning
+rate, batch and EMA of its README, and ours of the first two. Sampling and scoring are the same for
+both (DDIM, 25 steps; averaged weights; the ``digits`` extractor) and outside the clock. One thread
+each, besides the two processes by which the Trainer reads its pictures.
 """
 
 from __future__ import annotations

@@ -3,15 +3,14 @@ cost what they cost."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pytest
 import torch
 from lightning_fabric import Fabric
+from stopped import stopped_after
 from torch import Tensor, nn
 
 from genbench import sampling
@@ -74,12 +73,8 @@ def weights(folder: Path) -> dict[str, Tensor]:
     return checkpoint.load_snapshot(folder, STEPS * 8, "raw")
 
 
-class Stop(Exception):
-    pass
-
-
 def test_it_is_the_eager_training_to_tolerance_and_resumes_exactly(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     eager = fit(tmp_path / "eager", compile=False)
     models: list[Single] = []
@@ -98,19 +93,8 @@ def test_it_is_the_eager_training_to_tolerance_and_resumes_exactly(
     wrapped: Any = models[0].players["a"]
     assert compiled_forward(wrapped.module) is not None
 
-    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
-    monkeypatch.setattr(loop, "CHECKPOINT_SHARE", math.inf)
-    save = checkpoint.save_state
-
-    def save_then_stop(folder: Path, state: dict[str, Any]) -> None:
-        save(folder, state)
-        if state["step"] == STOP:
-            raise Stop
-
-    with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "save_state", save_then_stop)
-        with pytest.raises(Stop):
-            fit(tmp_path / "broken", compile=True)
+    with stopped_after(STOP):
+        fit(tmp_path / "broken", compile=True)
     fit(tmp_path / "broken", compile=True)
     whole, broken = weights(tmp_path / "whole"), weights(tmp_path / "broken")
     assert whole.keys() == weights(tmp_path / "eager").keys()

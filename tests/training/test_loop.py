@@ -6,12 +6,12 @@ import math
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
 import torch
 from lightning_fabric import Fabric
+from stopped import stopped_after
 from torch import Tensor, nn
 
 from genbench.api import (
@@ -304,10 +304,6 @@ def test_a_player_may_have_several_optimisers(tmp_path: Path) -> None:
     torch.testing.assert_close(after["players.only.bias"], bias)
 
 
-class Stop(Exception):
-    pass
-
-
 @pytest.mark.parametrize(
     ("build", "stop"), [*((Game, stop) for stop in (1, 9, 10, 11, 29)), (Several, 9), (Decayed, 9)]
 )
@@ -315,23 +311,11 @@ def test_a_resumed_training_is_the_undisturbed_one(
     tmp_path: Path,
     build: Callable[[], GenerativeModel],
     stop: int,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     fit(whole, build)
-    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
-    monkeypatch.setattr(loop, "CHECKPOINT_SHARE", math.inf)
-    save = checkpoint.save_state
-
-    def save_then_stop(folder: Path, state: dict[str, Any]) -> None:
-        save(folder, state)
-        if state["step"] == stop:
-            raise Stop
-
-    with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "save_state", save_then_stop)
-        with pytest.raises(Stop):
-            fit(broken, build)
+    with stopped_after(stop):
+        fit(broken, build)
     outcome = fit(broken, build)
     assert (outcome.status, outcome.snapshots) == ("done", (0, 80, 160, 240))
     assert (broken / "history.csv").read_bytes() == (whole / "history.csv").read_bytes()
