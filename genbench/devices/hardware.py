@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import warnings
@@ -59,6 +60,8 @@ class Hardware:
         with warnings.catch_warnings():
             if "SLURM_JOB_ID" not in os.environ:  # as where one only submits jobs
                 warnings.filterwarnings("ignore", "The `srun` command is available")
+            # It announces each precision and each process group.
+            logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
             return Fabric(
                 accelerator=self.device,
                 devices=self.devices,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -43,8 +42,6 @@ class Ranks:
         self.rank, self.world = 0, 1
         self._control: torch.distributed.ProcessGroup | None = None
         if fabric is not None:
-            # Fabric announces every process group.
-            logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
             fabric.launch()
             self.rank, self.world = fabric.global_rank, fabric.world_size
         if self.world > 1:

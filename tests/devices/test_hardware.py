@@ -1,7 +1,9 @@
-"""Fabric's warning about ``srun``: only inside a job of SLURM."""
+"""What Fabric says when it is built: its warning about ``srun``, only inside a job of SLURM, and
+nothing else."""
 
 from __future__ import annotations
 
+import logging
 import warnings
 from pathlib import Path
 
@@ -34,3 +36,12 @@ def test_in_a_job_without_srun_the_warning_stands(
     monkeypatch.setenv("SLURM_JOB_ID", "7")
     with pytest.warns(UserWarning, match="srun"):
         Hardware(tmp_path, "cpu").fabric("32-true")
+
+
+def test_nothing_is_said_of_the_precision(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("lightning_fabric"), "propagate", True)
+    caplog.set_level(logging.INFO, "lightning_fabric")  # as Fabric sets it
+    Hardware(tmp_path, "cpu").fabric("bf16-mixed")
+    assert caplog.text == ""
