@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from genbench.api import Batch, Condition, GenerativeModel, Progress
 from genbench.api.seeding import seed_all
 from genbench.devices.hardware import Hardware
+from genbench.devices.layout import to_device
 from genbench.experiment.context import open_cached
 from genbench.experiment.stages import sampling_options
 from genbench.experiment.trained import builder, is_pretrained
@@ -65,7 +66,7 @@ def training_cost(hardware: Hardware, training: Training) -> TrainingCost:
     parameters = sum(p.numel() for p in model.players.parameters())
     if is_pretrained(model):
         return TrainingCost(parameters, 0.0, 0.0)
-    model.to(fabric.device)
+    to_device(model, fabric.device)
     model.train(True)
     for name, player in model.players.items():
         model.players[name] = fabric.setup_module(player)

@@ -31,13 +31,14 @@ from genbench.api import (
 from genbench.api.errors import NonFiniteSamples, UsageError
 from genbench.api.seeding import seed_all
 from genbench.devices.compiling import compiled_forward
+from genbench.devices.layout import to_device
 from genbench.devices.ranks import gather
 from genbench.registry import call
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-VERSION = 1
+VERSION = 2
 """Raised whenever the same weights, options and seed would give other samples."""
 
 BLOCK = 64
@@ -135,11 +136,11 @@ def _called(model: GenerativeModel, counter: _Counter) -> list[nn.Module | Codec
 
 def place(fabric: Fabric, model: GenerativeModel) -> None:
     """Model and codec on the device, ready to sample."""
-    model.to(fabric.device)
+    to_device(model, fabric.device)
     model.train(False)
     codec = codec_of(model)
     if codec is not None:
-        codec.to(fabric.device)
+        to_device(codec, fabric.device)
 
 
 def codec_of(model: GenerativeModel) -> Codec | None:

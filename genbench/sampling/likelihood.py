@@ -14,13 +14,14 @@ from torch import Tensor
 
 from genbench.api import GenerativeModel, ProgressCallback, ProgressEvent, Samples
 from genbench.api.seeding import seed_all
+from genbench.devices.layout import to_device
 from genbench.devices.ranks import gather
 from genbench.sampling.blocks import BLOCK
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-VERSION = 1
+VERSION = 2
 """Raised whenever the same weights, data and seed would give other numbers."""
 
 
@@ -45,7 +46,7 @@ def bits_per_dim(
     ``model`` is one with ``bits_per_dim``, never a wrapped one.
     """
     offers: Any = model
-    model.to(fabric.device)
+    to_device(model, fabric.device)
     model.train(False)
     blocks = ceil(count / BLOCK)
     rounds = ceil(blocks / fabric.world_size)

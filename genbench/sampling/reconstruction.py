@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from genbench.api import Codec, ProgressCallback, ProgressEvent, Samples
 from genbench.api.errors import NonFiniteSamples
 from genbench.api.seeding import seed_all
+from genbench.devices.layout import to_device
 from genbench.devices.ranks import gather
 from genbench.sampling.blocks import BLOCK, GeneratedSamples, padded
 
@@ -29,7 +30,7 @@ def reconstruct(
 
     Raises ``NonFiniteSamples`` when the codec returns NaN or infinity.
     """
-    codec.to(fabric.device)
+    to_device(codec, fabric.device)
     spec, count = samples.spec, len(samples)
     rounds = ceil(ceil(count / BLOCK) / fabric.world_size)
     mine = []

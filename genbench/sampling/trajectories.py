@@ -16,13 +16,14 @@ from torch import Tensor
 from genbench.api import GenerativeModel, Samples, SampleSpec
 from genbench.api.errors import NonFiniteSamples, UsageError
 from genbench.api.seeding import seed_all
+from genbench.devices.layout import to_device
 from genbench.registry import call
 from genbench.sampling.blocks import BLOCK, ConditionOfBlock, padded, place
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-VERSION = 1
+VERSION = 2
 """Raised whenever the same weights, options and seed would give other frames."""
 
 FORWARD, REVERSE, WALK = "forward", "reverse", "walk"
@@ -49,7 +50,7 @@ def forward(
     diffused: Any = getattr(model, "diffused", None)
     if diffused is None:
         raise UsageError("the model has no forward process to show: see show reverse")
-    model.to(fabric.device)
+    to_device(model, fabric.device)
     batch = samples.take(torch.arange(min(count, len(samples)))).to(fabric.device)
     x_0 = samples.spec.encode(batch.data)
     seed_all(seed, "forward")

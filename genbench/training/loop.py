@@ -27,6 +27,7 @@ from genbench.api import (
 from genbench.api.errors import GenbenchError, one_line
 from genbench.api.seeding import seed_all
 from genbench.devices.compiling import compile_networks
+from genbench.devices.layout import match_layout, to_device
 from genbench.devices.ranks import gather
 from genbench.loggers import SILENT, Log
 from genbench.suite.train import STRICT, Train
@@ -37,7 +38,7 @@ from genbench.training.history import History
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-VERSION = 1
+VERSION = 2
 """Increased whenever the loop would train other weights from the same inputs."""
 
 COUNTED_STEPS = 16
@@ -178,10 +179,10 @@ class _TrainingLoop:
         if state is not None:
             self.model.load_state_dict(state["model"])
             self.average.load_state_dict(state["average"])
-        self.model.to(self.fabric.device)
+        to_device(self.model, self.fabric.device)
         if (codec := getattr(self.model, "codec", None)) is not None:
-            codec.to(self.fabric.device)  # it need not be a part of the module
-        self.average.to(self.fabric.device)
+            to_device(codec, self.fabric.device)  # it need not be a part of the module
+        to_device(self.average, self.fabric.device)
         self.average.train(False)
         self.model.train(True)
         self.uncompiled = list(self.model.players.values()) if self.config.compile else []
@@ -194,6 +195,7 @@ class _TrainingLoop:
             if state is not None:
                 for optimizer, saved in zip(optimizers, state["optimizers"][name], strict=True):
                     optimizer.load_state_dict(saved)
+                    match_layout(optimizer)
             wrapped, *self.optimizers[name] = self.fabric.setup(player, *optimizers)
             self.model.players[name] = wrapped
         self.ema = ema.ExponentialMovingAverage(self.average, self.model)
