@@ -36,8 +36,8 @@ def comparison_notes(protocol: Protocol, rows: Sequence[EntryRuns]) -> list[str]
 
 
 def comparison_details(rows: Sequence[EntryRuns]) -> dict[str, tuple[str, ...]]:
-    """What stands beneath the notes in lines of its own: how each entry was sampled, and what its
-    scores ask a reader to mind."""
+    """What stands beneath the notes in lines of its own: how each entry was sampled, and what a
+    reader should mind of it and of its scores."""
     sampling = [_sampling(row) for row in rows if not row.is_baseline]
     told = {
         "Sampling options": tuple(filter(None, sampling)),
@@ -47,7 +47,8 @@ def comparison_details(rows: Sequence[EntryRuns]) -> dict[str, tuple[str, ...]]:
 
 
 def _cautions(row: EntryRuns) -> list[str]:
-    """The notes on its scores, of each the first seed's."""
+    """The suite's note on it, and the notes on its scores; of each the first seed's."""
+    own = next((record.note for record in row.records if record.note), "")
     found: dict[str, list[str]] = {}
     for record in row.runs:
         for name, score in record.scores.items():
@@ -57,7 +58,7 @@ def _cautions(row: EntryRuns) -> list[str]:
     together: dict[tuple[str, int], list[str]] = {}
     for name, notes in found.items():
         together.setdefault((notes[0], len(notes)), []).append(name)
-    return [
+    return [f"{row.label}: {own}"] * bool(own) + [
         f"{row.label}, {listed(names)}: {note}" + (f" (the first of {count})" * (count > 1))
         for (note, count), names in together.items()
     ]

@@ -48,6 +48,7 @@ class Standing:
     origin: str
     """The document it was read in, or the command that runs it again; empty for real data, which
     are not ranked."""
+    note: str = ""
     published: PublishedRow | None = None
     """``None``: measured."""
 
@@ -199,6 +200,7 @@ def _published(row: PublishedRow, board: Leaderboard) -> Standing:
         },
         nfe=row.nfe,
         origin=board.sources[row.source].title,
+        note=row.note,
         published=row,
     )
 
@@ -219,6 +221,7 @@ def _measured(folder: str, records: Sequence[Record]) -> list[Standing]:
                 scores={name: number for name, number in scores.items() if number is not None},
                 nfe=None if row.is_baseline else first.cost.get("nfe"),
                 origin="" if row.is_baseline else _command(folder, row.label),
+                note=first.note,
             )
         )
     return rows
@@ -290,7 +293,7 @@ def document(
     rows = [row for group in groups for row in group.rows]
     keys = dict.fromkeys(row.published.source for row in rows if row.published)
     sources = {key: number for number, key in enumerate(keys, start=1)}
-    said = dict.fromkeys(row.published.note for row in rows if row.published)
+    said = dict.fromkeys(row.note for row in rows)
     notes = {note: _letters(number) for number, note in enumerate(filter(None, said))}
     listed = {
         "Sources": tuple(
@@ -352,7 +355,7 @@ def _table(
                 Cell(row.settings),
                 *(_score_cell(name, row, group) for name in group.columns),
                 Cell("" if row.nfe is None else f"{row.nfe:,.4g}", row.nfe),
-                Cell(_key(row.published, sources, notes) if row.published else ""),
+                Cell(_key(row, sources, notes)),
                 Cell(row.published.selected if row.published else ""),
                 _where(row, board),
             ),
@@ -382,9 +385,10 @@ def _score_cell(name: str, row: Standing, group: Standings) -> Cell:
     return Cell(text, number.value)
 
 
-def _key(row: PublishedRow, sources: Mapping[str, int], notes: Mapping[str, str]) -> str:
+def _key(row: Standing, sources: Mapping[str, int], notes: Mapping[str, str]) -> str:
     """The number of its source and the letter of its note, as both are listed below."""
-    return f"{sources[row.source]}{notes.get(row.note, '')}"
+    source = sources[row.published.source] if row.published else ""
+    return f"{source}{notes.get(row.note, '')}"
 
 
 def _where(row: Standing, board: Leaderboard) -> Cell:

@@ -160,4 +160,4 @@ def _stored(
 
 def _named(context: RunContext, entry: SeededEntry, record: Record) -> Record:
     """The record as this suite has it: it may have been stored under other names."""
-    return replace(record, suite=context.name, entry=entry.name)
+    return replace(record, suite=context.name, entry=entry.name, note=entry.note)

@@ -165,6 +165,7 @@ def _base(context: RunContext, entry: SeededEntry) -> Record:
         dataset=entry.training.dataset,
         seed=entry.training.seed,
         status="done",
+        note=entry.note,
         protocol=context.protocol(entry.training.dataset),
         conditions=_conditions(context, entry),
     )

@@ -117,6 +117,8 @@ class Record:
     ``skipped`` (cannot fit)."""
     reason: str | None = None
     """The reason, if the status is not ``done``."""
+    note: str = ""
+    """What the suite says of the entry."""
     scores: Mapping[str, ScoreValue] = field(default_factory=dict)
     """By output name."""
     outputs: Mapping[str, Output] = field(default_factory=dict)

@@ -48,6 +48,8 @@ class SeededEntry:
     training: Training
     sample: Mapping[str, Any]
     snapshot_sample: Mapping[str, Any]
+    note: str = ""
+    """What tables say of it."""
     fault: str | None = None
     """The error of the model's plugin, if it cannot be used. ``training`` then has the options as
     they were given."""
@@ -97,6 +99,7 @@ def _entry(suite: Suite, name: str, section: Entry, seed: int) -> SeededEntry:
         training=training,
         sample=preset | section.sample,
         snapshot_sample=section.snapshot_sample,
+        note=section.note,
         fault=fault,
     )
 

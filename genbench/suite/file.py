@@ -205,6 +205,9 @@ class Entry(_Section):
     gives some decides."""
     train: TrainOverride = {}
     """The options of ``[train]`` that it changes, and its budget ``examples``."""
+    note: str = ""
+    """What readers of its row should know, that it is out of its range for example: tables and
+    leaderboards say it."""
 
     def __init__(self, model: str | Callable[..., Any], **others: Any) -> None:
         super().__init__(model=model, **others)

@@ -110,6 +110,16 @@ def test_rows_of_one_protocol_are_ranked_together(tmp_path: Path) -> None:
     assert group.rows[2].origin == "genbench reproduce out:ours"
 
 
+def test_a_measured_row_has_its_note_by_a_letter_too(tmp_path: Path) -> None:
+    published = board(BOARD + 'note = "Their own code."\n', tmp_path)
+    groups = standings(published, [("out", [run(0, 4.0, note="Out of its range.")])])
+    text = render(document(published, groups), "markdown")
+    assert "a: Their own code." in text
+    assert "b: Out of its range." in text
+    keys = [row.cells[-3].text for row in document(published, groups).sections[1].tables[0].rows]
+    assert keys == ["1a", "b"]
+
+
 @pytest.mark.parametrize(
     ("part", "value"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -54,6 +55,24 @@ def test_a_run_is_one_call(results: genbench.Results) -> None:
     assert len(frame) == 10
     seeds = [line.split(",")[5] for line in frame.to_csv(index=False).splitlines()]
     assert set(seeds) == {"seed", "", "0", "1"}
+
+
+def test_another_note_is_in_the_records_and_trains_nothing(
+    results: genbench.Results, suite: genbench.Suite, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(results.folder, folder)
+    weights = {path: path.stat().st_mtime_ns for path in folder.rglob("snapshots/*.safetensors")}
+    wide = suite.entries["wide"].model_copy(update={"note": "Twice as wide."})
+    noted = suite.model_copy(update={"entries": {**suite.entries, "wide": wide}})
+    again = genbench.run(noted, folder, progress=False)
+    assert {record.entry: record.note for record in again.records} == {
+        "real": "",
+        "VAE": "",
+        "wide": "Twice as wide.",
+    }
+    assert weights == {path: path.stat().st_mtime_ns for path in weights}
+    assert "wide: Twice as wide." in str(again.table())
 
 
 def test_a_folder_gives_the_same_results(results: genbench.Results, suite: genbench.Suite) -> None:

@@ -231,6 +231,13 @@ def test_sampling_options_stand_in_lines_of_their_own() -> None:
     assert lines in render(records, "terminal")
 
 
+def test_the_note_of_an_entry_stands_first_among_its_cautions() -> None:
+    score = {"value": 0.1, "low": None, "high": None, "note": "few samples"}
+    record = replace(run("A", 0, note="Out of its range."), scores={"frechet_distance": score})
+    expected = ("A: Out of its range.", "A, frechet_distance: few samples")
+    assert only([record]).details == {"Cautions": expected}
+
+
 def test_protocols_never_share_a_table_and_the_second_says_what_differs() -> None:
     other = PROTOCOL | {"samples": 1000, "extractor": "digits@2"}
     first, second = comparison([run("A", 0, 0.1), run("B", 0, 0.2, protocol=other)])
