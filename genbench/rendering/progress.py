@@ -195,6 +195,7 @@ class _Bars:
             note = f"{time.perf_counter() - began:.0f} s"
             note = note if event.stage == "done" else f"{event.stage} after {note}"
             note += f", {visible(event.note)}" if event.note else ""
+            self.progress.start_task(task)  # one that reported nothing would never be finished
             self.progress.update(task, completed=1, total=1, note=note, visible=self.few)
             if not self.few:
                 self._print(f"{self.labels[number]}: {note}")

@@ -77,6 +77,16 @@ def test_on_a_terminal_a_row_fills_in(
     assert max(map(len, last)) < 80 + 20  # but for what moves the cursor
 
 
+def test_a_job_that_reported_nothing_ends_with_a_tick(
+    monkeypatch: pytest.MonkeyPatch, clock: Callable[[float], None]
+) -> None:
+    file = screen(monkeypatch, terminal=True)
+    with Screen().watch(["GAN"]) as watched:
+        watched(0, ProgressEvent("done", 1, 1, note="107 µs a sample"))
+    *_, last = (line for line in seen(file) if "GAN" in line)
+    assert "✓ GAN" in last
+
+
 def test_where_jobs_are_more_than_lines_those_that_ended_go_up(
     monkeypatch: pytest.MonkeyPatch, clock: Callable[[float], None]
 ) -> None:
