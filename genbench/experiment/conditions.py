@@ -84,15 +84,18 @@ def conditions(
     if not obeyed and prompts is None:  # the data need not be at hand
         return RequestedConditions((), None, trained.training.seed, None)
     data = open_cached(trained.training.dataset, hardware.data_dir)
-    rows = None if prompts is None else prompted(prompts, data)
+    rows = None if prompts is None else prompted(prompts, data, hardware)
     return RequestedConditions(
         obeyed, data, trained.training.seed, rows, prompts.each if prompts else 1
     )
 
 
-def prompted(prompts: Prompts, data: Samples) -> Batch:
+def prompted(prompts: Prompts, data: Samples, hardware: Hardware) -> Batch:
     """One row for each prompt, of the conditions that ``data`` declares; without samples. Raises
-    ``UsageError`` for a condition or a value that it does not have."""
+    ``UsageError`` for a condition or a value that it does not have, and for a data set with other
+    conditions or too few samples."""
+    if prompts.dataset is not None:
+        return _first(prompts, open_cached(prompts.dataset, hardware.data_dir), data)
     declared = data.spec.condition
     condition: dict[str, Tensor] = {}
     texts: dict[str, list[str]] = {}
@@ -108,6 +111,25 @@ def prompted(prompts: Prompts, data: Samples) -> Batch:
         else:
             condition[name] = torch.stack([_value(name, declared[name], value) for value in values])
     return Batch(torch.empty(len(prompts.conditions), 0), condition, texts)
+
+
+def _first(prompts: Prompts, asked: Samples, data: Samples) -> Batch:
+    """What the first samples of ``asked`` are conditioned on, as far as those of ``data`` are."""
+    declared = data.spec.condition
+    shared = [name for name in asked.spec.condition if name in declared]
+    if not shared:
+        raise UsageError(f"prompts: {asked.id} and {data.id} have no condition in common")
+    for name in shared:
+        if asked.spec.condition[name] != declared[name]:
+            raise UsageError(f"prompts: {name!r} of {asked.id} is not that of {data.id}")
+    if len(prompts) > len(asked):
+        raise UsageError(f"prompts: count is {len(prompts)}; {asked.id} has {len(asked)} samples")
+    first = asked.take(torch.arange(len(prompts)))
+    return Batch(
+        torch.empty(len(prompts), 0),
+        {name: first.condition[name].cpu() for name in shared},
+        {name: first.texts[name] for name in shared if name in first.texts},
+    )
 
 
 def _tokens(data: Samples, name: str, words: list[str]) -> Tensor:

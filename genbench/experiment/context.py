@@ -52,7 +52,7 @@ class RunContext:
         if self.score.likelihood is not None:
             said["likelihood_samples"] = self.score.likelihood.samples
         if self.prompts is not None:
-            said["prompts"] = store.fingerprint(self.prompts.model_dump(mode="json"))
+            said["prompts"] = store.fingerprint(prompts_inputs(self.prompts, self.hardware))
         return said | self.score.criteria.to_dict()
 
     def inputs(self, dataset: str) -> dict[str, Any]:
@@ -68,12 +68,22 @@ class RunContext:
         return {
             "score": self.score.model_dump(mode="json"),
             "samples": self.samples,
-            "prompts": None if self.prompts is None else self.prompts.model_dump(mode="json"),
+            "prompts": prompts_inputs(self.prompts, self.hardware),
             "train": open_cached(dataset, self.hardware.data_dir).id,
             "reference": open_cached(self.score.reference, self.hardware.data_dir).id,
             "genbench": registry.own_code().identity,
             "plugins": plugins,
         }
+
+
+def prompts_inputs(prompts: suite.Prompts | None, hardware: Hardware) -> dict[str, Any] | None:
+    """What identities hold of prompts: those of a data set by its id."""
+    if prompts is None:
+        return None
+    said = prompts.model_dump(mode="json", exclude_none=True)
+    if prompts.dataset is not None:
+        said["dataset"] = open_cached(prompts.dataset, hardware.data_dir).id
+    return said
 
 
 @lru_cache(maxsize=8)

@@ -183,7 +183,11 @@ def _conditions(context: RunContext, entry: SeededEntry) -> dict[str, Any]:
         "torch": version("torch"),
         "genbench": version("genbench"),
         "platform": platform.platform(),
-        **({} if context.prompts is None else {"prompts": context.prompts.model_dump(mode="json")}),
+        **(
+            {}
+            if context.prompts is None
+            else {"prompts": context.prompts.model_dump(mode="json", exclude_none=True)}
+        ),
     }
 
 

@@ -16,7 +16,7 @@ from genbench.devices.hardware import Hardware
 from genbench.devices.ranks import Fault, Ranks, attempt
 from genbench.evaluation import Scorer, embed
 from genbench.experiment.conditions import conditions
-from genbench.experiment.context import RunContext, open_cached
+from genbench.experiment.context import RunContext, open_cached, prompts_inputs
 from genbench.experiment.stage_table import NEIGHBOURS, TRAJECTORIES
 from genbench.experiment.stages import (
     sampling_options,
@@ -61,7 +61,7 @@ def stored_trajectories(
             "options": dict(options),
             "count": count,
             "frames": FRAMES,
-            "prompts": None if prompts is None else prompts.model_dump(mode="json"),
+            "prompts": prompts_inputs(prompts, hardware),
         }
 
         def compute(show: Callable[[], Trajectory] = show) -> store.Contents:

@@ -26,7 +26,7 @@ from genbench.devices.ranks import ALONE, Ranks
 from genbench.evaluation import Scorer, Scores
 from genbench.evaluation.scores import finite
 from genbench.experiment.conditions import conditions
-from genbench.experiment.context import RunContext, open_cached
+from genbench.experiment.context import RunContext, open_cached, prompts_inputs
 from genbench.experiment.stage_table import LIKELIHOOD, SAMPLES, SCORES, TIMING
 from genbench.experiment.trained import (
     Trained,
@@ -94,7 +94,7 @@ def draw(
         "options": resolved,
         "seed": training.seed,
         "count": count,
-        "prompts": None if prompts is None else prompts.model_dump(mode="json"),
+        "prompts": prompts_inputs(prompts, hardware),
         "codec": sampling.codec_id(model),
     }
 

@@ -46,7 +46,7 @@ def _different(seeds: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _alike(conditions: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
-    if not conditions or not conditions[0]:
+    if conditions and not conditions[0]:
         raise ValueError("should be one or more tables such as { label = 3 }")
     for number, given in enumerate(conditions, start=1):
         if given.keys() != conditions[0].keys():
@@ -217,13 +217,30 @@ class Entry(_Section):
 
 class Prompts(_Section):
     """What generated samples are asked for, where a model obeys it: each of ``conditions`` in
-    order, ``each`` samples of one after the other."""
+    order, or what the first ``count`` samples of ``dataset`` are conditioned on; ``each`` samples
+    of one after the other."""
 
     conditions: Annotated[
         tuple[dict[str, Any], ...], BeforeValidator(as_tuple), AfterValidator(_alike)
-    ]
+    ] = ()
     """Name → value: a class, a text or its tokens, or a list of numbers."""
+    dataset: str | None = None
+    count: PositiveInt | None = None
     each: PositiveInt = 1
+
+    @model_validator(mode="after")
+    def _of_one_source(self) -> Self:
+        if (self.dataset is None) == (not self.conditions):
+            raise ValueError(
+                "should have either conditions, one or more tables such as { label = 3 }, or a "
+                "dataset"
+            )
+        if (self.dataset is None) != (self.count is None):
+            raise ValueError("should have a count with a dataset, and only with one")
+        return self
+
+    def __len__(self) -> int:
+        return self.count or len(self.conditions)
 
 
 class Suite(_Section):
@@ -256,7 +273,7 @@ class Suite(_Section):
     @model_validator(mode="after")
     def _whole_prompts(self) -> Suite:
         if self.prompts is not None:
-            wanted = len(self.prompts.conditions) * self.prompts.each
+            wanted = len(self.prompts) * self.prompts.each
             if self.samples != wanted:
                 raise ValueError(f"samples is {self.samples}; the prompts ask for {wanted}")
         return self

@@ -182,7 +182,7 @@ def test_training(monkeypatch: pytest.MonkeyPatch) -> None:
     for fact in facts:
         facts[fact] += "x"
         found.append(identity())
-    stage = dataclasses.replace(trained.TRAINING, version=2)
+    stage = dataclasses.replace(trained.TRAINING, version=trained.TRAINING.version + 1)
     monkeypatch.setattr(trained, "TRAINING", stage)
     found.append(identity())
     assert len(set(found)) == len(found)
@@ -272,6 +272,7 @@ def test_a_stored_record(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     found = [identity(), identity(samples=65), identity(hardware=Hardware(tmp_path, "cuda"))]
     found += [identity(score=score) for score in other_scores()]
     found += [identity(prompts=Prompts(conditions=({"label": k},))) for k in range(2)]
+    found += [identity(prompts=Prompts(dataset=name, count=64)) for name in ("a:test", "a:train")]
     fields: dict[str, Any] = {
         "model": "another",
         "training": dataclasses.replace(TRAINING, dataset="points-grid"),
@@ -285,8 +286,9 @@ def test_a_stored_record(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     assert len(set(found)) == len(found)
     # A record is the same under another name and in whatever tool it is followed, and one with a
     # fault is not stored.
-    assert identity(loggers=("csv",)) == identity(name="another") == identity()
-    assert {f.name for f in dataclasses.fields(SeededEntry)} == {"name", "fault", *fields}
+    noted = dataclasses.replace(entry, note="Out of its range.")
+    assert identity(loggers=("csv",)) == identity(name="another") == identity(noted) == identity()
+    assert {f.name for f in dataclasses.fields(SeededEntry)} == {"name", "note", "fault", *fields}
     assert {f.name for f in dataclasses.fields(RunContext)} == {
         *("name", "out", "hardware", "samples", "score", "loggers", "prompts")
     }

@@ -19,7 +19,9 @@ from genbench.api.errors import UsageError
 from genbench.cli import main
 from genbench.data import open_samples
 from genbench.data.files import read_file
+from genbench.devices.hardware import Hardware
 from genbench.experiment import prompted
+from genbench.experiment.context import prompts_inputs
 from genbench.store.records import Record, read_records
 from genbench.suite import Prompts, parse
 from genbench.testing import check_dataset, check_extractor, check_model
@@ -172,14 +174,56 @@ def test_wrong_prompts_are_told(
 ) -> None:
     prompts = Prompts(conditions=tuple(conditions))
     with pytest.raises(UsageError) as told:
-        prompted(prompts, open_samples("waves", tmp_path))
+        prompted(prompts, open_samples("waves", tmp_path), Hardware(tmp_path, "cpu"))
     assert message in str(told.value)
+
+
+def test_prompts_of_a_data_set_are_its_first(plugged: None, tmp_path: Path) -> None:
+    hardware = Hardware(tmp_path, "cpu")
+    waves, test = open_samples("waves", tmp_path), open_samples("waves:test", tmp_path)
+    asked = prompted(Prompts(dataset="waves:test", count=5), waves, hardware)
+    first = test.take(torch.arange(5))
+    assert asked.texts == first.texts
+    assert asked.condition.keys() == first.condition.keys()
+    for name, values in first.condition.items():
+        assert torch.equal(asked.condition[name], values)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "count", "message"),
+    [
+        ("waves:test", 10**6, "prompts: count is 1000000; waves:test@"),
+        ("digits", 3, "have no condition in common"),
+        ("wavse", 3, "did you mean 'waves'?"),
+    ],
+)
+def test_data_sets_that_cannot_prompt_are_refused(
+    dataset: str, count: int, message: str, plugged: None, tmp_path: Path
+) -> None:
+    prompts = Prompts(dataset=dataset, count=count)
+    with pytest.raises(UsageError) as told:
+        prompted(prompts, open_samples("waves", tmp_path), Hardware(tmp_path, "cpu"))
+    assert message in str(told.value)
+
+
+def test_what_a_data_set_asks_for_is_in_the_identity(plugged: None, tmp_path: Path) -> None:
+    """By its id, which names its contents."""
+    hardware = Hardware(tmp_path, "cpu")
+    said = prompts_inputs(Prompts(dataset="waves:test", count=5), hardware)
+    expected = {"dataset": open_samples("waves:test", tmp_path).id, "count": 5, "each": 1}
+    assert said == {"conditions": [], **expected}
+    given = Prompts(conditions=({"caption": "low soft"},), each=2)
+    assert prompts_inputs(given, hardware) == {"conditions": [{"caption": "low soft"}], "each": 2}
 
 
 @pytest.mark.parametrize(
     ("prompts", "message"),
     [
-        ({"conditions": [], "each": 2}, "should be one or more tables"),
+        ({"conditions": [], "each": 2}, "should have either conditions, one or more tables"),
+        ({"conditions": [{"a": 1}], "dataset": "digits"}, "either conditions, one or more tables"),
+        ({"dataset": "digits"}, "should have a count with a dataset, and only with one"),
+        ({"conditions": [{"a": 1}], "count": 1}, "a count with a dataset, and only with one"),
+        ({"dataset": "digits", "count": 32}, "samples is 64; the prompts ask for 32"),
         ({"conditions": [{"a": 1}, {"b": 1}]}, "prompt 2 gives ['b'], the first ['a']"),
         ({"conditions": [{"a": 1}, {"a": 2}], "each": 3}, "samples is 64; the prompts ask for 6"),
     ],
