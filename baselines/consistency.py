@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from baselines.denoisers import NetworkDenoiser
 from baselines.diffusion import DiffusionBase, State, diffuse, last_of
-from baselines.labels import Labels, class_count
+from baselines.labels import Conditioning, class_count, labelled
 from baselines.networks import NetworkOptions, denoising_network
 from baselines.optimizers import OptimizerConfig
 from baselines.predictions import edm
@@ -60,7 +60,7 @@ def consistency(
         spec,
         denoising_network(spec, options=network, classes=classes),
         optimizer,
-        Labels(classes, dropout=0.0),
+        labelled(classes, dropout=0.0),
         sigma_data=sigma_data,
         intervals=intervals,
     )
@@ -76,13 +76,15 @@ class Consistency(DiffusionBase):
         spec: SampleSpec,
         network: nn.Module,
         learning: OptimizerConfig,
-        labels: Labels,
+        conditioning: Conditioning,
         *,
         sigma_data: float,
         intervals: tuple[int, int],
     ) -> None:
         # The levels' distribution in training: Song & Dhariwal 2024, table 1.
-        super().__init__(spec, NoiseLevels(mean=-1.1, deviation=2.0), network, learning, labels)
+        super().__init__(
+            spec, NoiseLevels(mean=-1.1, deviation=2.0), network, learning, conditioning
+        )
         self.sigma_data = sigma_data
         self.intervals = intervals
 
@@ -92,7 +94,10 @@ class Consistency(DiffusionBase):
         Song et al. 2023, eq. 5 and appendix C; c_in and c_noise are EDM's.
         """
         network = NetworkDenoiser(
-            self.players["denoiser"], self.schedule, edm(self.sigma_data), self.labels.of(condition)
+            self.players["denoiser"],
+            self.schedule,
+            edm(self.sigma_data),
+            self.conditioning.of(condition),
         )
         above = t - self.schedule.sigma_min
         c_skip = self.sigma_data**2 / (above**2 + self.sigma_data**2)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from baselines.denoisers import NetworkDenoiser
 from baselines.diffusion import Diffusion, State, last_of, require_sampler, states
-from baselines.labels import Guidance, LabelOptions
+from baselines.labels import ConditioningOptions, Guidance
 from baselines.networks import NetworkOptions, denoising_network
 from baselines.networks.pretrained import Pretrained, load_pretrained, require_defaults
 from baselines.optimizers import OptimizerConfig
@@ -50,7 +50,7 @@ def ddpm(
     weighting: Literal["uniform", "min-snr"] = "uniform",
     variance: Literal["fixed", "learned"] = "fixed",
     pretrained: Pretrained | None = None,
-    labels: LabelOptions = LabelOptions(),
+    conditioning: ConditioningOptions = ConditioningOptions(),
     network: NetworkOptions = NetworkOptions(),
     optimizer: OptimizerConfig = OptimizerConfig(),
 ) -> Ddpm:
@@ -65,21 +65,27 @@ def ddpm(
         variance: The sampler's choice, or learned by the hybrid loss of Nichol & Dhariwal 2021.
         pretrained: A folder of published weights, as of google/ddpm-cifar10-32; they decide the
             network, and are not trained.
-        labels: Whether the model is conditioned on them; see ``LabelOptions``.
+        conditioning: Whether it is conditioned on the data's labels or texts; see
+            ``ConditioningOptions``.
         network: Its kind and size; see ``NetworkOptions``.
         optimizer: See ``OptimizerConfig``.
 
     Raises:
         UsageError: A side that cannot be halved so often, channels that the network cannot have,
-            ``conditional`` without labels, an option of the network beside ``pretrained``.
+            ``conditional`` without labels and texts, an option of the network or texts beside
+            ``pretrained``.
     """
-    known = labels.of(spec)
+    known = conditioning.of(spec)
     outputs = 2 if variance == "learned" else 1
     if pretrained is not None:
-        require_defaults(network)
-        net = load_pretrained(spec, pretrained, conditional=labels.conditional, outputs=outputs)
+        require_defaults(network, known.text)
+        net = load_pretrained(
+            spec, pretrained, conditional=conditioning.conditional, outputs=outputs
+        )
     else:
-        net = denoising_network(spec, options=network, classes=known.classes, outputs=outputs)
+        net = denoising_network(
+            spec, options=network, classes=known.classes, text=known.text, outputs=outputs
+        )
     model = ImprovedDdpm if variance == "learned" else Ddpm
     return model(
         spec,
@@ -122,7 +128,8 @@ class Ddpm(Diffusion):
             variance: Of the ancestral sampler: the posterior's β̃, the larger β (Ho et al. 2020,
                 section 3.2), or the learned one. By default the learned one if there is, else β̃.
             eta: The share of DDPM's noise in DDIM.
-            guidance: By the labels; 1 for none. Any other value costs two evaluations a step.
+            guidance: By the label or the text; 1 for none. Any other value costs two evaluations a
+                step.
             clip_denoised: Hold each E[x_0 | x_t] in [-1, 1], as the released code of Ho et al.
                 does. Per value, so per sample.
 

@@ -11,7 +11,7 @@ from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from baselines.denoisers import NetworkDenoiser
-from baselines.labels import UNLABELLED, Labels
+from baselines.labels import UNCONDITIONAL, Conditioning
 from baselines.likelihood import Trace, bits_per_dim
 from baselines.optimizers import OptimizerConfig
 from baselines.predictions import EPSILON, Prediction, Weighting
@@ -28,7 +28,8 @@ Model = TypeVar("Model", bound="DiffusionBase")
 
 
 class DiffusionBase(nn.Module):
-    """What learns from noised samples: a network, a noise schedule, labels.
+    """What learns from noised samples: a network, a noise schedule, what it is
+    conditioned on.
 
     A subclass adds ``losses``; ``path(noise, condition, *, …options)``, the states that sampling
     with these options passes through, first the noise, last the sample; and
@@ -43,15 +44,15 @@ class DiffusionBase(nn.Module):
         schedule: Schedule,
         network: nn.Module,
         learning: OptimizerConfig,
-        labels: Labels = UNLABELLED,
+        conditioning: Conditioning = UNCONDITIONAL,
     ) -> None:
         super().__init__()
         self.players = nn.ModuleDict({"denoiser": network})
         self.spec = spec
         self.schedule = schedule
         self.learning = learning
-        self.labels = labels
-        self.conditions = labels.conditions
+        self.conditioning = conditioning
+        self.conditions = conditioning.conditions
 
     @property
     def noise_shape(self) -> tuple[int, ...]:
@@ -90,13 +91,13 @@ class Diffusion(DiffusionBase):
         schedule: Schedule,
         network: nn.Module,
         learning: OptimizerConfig,
-        labels: Labels = UNLABELLED,
+        conditioning: Conditioning = UNCONDITIONAL,
         *,
         prediction: Prediction = EPSILON,
         weighting: Weighting | None = None,
         pretrained: bool = False,
     ) -> None:
-        super().__init__(spec, schedule, network, learning, labels)
+        super().__init__(spec, schedule, network, learning, conditioning)
         self.prediction = prediction
         self.weighting = weighting
         self.pretrained = pretrained
@@ -109,24 +110,24 @@ class Diffusion(DiffusionBase):
         Raises:
             UsageError: ``guidance`` of an unconditional model.
         """
-        self.labels.check_guidance(guidance)
+        self.conditioning.check_guidance(guidance)
         return NetworkDenoiser(
             self.players["denoiser"],
             self.schedule,
             self.prediction,
-            self.labels.of(condition),
+            self.conditioning.of(condition),
             guidance,
-            null=self.labels.classes,
+            null=self.conditioning.null,
             clip=clip,
         )
 
     def losses(self, batch: Batch, progress: Progress) -> Iterator[PlayerStep]:
-        """One turn: ``loss`` at random times, with some of the labels dropped."""
+        """One turn: ``loss`` at random times, with some of the conditions left out."""
         x_0 = batch.data
         t = self.schedule.draw(len(x_0))
         noise = torch.randn_like(x_0)
         x_t = diffuse(self.schedule, x_0, t, noise)
-        output = self.denoiser(self.labels.dropped(batch.condition)).predict(x_t, t)
+        output = self.denoiser(self.conditioning.dropped(batch.condition)).predict(x_t, t)
         yield PlayerStep("denoiser", self.loss(output, x_0, x_t, noise, t))
 
     def loss(self, output: Tensor, x_0: Tensor, x_t: Tensor, noise: Tensor, t: Tensor) -> Tensor:

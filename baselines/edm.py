@@ -11,7 +11,7 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from baselines.diffusion import ContinuousDiffusion, State, last_of, require_sampler, states
-from baselines.labels import Guidance, LabelOptions
+from baselines.labels import ConditioningOptions, Guidance
 from baselines.networks import NetworkOptions, denoising_network
 from baselines.networks.pretrained import Pretrained, load_pretrained, require_defaults
 from baselines.optimizers import OptimizerConfig
@@ -27,7 +27,7 @@ def edm(
     *,
     sigma_data: PositiveFloat = 0.5,
     pretrained: Pretrained | None = None,
-    labels: LabelOptions = LabelOptions(),
+    conditioning: ConditioningOptions = ConditioningOptions(),
     network: NetworkOptions = NetworkOptions(),
     optimizer: OptimizerConfig = OptimizerConfig(),
 ) -> Edm:
@@ -47,15 +47,16 @@ def edm(
     Raises:
         UsageError: As ``ddpm``.
     """
-    known = labels.of(spec)
+    known = conditioning.of(spec)
     if pretrained is not None:
-        require_defaults(network)
-        net = load_pretrained(spec, pretrained, conditional=labels.conditional)
+        require_defaults(network, known.text)
+        net = load_pretrained(spec, pretrained, conditional=conditioning.conditional)
     else:
         net = denoising_network(
             spec,
             options=network,
             classes=known.classes,
+            text=known.text,
             # The paper's networks get c_noise as it is.
             time_scale=1000.0 if network.network == "unet" else 1.0,
         )
@@ -96,10 +97,10 @@ class Edm(ContinuousDiffusion):
             s_min: The least noise level at which noise is added.
             s_max: The largest; none by default.
             s_noise: The standard deviation of the noise that is added.
-            guidance: By the labels; 1 for none. Any other value doubles the evaluations.
+            guidance: By the label or the text; 1 for none. Any other value doubles the evaluations.
 
         Raises:
-            UsageError: An option of another sampler, ``guidance`` without labels.
+            UsageError: An option of another sampler, ``guidance`` of an unconditional model.
         """
         require_sampler(
             sampler,

@@ -11,7 +11,7 @@ from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
 from baselines.diffusion import ContinuousDiffusion, State, last_of, require_sampler, states
-from baselines.labels import Guidance, LabelOptions
+from baselines.labels import ConditioningOptions, Guidance
 from baselines.networks import NetworkOptions, denoising_network
 from baselines.optimizers import OptimizerConfig
 from baselines.predictions import velocity
@@ -36,7 +36,7 @@ def flow_matching(
     spec: SampleSpec,
     *,
     scale_input: bool = True,
-    labels: LabelOptions = LabelOptions(),
+    conditioning: ConditioningOptions = ConditioningOptions(),
     network: NetworkOptions = NetworkOptions(),
     optimizer: OptimizerConfig = OptimizerConfig(),
 ) -> FlowMatching:
@@ -51,12 +51,12 @@ def flow_matching(
     Raises:
         UsageError: As ``ddpm``.
     """
-    known = labels.of(spec)
+    known = conditioning.of(spec)
     schedule = OptimalTransport()
     return FlowMatching(
         spec,
         schedule,
-        denoising_network(spec, options=network, classes=known.classes),
+        denoising_network(spec, options=network, classes=known.classes, text=known.text),
         optimizer,
         known,
         prediction=replace(velocity(schedule.sigma_min), scale_input=scale_input),
@@ -87,10 +87,10 @@ class FlowMatching(ContinuousDiffusion):
                 ``dpm-solver++``, two with ``midpoint`` and ``heun``. The adaptive solver chooses
                 its own, and only its trajectory is shown at these.
             tolerance: Absolute and relative, of the adaptive solver.
-            guidance: By the labels; 1 for none. Any other value doubles the evaluations.
+            guidance: By the label or the text; 1 for none. Any other value doubles the evaluations.
 
         Raises:
-            UsageError: An option of another sampler, ``guidance`` without labels.
+            UsageError: An option of another sampler, ``guidance`` of an unconditional model.
         """
         require_sampler(sampler, "rk45", tolerance=tolerance != TOLERANCE)
         denoise, schedule = self.denoiser(condition, guidance=guidance), self.schedule

@@ -1,6 +1,7 @@
-"""Class labels: which models take them, and guidance by them.
+"""What models are conditioned on, class labels or texts, and guidance by it.
 
-A network of K classes takes labels 0 … K, of which K means that there is no label.
+A network of K classes takes labels 0 … K, of which K means that there is no label; a network of
+texts takes their tokens, of which none but zeros mean that there is no text.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from genbench.api import Categorical, Condition, SampleSpec
+from genbench.api import Categorical, Condition, SampleSpec, Text
 from genbench.api.errors import UsageError
 
 Guidance: TypeAlias = Annotated[float, Field(ge=0)]
@@ -45,51 +46,76 @@ def labels_of(condition: Condition, conditions: frozenset[str]) -> Tensor | None
 
 
 @dataclass(frozen=True)
-class Labels:
-    """Of a model with so many ``classes``; 0: it is unconditional."""
+class Conditioning:
+    """What a denoising model is conditioned on: labels, texts or nothing."""
 
+    name: str = ""
+    """Of the condition; empty: the model is unconditional."""
     classes: int = 0
+    """K, where the condition is a label."""
+    text: Text | None = None
+    """What texts are like, where the condition is one."""
     dropout: float = 0.1
-    """The share of labels that training replaces by K (Ho & Salimans 2022, algorithm 1)."""
+    """The share of labels or texts that training leaves out (Ho & Salimans 2022, algorithm 1)."""
 
     @property
     def conditions(self) -> frozenset[str]:
         """What the model is conditioned on, by name."""
-        return conditions_of(self.classes)
+        return frozenset({self.name} if self.name else ())
+
+    @property
+    def null(self) -> int:
+        """The label that means "no label", or the token of which "no text" is made."""
+        return self.classes
 
     def of(self, condition: Condition) -> Tensor | None:
-        """Labels ``(B,)``; ``None`` for an unconditional model."""
-        return labels_of(condition, self.conditions)
+        """Labels ``(B,)`` or tokens ``(B, T)``; ``None`` for an unconditional model."""
+        return condition[self.name] if self.name else None
 
     def dropped(self, condition: Condition) -> Condition:
-        """The same with some of the labels K; of an unconditional model, the same."""
-        if not self.classes:
+        """The same with some of the labels or texts left out; of an unconditional model, the
+        same."""
+        if not self.name:
             return condition
-        labels = condition["label"]
-        drop = torch.rand(len(labels), device=labels.device) < self.dropout
-        return {**condition, "label": labels.masked_fill(drop, self.classes)}
+        given = condition[self.name]
+        drop = torch.rand(len(given), device=given.device) < self.dropout
+        drop = drop.view(-1, *[1] * (given.ndim - 1))
+        return {**condition, self.name: given.masked_fill(drop, self.null)}
 
     def check_guidance(self, guidance: float) -> None:
-        """Raises ``UsageError`` if there are no labels to guide by."""
-        if guidance != 1 and not self.classes:
+        """Raises ``UsageError`` if there is nothing to guide by."""
+        if guidance != 1 and not self.name:
             raise UsageError("guidance needs a model that was trained with conditional = true")
 
 
-UNLABELLED = Labels()
+UNCONDITIONAL = Conditioning()
 
 
 @dataclass(frozen=True)
-class LabelOptions:
+class ConditioningOptions:
     """Options of the diffusions that can be guided."""
 
     conditional: bool = False
-    """Whether the model is conditioned on the labels."""
+    """Whether the model is conditioned on the labels, or else on the texts, of its data."""
     label_dropout: Annotated[float, Field(ge=0, le=1)] = 0.1
-    """The share of labels that are left out in training, for guidance."""
+    """The share of labels or texts that are left out in training, for guidance."""
 
-    def of(self, spec: SampleSpec) -> Labels:
-        """Raises ``UsageError`` if the model is conditional and ``spec`` has no labels."""
-        return Labels(class_count(spec, conditional=self.conditional), self.label_dropout)
+    def of(self, spec: SampleSpec) -> Conditioning:
+        """Raises ``UsageError`` if the model is conditional and ``spec`` has neither labels nor
+        texts."""
+        if self.conditional and "label" not in spec.condition:
+            for name, condition in spec.condition.items():
+                if isinstance(condition, Text):
+                    return Conditioning(name, text=condition, dropout=self.label_dropout)
+            raise UsageError(
+                "conditional = true needs labels or texts, and this data has no labels and no texts"
+            )
+        return labelled(class_count(spec, conditional=self.conditional), self.label_dropout)
+
+
+def labelled(classes: int, dropout: float = 0.1) -> Conditioning:
+    """On one of so many classes; 0: on nothing."""
+    return Conditioning("label" if classes else "", classes, dropout=dropout)
 
 
 def guided(
@@ -100,7 +126,8 @@ def guided(
     null: int,
     scale: float,
 ) -> Tensor:
-    """Classifier-free guidance: F_null + ``scale`` (F_label - F_null) ``(B, *)``.
+    """Classifier-free guidance: F_null + ``scale`` (F_label - F_null) ``(B, *)``; ``labels`` may be
+    tokens ``(B, T)``.
 
     A denoiser is affine in F, so this guides E[x_0 | x_t] as it does the score (Ho & Salimans 2022,
     eq. 6, whose w is ``scale`` - 1). ``predict`` is called once, with 2 B rows.

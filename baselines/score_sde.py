@@ -14,7 +14,7 @@ from torch import Tensor
 
 from baselines.denoisers import Denoiser
 from baselines.diffusion import ContinuousDiffusion, State, last_of, require_sampler, states
-from baselines.labels import Guidance, LabelOptions
+from baselines.labels import ConditioningOptions, Guidance
 from baselines.networks import NetworkOptions, denoising_network
 from baselines.optimizers import OptimizerConfig
 from baselines.predictions import EPSILON, half_sum
@@ -51,7 +51,7 @@ def score_sde(
     sigma_max: PositiveFloat | None = None,
     loss: Literal["mean", "sum"] = "mean",
     scale_input: bool = True,
-    labels: LabelOptions = LabelOptions(),
+    conditioning: ConditioningOptions = ConditioningOptions(),
     network: NetworkOptions = NetworkOptions(),
     optimizer: OptimizerConfig = OptimizerConfig(),
 ) -> ScoreSde:
@@ -80,11 +80,11 @@ def score_sde(
         raise UsageError(f"sigma_max must be above {SIGMA_MIN}, got {sigma_max}")
     ve = VE(SIGMA_MIN, sigma_max, log_label=network.network == "ncsnpp")
     schedules: dict[str, Schedule] = {"vp": VP(), "subvp": SubVP(), "ve": ve}
-    known = labels.of(spec)
+    known = conditioning.of(spec)
     return ScoreSde(
         spec,
         schedules[sde],
-        denoising_network(spec, options=network, classes=known.classes),
+        denoising_network(spec, options=network, classes=known.classes, text=known.text),
         optimizer,
         known,
         prediction=replace(EPSILON, scale_input=scale_input),
@@ -126,10 +126,10 @@ class ScoreSde(ContinuousDiffusion):
             corrector: One step of Langevin dynamics before each of the predictor's, or none.
             snr: Of the corrector.
             tolerance: Absolute and relative, of the adaptive solver.
-            guidance: By the labels; 1 for none. Any other value doubles the evaluations.
+            guidance: By the label or the text; 1 for none. Any other value doubles the evaluations.
 
         Raises:
-            UsageError: An option of another sampler, ``guidance`` without labels.
+            UsageError: An option of another sampler, ``guidance`` of an unconditional model.
         """
         require_sampler(
             sampler,

@@ -6,14 +6,15 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal, TypedDict
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import nn
 
 from baselines.networks.dit import DiT
 from baselines.networks.mlp import MLP
 from baselines.networks.published import ADM, DDPM, DDPMPP, NCSNPP, PublishedUNet
+from baselines.networks.text import TextEncoder
 from baselines.networks.unet import UNet
-from genbench.api import SampleSpec
+from genbench.api import SampleSpec, Text
 from genbench.api.errors import UsageError
 
 DESIGNS = {"ddpm": DDPM, "ddpmpp": DDPMPP, "ncsnpp": NCSNPP, "adm": ADM}
@@ -41,6 +42,10 @@ class NetworkOptions:
     ``ncsnpp``; all up to 32 in ``adm``."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Inside the residual blocks."""
+    text_width: PositiveInt = 64
+    """Where samples are conditioned on a text: of the vectors that stand for its tokens."""
+    text_layers: NonNegativeInt = 2
+    """Of the transformer that reads the text; 0: each token is read by itself."""
 
 
 def denoising_network(
@@ -48,25 +53,28 @@ def denoising_network(
     *,
     options: NetworkOptions,
     classes: int = 0,
+    text: Text | None = None,
     outputs: int = 1,
     time_scale: float = 1000.0,
 ) -> nn.Module:
     """A network ``(x, time, labels=None)`` → ``outputs`` times x's channels.
 
     ``time`` ``(B,)`` is any float. ``labels`` ``(B,)`` int64 in 0…K, K for no class, are given
-    if ``classes`` = K is not 0.
+    if ``classes`` = K is not 0; the tokens ``(B, T)`` int64 of a ``text`` in their place, all 0 for
+    no text.
 
     Args:
         spec: Any number of channels and 1 to 3 sides, or points ``(D,)``.
         options: Which network, and its size.
         classes: K of the labels.
+        text: What texts are like; of ``unet`` and ``dit`` alone.
         outputs: How many times C channels come out.
         time_scale: What the time is multiplied by before sines and cosines are taken of it; the
             default is for times in [0, 1], and 1 for Karras et al. 2022's c_noise. ``ncsnpp`` takes
             it as it is.
 
     Raises:
-        UsageError: Samples or channels that the network cannot take, or no map of a side in
+        UsageError: Samples, channels or texts that the network cannot take, or no map of a side in
             ``attention``.
     """
     network, channels, blocks = options.network, options.channels, options.blocks
@@ -77,6 +85,11 @@ def denoising_network(
     shared = _Shared(
         dropout=options.dropout, classes=classes, outputs=outputs, time_scale=time_scale
     )
+    encoder = None
+    if text is not None:
+        if network not in ("unet", "dit") or not space:
+            raise UsageError("texts are for network 'unet' or 'dit', and for samples with sides")
+        encoder = TextEncoder(text, width=options.text_width, layers=options.text_layers)
     if attention is not None and (network == "dit" or not space):
         raise UsageError("attention is an option of the U-Nets: a DiT always attends, an MLP never")
     if not space:
@@ -85,7 +98,9 @@ def denoising_network(
         return MLP(features, width=8 * channels, blocks=in_all, **shared)
     if network == "dit":
         halvings = len(multipliers) - 1
-        return DiT(spec.shape, halvings=halvings, width=widths[-1], depth=in_all, **shared)
+        return DiT(
+            spec.shape, halvings=halvings, width=widths[-1], depth=in_all, text=encoder, **shared
+        )
     sides = [max(space) // 2**level for level in range(len(multipliers))]
     levels = _attending(network, sides) if attention is None else _levels(sides, attention)
     if network == "unet":
@@ -95,6 +110,7 @@ def denoising_network(
             multipliers=multipliers,
             blocks=blocks,
             attention=levels,
+            text=encoder,
             **shared,
         )
     return PublishedUNet(

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from baselines.networks.attention import Context, CrossAttention, attend
 from baselines.networks.layers import zero
 from baselines.networks.norm import Norm, along
 from genbench.api.errors import UsageError
@@ -21,9 +22,6 @@ CONVOLVED = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 TRANSPOSED = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
 AVERAGED = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
 CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
-
-WHOLE_PRODUCTS = 1024
-"""Positions up to which attention by whole matrix products is faster on a CPU."""
 
 BOX = (1, 1)
 """The filter that averages two neighbours on the way down and repeats each on the way up."""
@@ -64,7 +62,9 @@ class Block(nn.Module):
 
     Between the convolutions comes the time, ``signal`` numbers a sample. With ``resample`` the
     block halves ("down") or doubles ("up") every side before the first convolution, and beside it
-    (Song et al. 2021, appendix H, after Brock et al. 2019).
+    (Song et al. 2021, appendix H, after Brock et al. 2019). Where there is attention and a
+    ``context`` of so many channels, the positions attend to that last (Rombach et al. 2022, section
+    3.3).
     """
 
     def __init__(
@@ -77,6 +77,7 @@ class Block(nn.Module):
         *,
         attention: bool = False,
         resample: Literal["down", "up"] | None = None,
+        context: int = 0,
     ) -> None:
         super().__init__()
         self.scaled = style.scaled
@@ -96,13 +97,20 @@ class Block(nn.Module):
         self.skip = conv(into, width, 1) if projected else nn.Identity()
         self.resample = Resample(style.taps, up=resample == "up") if resample else nn.Identity()
         self.attention = Attention(conv, width, style) if attention else nn.Identity()
+        self.crossed: CrossAttention | None = None
+        if attention and context:
+            self.crossed = CrossAttention(width, context)
+            zero(self.crossed.out)
 
-    def forward(self, x: Tensor, signal: Tensor) -> Tensor:
+    def forward(self, x: Tensor, signal: Tensor, context: Context | None = None) -> Tensor:
         h = self.before(x)
         h = self.norm(h, signal) if self.scaled else self.norm(h.add_(along(signal, h)))
         h = self.after(h).add_(self.skip(self.resample(x)))
         out: Tensor = self.attention(h if self.gain == 1 else h.mul_(self.gain))
-        return out
+        if self.crossed is None or context is None:
+            return out
+        crossed: Tensor = self.crossed(out.flatten(2).transpose(1, 2), context)
+        return crossed.transpose(1, 2).reshape(out.shape)
 
 
 def signal_widths(modules: Iterable[nn.Module]) -> list[int]:
@@ -225,22 +233,6 @@ def separable(taps: Sequence[int], x: Tensor) -> Tensor:
     for _ in range(x.ndim - 3):
         kernel = kernel[..., None] * line
     return kernel.expand(x.shape[1], 1, *kernel.shape)
-
-
-def attend(q: Tensor, k: Tensor, v: Tensor, *, heads: int = 1) -> Tensor:
-    """softmax(q kᵀ / √C) v of ``(B, P, C)`` each (Vaswani et al. 2017, eq. 1).
-
-    Of ``heads``, each has its own share of the channels, and C is its width.
-    """
-    if heads > 1:
-        q, k, v = (part.view(*part.shape[:2], heads, -1).transpose(1, 2) for part in (q, k, v))
-    if q.device.type != "cpu" or q.shape[-2] > WHOLE_PRODUCTS:
-        mixed = F.scaled_dot_product_attention(q, k, v)
-    else:
-        # As fast as the line above in float32, and three times as fast in bfloat16.
-        scores = torch.matmul(q * q.shape[-1] ** -0.5, k.transpose(-2, -1))
-        mixed = torch.matmul(scores.softmax(dim=-1), v)
-    return mixed.transpose(1, 2).flatten(2) if heads > 1 else mixed
 
 
 def channels_last(x: Tensor) -> Tensor:

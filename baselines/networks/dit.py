@@ -8,8 +8,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from baselines.networks.blocks import CONVOLUTIONS, attend, check_sides
+from baselines.networks.attention import Context, CrossAttention, attend
+from baselines.networks.blocks import CONVOLUTIONS, check_sides
 from baselines.networks.layers import Sinusoids, TimeSignals, glorot, zero
+from baselines.networks.text import TextEncoder
 from genbench.api.errors import UsageError
 
 HEAD = 64
@@ -25,7 +27,9 @@ class DiT(nn.Module):
     they have in common with the width. The output starts at zero.
 
     ``time`` ``(B,)`` is embedded as 256 features of ``time_scale * time``. With ``classes`` = K,
-    labels ``(B,)`` int64 in 0…K, K for none.
+    labels ``(B,)`` int64 in 0…K, K for none. With ``text``, labels are its tokens ``(B, T)``: the
+    blocks then attend to the text between their two parts (Chen et al. 2024, "PixArt-α", section
+    2.3), and a vector of the whole text joins the time.
 
     Raises:
         UsageError: Not one to three sides, a side that cannot be halved so often, or a width that
@@ -41,6 +45,7 @@ class DiT(nn.Module):
         depth: int,
         dropout: float,
         classes: int = 0,
+        text: TextEncoder | None = None,
         outputs: int = 1,
         time_scale: float = 1000.0,
     ) -> None:
@@ -54,19 +59,24 @@ class DiT(nn.Module):
         self.stem = CONVOLUTIONS[len(space)](in_channels, width, self.patch, stride=self.patch)
         self.positions: Tensor
         self.register_buffer("positions", sincos_positions(self.grid, width), persistent=False)
-        self.blocks = nn.ModuleList(Block(width, dropout) for _ in range(depth))
+        context = 0 if text is None else text.width
+        self.blocks = nn.ModuleList(Block(width, dropout, context) for _ in range(depth))
         self.norm = nn.LayerNorm(width, eps=1e-6, elementwise_affine=False)
         self.out = nn.Linear(width, self.patch ** len(space) * outputs * in_channels)
         times = Sinusoids(TIME_FEATURES, scale=time_scale, endpoint=False, cosines_first=True)
         signals = [6 * width] * depth + [2 * width]
-        self.signals = TimeSignals(times, width, signals, classes=classes)
+        self.signals = TimeSignals(times, width, signals, classes=classes, text=context)
         self._initialise()
+        self.text = text
 
     def forward(self, x: Tensor, time: Tensor, labels: Tensor | None = None) -> Tensor:
+        context = None
+        if self.text is not None:
+            context, labels = self.text(labels)
         signals = iter(self.signals(time, labels))
         h = self.stem(x).flatten(2).transpose(1, 2) + self.positions
         for block in self.blocks:
-            h = block(h, next(signals))
+            h = block(h, next(signals), context)
         shift, scale = next(signals).chunk(2, dim=1)
         out: Tensor = self.out(modulated(self.norm(h), shift, scale))
         # (B, *grid, *patch, C) → (B, C, grid, patch, grid, patch, …)
@@ -89,9 +99,10 @@ class DiT(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention, then two dense layers, each on a residual path that the time modulates."""
+    """Attention, then two dense layers, each on a residual path that the time modulates; between
+    them attention to a ``context`` of so many channels, unless it has none."""
 
-    def __init__(self, width: int, dropout: float) -> None:
+    def __init__(self, width: int, dropout: float, context: int = 0) -> None:
         super().__init__()
         self.heads = width // math.gcd(width, HEAD)
         self.norm = nn.LayerNorm(width, eps=1e-6, elementwise_affine=False)
@@ -103,11 +114,17 @@ class Block(nn.Module):
             nn.Dropout(dropout),
             nn.Linear(4 * width, width),
         )
+        self.crossed: CrossAttention | None = None
+        if context:
+            self.crossed = CrossAttention(width, context)
+            zero(self.crossed.out)
 
-    def forward(self, x: Tensor, signal: Tensor) -> Tensor:
+    def forward(self, x: Tensor, signal: Tensor, context: Context | None = None) -> Tensor:
         shift, scale, gate, shift_dense, scale_dense, gate_dense = signal.chunk(6, dim=1)
         q, k, v = self.queries_keys_values(modulated(self.norm(x), shift, scale)).chunk(3, dim=2)
         x = torch.addcmul(x, gate[:, None], self.mixed(attend(q, k, v, heads=self.heads)))
+        if self.crossed is not None and context is not None:
+            x = self.crossed(x, context)
         h: Tensor = self.dense(modulated(self.norm(x), shift_dense, scale_dense))
         return torch.addcmul(x, gate_dense[:, None], h)
 

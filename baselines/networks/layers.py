@@ -63,7 +63,8 @@ class TimeSignals(nn.Module):
 
     With ``classes`` = K, labels ``(B,)`` int64 in 0…K come too, K for none: a row learned for each
     is added to what comes out of the two layers (Dhariwal & Nichol 2021, section 3.1), or, where
-    ``labels_first``, to what goes in (Karras et al. 2022, their released code).
+    ``labels_first``, to what goes in (Karras et al. 2022, their released code). With ``text``,
+    vectors ``(B, text)`` come in the place of labels, and a layer for them in that of the rows.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class TimeSignals(nn.Module):
         widths: Sequence[int],
         *,
         classes: int = 0,
+        text: int = 0,
         labels_first: bool = False,
     ) -> None:
         super().__init__()
@@ -85,10 +87,12 @@ class TimeSignals(nn.Module):
             nn.SiLU(),
             zero(nn.Linear(hidden, sum(widths))),
         )
-        self.labels: nn.Embedding | None = None
+        self.labels: nn.Embedding | nn.Linear | None = None
         self.entry = 0 if labels_first else 3
         if classes:
             self.labels = nn.Embedding(classes + 1, embedding.features if labels_first else hidden)
+        elif text:
+            self.labels = nn.Linear(text, hidden)
 
     def forward(self, time: Tensor, labels: Tensor | None = None) -> tuple[Tensor, ...]:
         signals: Tensor = self.layers[: self.entry](self.embedding(time))

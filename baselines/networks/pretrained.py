@@ -15,7 +15,7 @@ from torch import nn
 
 from baselines.networks import NetworkOptions, diffusers_layout, edm_layout
 from baselines.networks.layout import Stored
-from genbench.api import SampleSpec
+from genbench.api import SampleSpec, Text
 from genbench.api.errors import UsageError
 
 CONFIG = "config.json"
@@ -37,12 +37,15 @@ Pretrained: TypeAlias = Annotated[str, AfterValidator(resolve)]
 """A contestant's option: a folder as ``load_pretrained`` takes it, resolved to "DIR@HASH"."""
 
 
-def require_defaults(options: NetworkOptions) -> None:
-    """Published weights decide the network, so its options must have their default values.
+def require_defaults(options: NetworkOptions, text: Text | None) -> None:
+    """Published weights decide the network, so its options must have their default values, and
+    there must be no ``text``.
 
     Raises:
-        UsageError: The first option that has another value, by name.
+        UsageError: The first option that has another value, by name; a text.
     """
+    if text is not None:
+        raise UsageError("pretrained networks take labels, and this data has texts")
     for name, default in asdict(NetworkOptions()).items():
         value = getattr(options, name)
         if value != default:

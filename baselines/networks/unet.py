@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -26,6 +27,7 @@ from baselines.networks.blocks import (
 )
 from baselines.networks.layers import Sinusoids, TimeSignals, zero
 from baselines.networks.norm import Norm, along
+from baselines.networks.text import TextEncoder
 
 SMALL_MAP = 256
 """Positions of a sample (16×16, say) up to which it counts as small."""
@@ -44,7 +46,9 @@ class UNet(nn.Module):
     Karras et al. 2022, eq. 7). Of several ``outputs`` the first is the one.
 
     Of the time, any float, sines and cosines of ``time_scale`` times it are taken. With ``classes``
-    = K, labels ``(B,)`` int64 in 0…K, K for none.
+    = K, labels ``(B,)`` int64 in 0…K, K for none. With ``text``, labels are its tokens ``(B, T)``:
+    where positions attend to each other they then attend to the text (Rombach et al. 2022, section
+    3.3), and a vector of the whole text joins the time.
 
     Raises:
         UsageError: Not one to three sides, a side that cannot be halved so often, or channels that
@@ -61,6 +65,7 @@ class UNet(nn.Module):
         dropout: float,
         attention: Collection[int] | None = None,
         classes: int = 0,
+        text: TextEncoder | None = None,
         outputs: int = 1,
         time_scale: float = 1000.0,
     ) -> None:
@@ -73,6 +78,7 @@ class UNet(nn.Module):
         widths = [channels * multiplier for multiplier in multipliers]
         attention = {depth} if attention is None else attention
         style = Style()
+        context = 0 if text is None else text.width
 
         self.blocks = blocks
         self.stem = conv(in_channels, channels, 3, padding=1)
@@ -83,8 +89,12 @@ class UNet(nn.Module):
         for level, width in enumerate(widths):
             attends = level in attention
             for _ in range(blocks):
-                self.down.append(Block(conv, into, width, dropout, style, attention=attends))
-                self.up.insert(0, Block(conv, 2 * width, width, dropout, style, attention=attends))
+                block = partial(
+                    Block, conv, width=width, dropout=dropout, style=style,
+                    attention=attends, context=context,
+                )  # fmt: skip
+                self.down.append(block(into=into))
+                self.up.insert(0, block(into=2 * width))
                 into = width
         self.shrink = nn.ModuleList(conv(n, n, 3, stride=2, padding=1) for n in widths[:-1])
         self.grow = nn.ModuleList(Doubled(conv, low, n) for low, n in pairwise(widths[::-1]))
@@ -103,9 +113,13 @@ class UNet(nn.Module):
         bottom = [hidden] if self.dense is not None else []
         walk = [*signal_widths(self.down), *bottom, *signal_widths(self.up)]
         times = Sinusoids(4 * channels, scale=time_scale)
-        self.signals = TimeSignals(times, 4 * channels, [*walk, 1], classes=classes)
+        self.signals = TimeSignals(times, 4 * channels, [*walk, 1], classes=classes, text=context)
+        self.text = text
 
     def forward(self, x: Tensor, time: Tensor, labels: Tensor | None = None) -> Tensor:
+        context = None
+        if self.text is not None:
+            context, labels = self.text(labels)
         signals = iter(self.signals(time, labels))
         h: Tensor = self.stem(channels_last(x))
         if self.positions is not None:
@@ -115,7 +129,7 @@ class UNet(nn.Module):
             level, place = divmod(index, self.blocks)
             if level > 0 and place == 0:
                 h = self.shrink[level - 1](h)
-            h = block(h, next(signals))
+            h = block(h, next(signals), context)
             across.append(h)
         if self.dense is not None:
             h = self.dense(h, next(signals))
@@ -123,7 +137,7 @@ class UNet(nn.Module):
             level, place = divmod(index, self.blocks)
             if level > 0 and place == 0:
                 h = self.grow[level - 1](h)
-            h = block(torch.cat([h, across.pop()], dim=1), next(signals))
+            h = block(torch.cat([h, across.pop()], dim=1), next(signals), context)
         out: Tensor = self.out(h).contiguous()
         near = along(next(signals), x) * x
         first, *others = torch.split(out, x.shape[1], dim=1)

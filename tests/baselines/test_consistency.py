@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from baselines.consistency import Consistency, pseudo_huber
-from baselines.labels import Labels
+from baselines.labels import UNCONDITIONAL
 from baselines.optimizers import OptimizerConfig
 from baselines.schedules import NoiseLevels
 from genbench.api import Batch, Progress, SampleSpec
@@ -61,7 +61,7 @@ class Solves(nn.Module):
 
 def model(network: nn.Module, **options: Any) -> Consistency:
     how = {"sigma_data": 0.5, "intervals": (10, 1280)} | options
-    return Consistency(POINTS, network, OptimizerConfig(1e-3), Labels(), **how)
+    return Consistency(POINTS, network, OptimizerConfig(1e-3), UNCONDITIONAL, **how)
 
 
 def levels(*values: float) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from baselines.ddpm import Ddpm, ImprovedDdpm
 from baselines.diffusion import Diffusion, State, diffuse, last_of
-from baselines.labels import Labels
+from baselines.labels import labelled
 from baselines.networks.mlp import MLP
 from baselines.optimizers import OptimizerConfig
 from baselines.predictions import CLEAN, EPSILON, Prediction, V, edm, min_snr
@@ -120,7 +120,7 @@ def test_labels_reach_the_network_with_some_dropped() -> None:
             return super().forward(x, time)
 
     torch.manual_seed(0)
-    model = diffusion(VP(), Listener(), labels=Labels(4, dropout=0.5))
+    model = diffusion(VP(), Listener(), conditioning=labelled(4, dropout=0.5))
     labels = torch.arange(4).repeat(50)
     (_,) = model.losses(Batch(torch.randn(200, 2), {"label": labels}), START)
     gone = seen[0] == 4

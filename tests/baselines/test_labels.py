@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from baselines.denoisers import Denoiser, NetworkDenoiser
 from baselines.edm import Edm
 from baselines.flow_matching import FlowMatching
-from baselines.labels import Labels, class_count
+from baselines.labels import UNCONDITIONAL, class_count, labelled
 from baselines.optimizers import OptimizerConfig
 from baselines.predictions import EPSILON, Prediction, V, edm, velocity
 from baselines.schedules import VP, LinearBetas, NoiseLevels, OptimalTransport, Schedule
@@ -158,7 +158,7 @@ def test_guided_samples_follow_the_guided_field(name: str, scale: float) -> None
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn(4, 2, dtype=torch.float64, generator=generator)
     labels = torch.tensor([0, 1, 2, 0])
-    how = OptimizerConfig(1e-3), Labels(3)
+    how = OptimizerConfig(1e-3), labelled(3)
     model: Any
     if name == "edm":
         schedule: Schedule = NoiseLevels()
@@ -178,7 +178,7 @@ def test_guided_samples_follow_the_guided_field(name: str, scale: float) -> None
 def test_labels_are_dropped_at_their_rate() -> None:
     torch.manual_seed(0)
     labels = torch.arange(3).repeat(4000)
-    dropped = Labels(3, dropout=0.1).dropped({"label": labels})["label"]
+    dropped = labelled(3, dropout=0.1).dropped({"label": labels})["label"]
     gone = dropped == NULL
     # 1,200 of 12,000, give or take a standard deviation of 33.
     assert abs(int(gone.sum()) - 1200) < 4.5 * 33
@@ -189,15 +189,15 @@ def test_an_unconditional_model_has_no_labels_and_draws_nothing() -> None:
     torch.manual_seed(0)
     state = torch.get_rng_state()
     condition = {"label": torch.tensor([1, 2])}
-    assert Labels().dropped(condition) == condition
-    assert Labels().of(condition) is None
+    assert UNCONDITIONAL.dropped(condition) == condition
+    assert UNCONDITIONAL.of(condition) is None
     assert torch.equal(torch.get_rng_state(), state)
 
 
 @pytest.mark.parametrize(("conditional", "count"), [(True, 3), (False, 0)])
 def test_classes_are_those_of_the_data(conditional: bool, count: int) -> None:
     assert class_count(SPEC, conditional=conditional) == count
-    assert Labels(count).conditions == ({"label"} if conditional else set())
+    assert labelled(count).conditions == ({"label"} if conditional else set())
 
 
 def test_data_without_labels_has_no_conditional_model() -> None:
@@ -206,7 +206,7 @@ def test_data_without_labels_has_no_conditional_model() -> None:
 
 
 def test_guidance_needs_labels() -> None:
-    Labels(3).check_guidance(2.0)
-    Labels().check_guidance(1.0)
+    labelled(3).check_guidance(2.0)
+    UNCONDITIONAL.check_guidance(1.0)
     with pytest.raises(UsageError, match="guidance needs a model that was trained with conditio"):
-        Labels().check_guidance(2.0)
+        UNCONDITIONAL.check_guidance(2.0)

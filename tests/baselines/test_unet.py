@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from baselines.networks import denoising_network
-from baselines.networks.blocks import CONVOLUTIONS, WHOLE_PRODUCTS, Attention, Doubled, attend
+from baselines.networks.attention import WHOLE_PRODUCTS, attend
+from baselines.networks.blocks import CONVOLUTIONS, Attention, Doubled
 from baselines.networks.layers import Sinusoids, TimeSignals
 from baselines.networks.unet import UNet
 from genbench.api import SampleSpec
