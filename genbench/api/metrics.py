@@ -12,6 +12,7 @@ class Estimate:
     """A score, and its 95 % interval over draws of the samples, if one is known."""
 
     value: float
+    """NaN: there is no such score of these samples, and ``note`` says why."""
     low: float | None = None
     high: float | None = None
     note: str | None = None

@@ -15,8 +15,13 @@ if TYPE_CHECKING:
 
 
 def finite(values: Mapping[str, Estimate]) -> tuple[dict[str, Estimate], dict[str, str]]:
-    """By output name, those of ``values`` that are numbers, and why the others are skipped."""
-    lost = {name: f"{name} is {e.value}" for name, e in values.items() if not isfinite(e.value)}
+    """By output name, those of ``values`` that are numbers, and why the others are skipped: their
+    note, if the metric gives one."""
+    lost = {
+        name: e.note or f"{name} is {e.value}"
+        for name, e in values.items()
+        if not isfinite(e.value)
+    }
     return {name: value for name, value in values.items() if name not in lost}, lost
 
 

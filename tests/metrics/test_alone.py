@@ -12,7 +12,7 @@ from torchmetrics import Metric, MetricCollection
 from genbench import registry
 from genbench.api import Features
 
-WANTED = {"features": 8, "logits": 4, "spatial": 6}
+WANTED = {"features": 8, "logits": 4, "spatial": 6, "agreement": 11}
 
 
 def batch_of(x: torch.Tensor, heads: nn.ModuleDict) -> Features:

@@ -13,6 +13,7 @@ from torchmetrics.utilities import dim_zero_cat
 
 from genbench.api import Estimate, Features
 from genbench.metrics.authenticity import Authenticity
+from genbench.metrics.caption_agreement import CaptionAgreement
 from genbench.metrics.data_copying import DataCopying
 from genbench.metrics.energy_distance import EnergyDistance
 from genbench.metrics.feature_likelihood import FeatureLikelihoodDivergence
@@ -45,6 +46,7 @@ METRICS: list[Callable[..., Metric]] = [
     Modes,
     SlicedWasserstein,
     ClassAccuracy,
+    CaptionAgreement,
 ]
 ORDERED: list[Callable[..., Metric]] = [
     FrechetDistanceInfinity,
@@ -58,7 +60,15 @@ SIDES = ("train", "reference", "generated")
 def features(side: str) -> Features:
     stream = torch.Generator().manual_seed(SIDES.index(side))
     x = torch.randn(60, 4, generator=stream) + (0.3 if side == "generated" else 0)
-    return {"features": x, "spatial": x**3, "logits": 2 * x, "labels": x.abs().argmax(dim=1)}
+    labels = x.abs().argmax(dim=1)
+    agreement = (x[:, [0, 1, 2, 3, 1, 0, 2, 3, 0, 3, 1]] > 0).float()
+    return {
+        "features": x,
+        "spatial": x**3,
+        "logits": 2 * x,
+        "labels": labels,
+        "agreement": agreement,
+    }
 
 
 def feed(metric: Metric, start: int = 0, stop: int = 60, batch: int = 15) -> Metric:

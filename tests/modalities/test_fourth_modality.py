@@ -38,7 +38,7 @@ samples = 96
 [score]
 extractor = "spectrum"
 reference = "waves:test"
-metrics = ["frechet_distance", "caption_agreement", "memorized"]
+metrics = ["frechet_distance", "pitch_agreement", "memorized"]
 snapshots = { count = 1, samples = 64, metrics = ["frechet_distance"] }
 
 [train]
@@ -82,13 +82,13 @@ def record(run: Path) -> Record:
 def test_scores_carry_their_rate_and_prompts(run: Path, record: Record) -> None:
     assert record.status == "done"
     assert record.skipped_metrics == {}
-    assert record.value("caption_agreement") == 1
+    assert record.value("pitch_agreement") == 1
     assert record.protocol["rate"] == 800
     assert record.protocol["prompts"]
     assert record.conditions["prompts"]["each"] == 32
     real = read_records(run)[0]
-    assert real.scores["caption_agreement"]["value"] == 1
-    assert "caption_agreement" in (run / "table.md").read_text(encoding="utf-8").lower().replace(
+    assert real.scores["pitch_agreement"]["value"] == 1
+    assert "pitch_agreement" in (run / "table.md").read_text(encoding="utf-8").lower().replace(
         " ", "_"
     )
 
@@ -150,13 +150,13 @@ def test_a_condition_decides_what_samples_are(plugged: None, tmp_path: Path) -> 
     ]
     false = type(true)(true.spec, "false", true.data, true.condition, {"caption": texts})
     scores = [
-        evaluate(samples, true, extractor="spectrum", metrics=["caption_agreement"])
+        evaluate(samples, true, extractor="spectrum", metrics=["pitch_agreement"])
         for samples in (true, false)
     ]
-    assert [score.values["caption_agreement"].value for score in scores] == [1, 0]
+    assert [score.values["pitch_agreement"].value for score in scores] == [1, 0]
     bare = type(true)(true.spec, "bare", true.data)
-    refused = evaluate(bare, true, extractor="spectrum", metrics=["caption_agreement"])
-    assert "needs the condition 'caption'" in refused.skipped["caption_agreement"]
+    refused = evaluate(bare, true, extractor="spectrum", metrics=["pitch_agreement"])
+    assert "needs the condition 'caption'" in refused.skipped["pitch_agreement"]
 
 
 @pytest.mark.parametrize(

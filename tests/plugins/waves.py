@@ -223,12 +223,12 @@ def spectrum() -> Spectrum:
     return Spectrum()
 
 
-class CaptionAgreement(torchmetrics.Metric):
+class PitchAgreement(torchmetrics.Metric):
     """Share of generated waves that have the pitch which they were asked for."""
 
     needs = frozenset({"agreement"})
     sides = frozenset({"generated"})
-    outputs = {"caption_agreement": Output(True, "caption agreement", "agreement", decimals=3)}  # noqa: RUF012
+    outputs = {"pitch_agreement": Output(True, "pitch agreement", "agreement", decimals=3)}  # noqa: RUF012
     version = 1
     full_state_update = False
 
@@ -240,7 +240,7 @@ class CaptionAgreement(torchmetrics.Metric):
         self.agreement.append(features["agreement"])
 
     def compute(self) -> dict[str, Estimate]:
-        return {"caption_agreement": Estimate(float(torch.cat(self.agreement).mean()))}
+        return {"pitch_agreement": Estimate(float(torch.cat(self.agreement).mean()))}
 
 
 registry.datasets.add("waves", waves)
@@ -249,4 +249,4 @@ registry.modalities.add(
 )
 registry.models.add("singer", singer)
 registry.extractors.add("spectrum", spectrum)
-registry.metrics.add("caption_agreement", CaptionAgreement)
+registry.metrics.add("pitch_agreement", PitchAgreement)
