@@ -30,6 +30,7 @@ from genbench.api import (
 from genbench.api.errors import GenbenchError
 from genbench.api.seeding import seed_all
 from genbench.devices.hardware import Hardware
+from genbench.devices.layout import to_device
 from genbench.devices.ranks import Ranks
 from genbench.suite import Precision
 from genbench.training import checkpoint, loop
@@ -136,6 +137,7 @@ class ModelUnderTest:
         """A fresh model with these weights."""
         model = self.build()
         model.load_state_dict(state)
+        to_device(model, torch.device("cpu"))
         return model
 
     def condition(self, model: GenerativeModel, count: int) -> Condition:

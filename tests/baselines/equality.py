@@ -17,6 +17,7 @@ from genbench import registry, sampling
 from genbench.api import Batch, Condition, Progress, ProgressEvent, Samples
 from genbench.api.seeding import seed_all
 from genbench.data import open_samples
+from genbench.devices.layout import to_device
 from genbench.devices.ranks import Ranks
 from genbench.testing.model_under_test import brisk
 from genbench.training import batches, loop
@@ -80,6 +81,7 @@ def defined(ranks: Ranks, build: Callable[[], Any], data: Samples) -> pd.DataFra
     averaged. Buffers are those of the first rank. Written without the loop, Fabric and DDP."""
     seed_all(SEED, "init")
     model = build().train()
+    to_device(model, torch.device("cpu"))
     optimizers = {n: model.optimization(n).optimizers(model.players[n]) for n in model.players}
     groups = {n: [g for o in own for g in o.param_groups] for n, own in optimizers.items()}
     rates = {name: [group["lr"] for group in own] for name, own in groups.items()}
