@@ -77,9 +77,7 @@ def test_on_a_terminal_a_row_fills_in(
     assert max(map(len, last)) < 80 + 20  # but for what moves the cursor
 
 
-def test_a_job_that_reported_nothing_ends_with_a_tick(
-    monkeypatch: pytest.MonkeyPatch, clock: Callable[[float], None]
-) -> None:
+def test_a_job_that_reported_nothing_ends_with_a_tick(monkeypatch: pytest.MonkeyPatch) -> None:
     file = screen(monkeypatch, terminal=True)
     with Screen().watch(["GAN"]) as watched:
         watched(0, ProgressEvent("done", 1, 1, note="107 µs a sample"))
