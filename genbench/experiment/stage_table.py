@@ -146,7 +146,7 @@ snapshots were sampled; ``context`` is how the suite scores."""
 
 RECONSTRUCTIONS = Stage[Contents](
     "samples",
-    version=1,
+    version=2,  # with the codec's weights laid out as they are now
     inputs=("samples", "codec", "code", "hardware"),
     suffix=TENSORS,
 )
