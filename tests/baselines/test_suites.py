@@ -25,6 +25,7 @@ LABEL = {"label": Categorical(10)}
 DOWNLOADED = {
     "cifar10": SampleSpec("image", (3, 32, 32), condition=LABEL),
     "fashion-mnist": SampleSpec("image", (1, 28, 28), condition=LABEL),
+    "mnist": SampleSpec("image", (1, 28, 28), condition=LABEL),
 }
 """Of the data sets that may not be here."""
 
@@ -100,6 +101,7 @@ SHARED = {
         {"score-SDE PC", "score-SDE ODE"},
         {"Consistency-1", "Consistency-2"},
     ],
+    "mnist-small": [{"DDPM", "DDIM-50"}],
     "points": [
         {"DDPM", "DDIM-20"},
         {"score-SDE PC", "score-SDE ODE"},
@@ -127,6 +129,7 @@ TRAININGS = {
     "digits-full": 12,
     "cifar10": 23,
     "fashion-mnist": 12,
+    "mnist-small": 7,
     "nfe": 6,
 }
 
