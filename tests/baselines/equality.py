@@ -39,9 +39,12 @@ TINY: dict[str, dict[str, Any]] = {
     "sngan": {"channels": 4, "latent": 4, "conditional": True},
     "stylegan2-ada": {"channels": 2, "max_channels": 4, "latent": 6, "path_length": 2.0},
     "r3gan": {"channels": 4, "max_channels": 8, "blocks": 1, "latent": 6},
+    "df-gan": {"channels": 2, "latent": 4, "text_width": 4, "text_layers": 1},
     "vae": {"channels": 2},
 }
 """Every contestant that trains, by its options."""
+DATA = {"df-gan": "shapes:held-out"}
+"""Other than digits."""
 SAMPLING: dict[str, dict[str, Any]] = {
     "ddpm": {"sampler": "ddim", "steps": 3},
     "score-sde": {"steps": 3},
@@ -63,7 +66,7 @@ class Seen(NamedTuple):
 def see(ranks: Ranks, name: str, report: Callable[[ProgressEvent], None]) -> Seen:
     """``name`` trained by the loop and by the definition, then sampled with given weights."""
     torch.set_num_threads(1)
-    data = open_samples("digits:train", Path("data"))
+    data = open_samples(DATA.get(name, "digits:train"), Path("data"))
     factory = registry.models.get(name)
     options = registry.check_options(name, factory, TINY[name])
     build = partial(registry.call, factory, data.spec, **options)
@@ -135,7 +138,9 @@ def drawn(ranks: Ranks, build: Callable[[], Any], data: Samples, name: str) -> T
             nn.init.normal_(parameter, std=0.02)
 
     def given(block: int) -> Condition:
-        return {"label": (torch.arange(sampling.BLOCK) + block) % 10} if model.conditions else {}
+        if not model.conditions:
+            return {}
+        return data.take(torch.arange(sampling.BLOCK) + block).condition
 
     return sampling.draw(
         ranks.fabric,

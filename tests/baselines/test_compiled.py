@@ -11,11 +11,12 @@ from diffusions import LABELS
 from torch import Tensor
 
 from genbench import registry
-from genbench.api import Batch, GenerativeModel, Progress, SampleSpec, Variant
+from genbench.api import Batch, GenerativeModel, Progress, SampleSpec, Text, Variant
 from genbench.api.errors import UsageError
 from genbench.devices.compiling import compile_networks, require_compilable
 
 PICTURES = SampleSpec("image", (1, 8, 8), 17, LABELS)
+CAPTIONED = SampleSpec("image", (1, 8, 8), 17, {"caption": Text(1, 6)})
 POINTS = SampleSpec("points", (2,), None, LABELS)
 SMALL = {"channels": 2, "latent": 3}
 COMPILED: list[tuple[str, SampleSpec, dict[str, Any]]] = [
@@ -32,12 +33,14 @@ COMPILED: list[tuple[str, SampleSpec, dict[str, Any]]] = [
     ("wgan-gp", PICTURES, SMALL | {"penalty": 0.0}),
     ("sngan", PICTURES, SMALL | {"conditional": True}),
     ("stylegan2-ada", PICTURES, SMALL | {"channels": 4, "r1": 0.0}),
+    ("df-gan", CAPTIONED, SMALL | {"penalty": 0.0, "text_width": 4}),
     ("vae", PICTURES, SMALL),
 ]
 REFUSED: list[tuple[str, dict[str, Any]]] = [
     ("gan", SMALL),
     ("wgan-gp", SMALL),
     ("r3gan", {"channels": 16, "latent": 3}),
+    ("df-gan", SMALL | {"text_width": 4}),
     ("stylegan2-ada", {"channels": 4, "latent": 3}),
     ("stylegan2-ada", {"channels": 4, "latent": 3, "r1": 0.0, "path_length": 2.0}),
 ]
@@ -56,8 +59,9 @@ def build(name: str, spec: SampleSpec, options: dict[str, Any]) -> Any:
 def seen(model: GenerativeModel, spec: SampleSpec) -> list[Tensor]:
     """Losses and gradients of a step, and samples."""
     torch.manual_seed(1)
-    labels = {"label": torch.arange(6) % 5}
-    batch = Batch(torch.rand(6, *spec.shape) * 2 - 1, labels)
+    numbers = torch.arange(6) % 5
+    asked = {"caption": numbers[:, None]} if "caption" in spec.condition else {"label": numbers}
+    batch = Batch(torch.rand(6, *spec.shape) * 2 - 1, asked)
     model.train(True)
     found = []
     for turn in model.losses(batch, Progress(4, 24, 60)):  # each player's turn
@@ -69,7 +73,7 @@ def seen(model: GenerativeModel, spec: SampleSpec) -> list[Tensor]:
     model.train(False)
     torch.manual_seed(2)
     steps = {"steps": 2} if "steps" in registry.schema(model.sample) else {}
-    given = labels if getattr(model, "conditions", ()) else {}
+    given = asked if getattr(model, "conditions", ()) else {}
     with torch.no_grad():
         found.append(model.sample(torch.randn(6, *model.noise_shape), given, **steps))
     return found
@@ -97,8 +101,9 @@ def test_a_compiled_model_is_the_eager_one(
 def test_what_differentiates_twice_is_refused_with_the_reason(
     name: str, options: dict[str, Any]
 ) -> None:
+    spec = CAPTIONED if name == "df-gan" else PICTURES
     with pytest.raises(UsageError, match=f"^{name} cannot be compiled: its penalty on a gradient"):
-        require_compilable(name, build(name, PICTURES, options))
+        require_compilable(name, build(name, spec, options))
 
 
 def test_no_contestant_is_left_out() -> None:
