@@ -135,7 +135,11 @@ def _legend(protocol: Protocol, rows: Sequence[EntryRuns]) -> list[str]:
             "the floor of every column but memorization, whose floor is the reference half's."
         )
     for row in (row for row in rows if row.is_baseline and not row.real and row.runs):
-        licence = row.records[0].conditions.get("codec", {}).get("licence", "unknown")
+        said = row.records[0].conditions
+        if "control" in said:
+            lines.append(f"{row.label}: {said['control']}.")
+            continue
+        licence = said.get("codec", {}).get("licence", "unknown")
         lines.append(
             f"{row.label}: reference samples that the codec (licence {licence}) encoded and "
             "decoded; the ceiling of what is sampled in its latent space."

@@ -32,6 +32,7 @@ from genbench.api.metrics import Estimate, Metric, Output
 from genbench.api.modalities import INK, Drawing, Figure, Frames, Modality, Shown
 from genbench.api.models import Codec, GenerativeModel, Optimization, PlayerStep, Progress, Variant
 from genbench.api.samples import (
+    CONTROL,
     REAL,
     RECONSTRUCTION,
     Augmentation,
@@ -42,6 +43,7 @@ from genbench.api.samples import (
 )
 
 __all__ = [
+    "CONTROL",
     "ENDINGS",
     "INK",
     "LENGTH",

@@ -25,6 +25,10 @@ RECONSTRUCTION = "reconstruction: "
 the ceiling of what is sampled in its latent space."""
 
 
+CONTROL = "control: "
+"""How the entry name of a control begins: training samples with texts that are not theirs."""
+
+
 @dataclass(frozen=True)
 class SampleSpec:
     """The shape and range of samples, and the conversion between the stored and the model's

@@ -13,7 +13,7 @@ output folder:
     runs/MODEL-seedS-ID/timing/ID.json                           seconds a sample
     runs/MODEL-seedS-ID/records/ID.json                          one file an entry
     runs/MODEL-seedS-ID/logs/                                    where loggers follow the training
-    runs/real/                                                   the real row, and those of codecs
+    runs/real/                                    the real row, and those of controls and codecs
 
 Every file but the logs is metadata, or has them beside it, with a checksum: see ``repair``.
 """
@@ -22,8 +22,8 @@ from __future__ import annotations
 
 from genbench.experiment.conditions import prompted
 from genbench.experiment.context import RunContext, open_cached
+from genbench.experiment.controls import finished_baselines, run_baselines
 from genbench.experiment.jobs import finished, lost, repair_all, run_job
-from genbench.experiment.real import finished_real, run_real
 from genbench.experiment.stages import check_sampling, stored_seconds
 from genbench.experiment.trained import train
 from genbench.experiment.work import real_job, timing_job, training_job
@@ -32,14 +32,14 @@ __all__ = [
     "RunContext",
     "check_sampling",
     "finished",
-    "finished_real",
+    "finished_baselines",
     "lost",
     "open_cached",
     "prompted",
     "real_job",
     "repair_all",
+    "run_baselines",
     "run_job",
-    "run_real",
     "stored_seconds",
     "timing_job",
     "train",

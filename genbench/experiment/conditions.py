@@ -54,6 +54,14 @@ class RequestedConditions:
             name: [word for block in blocks for word in block[name]][:count] for name in blocks[0]
         }
 
+    def batch(self, count: int) -> Batch:
+        """What the first ``count`` samples are conditioned on, without samples."""
+        blocks = [self(block) for block in range(-(-count // sampling.BLOCK))]
+        condition = {
+            name: torch.cat([block[name] for block in blocks])[:count] for name in self.names
+        }
+        return Batch(torch.empty(count, 0), condition, self.texts(count))
+
     def _of(self, block: int) -> tuple[Condition, Texts]:
         if not self.names or self.data is None:
             return {}, {}

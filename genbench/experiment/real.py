@@ -136,7 +136,7 @@ def repair_real(context: RunContext, report: ProgressCallback) -> None:
 
 
 def real_folder(context: RunContext) -> Path:
-    """Where the real row lies, and those of codecs."""
+    """Where the real row lies, and those of controls and codecs."""
     return context.out / "runs" / REAL
 
 

@@ -140,7 +140,7 @@ class _Run:
             }
             found = {job: experiment.finished(context, e) for job, e in entries_of.items()}
             floor = experiment.real_job(context, self.suite, self.plugins)
-            found[floor] = experiment.finished_real(context, dataset)
+            found[floor] = experiment.finished_baselines(context, dataset)
             todo = [job for job, records in found.items() if records is None]
             self._announce(sound, len(found) - len(todo))
             self._estimate([entries_of[job] for job in todo if job in entries_of])
@@ -254,8 +254,8 @@ class _Run:
         rows: dict[tuple[str, int | None], Record] = {}
         for record in sorted(records, key=lambda r: r.status != "done"):
             rows.setdefault((record.entry, record.seed), record)
-        codecs = sorted({r.entry for r in records if r.is_baseline} - {REAL})
-        order = [REAL, *codecs, *self.suite.entries]
+        others = sorted({r.entry for r in records if r.is_baseline} - {REAL})
+        order = [REAL, *others, *self.suite.entries]
         return sorted(rows.values(), key=lambda r: (order.index(r.entry), r.seed or 0))
 
     def _timed(

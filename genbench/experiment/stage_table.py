@@ -163,6 +163,24 @@ REAL_RECORD = Stage[Record](
 )
 """The real row."""
 
+CONTROL_SAMPLES = Stage[Contents](
+    "samples",
+    version=1,
+    inputs=("context", "control"),
+    suffix=TENSORS,
+)
+"""Training samples with the texts that were asked for. ``control`` is the name of the row."""
+
+CONTROL_RECORD = Stage[Record](
+    "records",
+    version=SCHEMA,
+    inputs=("context", "control"),
+    pack=_as_json,
+    unpack=_record,
+    kept=lambda record, seconds: not record.faults,
+)
+"""The row of a control, which lies beside the real one."""
+
 CODEC_RECORD = Stage[Record](
     "records",
     version=SCHEMA,
@@ -186,5 +204,7 @@ STAGES: tuple[Stage[Any], ...] = (
     RECONSTRUCTIONS,
     RECORD,
     REAL_RECORD,
+    CONTROL_SAMPLES,
+    CONTROL_RECORD,
     CODEC_RECORD,
 )

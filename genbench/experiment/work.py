@@ -18,8 +18,9 @@ from genbench.devices.hardware import Hardware
 from genbench.devices.launch import Work, launched_ranks, on_ranks, run_rank
 from genbench.devices.ranks import Ranks
 from genbench.experiment.context import RunContext
+from genbench.experiment.controls import run_baselines
 from genbench.experiment.jobs import lost, run_job
-from genbench.experiment.real import real_folder, run_real
+from genbench.experiment.real import real_folder
 from genbench.experiment.repair import keep_traceback
 from genbench.experiment.stages import seconds_per_sample
 from genbench.experiment.trained import run_folder
@@ -152,7 +153,7 @@ class _Task(NamedTuple):
 def _task(job: Job) -> _Task:
     context, content = context_of(job), _suite(job)
     if job.command == "real":
-        return _Task(context.hardware, "32-true", run_real, (context, content.dataset))
+        return _Task(context.hardware, "32-true", run_baselines, (context, content.dataset))
     (entries,) = suite.trainings(content)
     first, precision = entries[0], entries[0].training.precision
     if job.command == "timing":

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NotRequired
 from pydantic_core import from_json  # which is quicker than json's, and holds equal texts once
 from typing_extensions import TypedDict  # typing's has no docstrings for pydantic before 3.12
 
-from genbench.api import REAL, RECONSTRUCTION, Estimate, Output
+from genbench.api import CONTROL, REAL, RECONSTRUCTION, Estimate, Output
 from genbench.api.errors import DataError, PluginError
 from genbench.store import (
     Damaged,
@@ -163,8 +163,8 @@ class Record:
 
     @property
     def is_baseline(self) -> bool:
-        """Whether it belongs to no entry: the real row, or the row of a codec."""
-        return self.entry == REAL or self.entry.startswith(RECONSTRUCTION)
+        """Whether it belongs to no entry: the real row, a control, or the row of a codec."""
+        return self.entry == REAL or self.entry.startswith((CONTROL, RECONSTRUCTION))
 
     @property
     def command(self) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic.dataclasses import dataclass as validated_dataclass
 
 from genbench import registry
-from genbench.api import REAL, RECONSTRUCTION, Variant
+from genbench.api import CONTROL, REAL, RECONSTRUCTION, Variant
 from genbench.api.errors import UnknownName, UsageError
 from genbench.registry import PluginError
 from genbench.store import fingerprint
@@ -74,8 +74,9 @@ def trainings(suite: Suite, seeds: Sequence[int] | None = None) -> list[list[See
 def _entry(suite: Suite, name: str, section: Entry, seed: int) -> SeededEntry:
     if name == REAL:
         raise UsageError(f"an entry cannot be named {name!r}: that row is the floor")
-    if name.startswith(RECONSTRUCTION):
-        raise UsageError(f"an entry cannot be named {name!r}: such rows are those of codecs")
+    for prefix, whose in ((RECONSTRUCTION, "codecs"), (CONTROL, "controls")):
+        if name.startswith(prefix):
+            raise UsageError(f"an entry cannot be named {name!r}: such rows are those of {whose}")
     fault = None
     try:
         trains, options, preset = _plugged(section)
