@@ -154,20 +154,21 @@ class Discriminator(nn.Module):
                 _, sentence = self.encoder(tokens)
                 # A view, since what counts FLOPs cannot hook a leaf.
                 features = self.trunk(x.view_as(x))
-                logits = self._judge(features, sentence)
+                logits = self.judge(features, sentence)
                 by_x, by_text = torch.autograd.grad(logits.sum(), (x, sentence), create_graph=True)
             norms = squared_norms(by_x.float()) + squared_norms(by_text.float())
         else:
             _, sentence = self.encoder(tokens)
             features = self.trunk(first)
-            logits = self._judge(features, sentence)
+            logits = self.judge(features, sentence)
             norms = logits.new_empty(0)
-        rows = [logits, *(self._judge(self.trunk(x), sentence) for x in others)]
+        rows = [logits, *(self.judge(self.trunk(x), sentence) for x in others)]
         if mismatched:
-            rows.append(self._judge(features, sentence.roll(1, dims=0)))
+            rows.append(self.judge(features, sentence.roll(1, dims=0)))
         return torch.stack([row.to(rows[-1].dtype) for row in rows]), norms
 
-    def _judge(self, features: Tensor, sentence: Tensor) -> Tensor:
+    def judge(self, features: Tensor, sentence: Tensor) -> Tensor:
+        """What the trunk saw of samples, and the vectors of their texts, to logits ``(B,)``."""
         planes = sentence.view(*sentence.shape, *[1] * (features.ndim - 2))
         planes = planes.expand(-1, -1, *features.shape[2:]).to(features.dtype)
         logits: Tensor = self.joint(torch.cat([features, planes], dim=1))

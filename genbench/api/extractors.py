@@ -20,12 +20,15 @@ classes of their one ``Categorical`` condition, if they have one alone."""
 class FeatureExtractor(Protocol):
     """Samples → features, by fixed weights.
 
-    An extractor may offer a *capability*, which is asked for by name:
+    An extractor may offer *capabilities*, which are asked for by name:
 
     ``conditions: Set[str]``
         What it must know beside the samples, as ``{"caption"}`` or ``{"length"}``. It is then
         called as ``extractor(stored, spec, condition, texts)``, with the values of these conditions
         and, of a ``Text``, the words where they are known.
+    ``facts(stored, spec, condition, texts) -> Sequence[Mapping[str, bool]]``
+        For each sample, what its text states, by name, and whether that holds: the page marks it.
+        Called with what ``conditions`` names.
     """
 
     @property

@@ -17,12 +17,14 @@ from genbench.api import (
     LENGTH,
     Batch,
     Categorical,
+    Condition,
     FeatureExtractor,
     Features,
     ProgressCallback,
     ProgressEvent,
     Samples,
     SampleSpec,
+    Texts,
 )
 from genbench.api.errors import GenbenchError, UsageError
 from genbench.devices.ranks import ALONE, Ranks
@@ -111,16 +113,30 @@ def asks_for(extractor: FeatureExtractor) -> Set[str]:
 def extract(extractor: FeatureExtractor, batch: Batch, spec: SampleSpec) -> Features:
     """The features of samples in the stored view. Raises ``UsageError`` if the extractor needs a
     condition that they lack."""
-    names = asks_for(extractor)
-    if not names:
+    if not asks_for(extractor):
         return extractor(batch.data, spec)
+    knowing: Any = extractor
+    features: Features = knowing(batch.data, spec, *_known(extractor, batch))
+    return features
+
+
+def _known(extractor: FeatureExtractor, batch: Batch) -> tuple[Condition, Texts]:
+    """What an extractor must know of a batch beside the samples. Raises ``UsageError``."""
+    names = asks_for(extractor)
     for name in sorted(names - batch.condition.keys()):
         raise UsageError(f"{extractor.id} needs the condition {name!r} of the samples")
     condition = {name: batch.condition[name] for name in names}
-    texts = {name: batch.texts[name] for name in names if name in batch.texts}
-    knowing: Any = extractor
-    features: Features = knowing(batch.data, spec, condition, texts)
-    return features
+    return condition, {name: batch.texts[name] for name in names if name in batch.texts}
+
+
+def facts(extractor: FeatureExtractor, batch: Batch, spec: SampleSpec) -> list[dict[str, bool]]:
+    """What is stated of each sample of a batch in the stored view, and whether it holds; empty if
+    the extractor does not say. Raises ``PluginError`` if it is at fault."""
+    say: Any = getattr(extractor, "facts", None)
+    if say is None:
+        return []
+    with wrap_plugin_errors(f"extractor {extractor.id} failed"):
+        return [dict(stated) for stated in say(batch.data, spec, *_known(extractor, batch))]
 
 
 def _pack(batches: list[Features]) -> store.Contents:

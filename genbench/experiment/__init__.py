@@ -8,6 +8,7 @@ output folder:
     runs/MODEL-seedS-ID/samples/ID.safetensors                   one file a sampling
     runs/MODEL-seedS-ID/scores/ID.json                           one file a scoring
     runs/MODEL-seedS-ID/neighbours/ID.safetensors                samples beside training samples
+    runs/MODEL-seedS-ID/asked/ID.safetensors                     samples by what was asked for
     runs/MODEL-seedS-ID/trajectories/ID.safetensors              noise that becomes samples, …
     runs/MODEL-seedS-ID/likelihood/ID.json                       where a suite asks for it
     runs/MODEL-seedS-ID/timing/ID.json                           seconds a sample

@@ -23,6 +23,7 @@ from genbench.api.errors import one_line
 from genbench.api.seeding import generator
 from genbench.devices.ranks import Fault, Ranks, attempt
 from genbench.evaluation.embedding import asks_for
+from genbench.experiment.asked import asked_for
 from genbench.experiment.conditions import RequestedConditions, prompted
 from genbench.experiment.context import RunContext, open_cached
 from genbench.experiment.real import finished_real, real_base, real_folder, run_real
@@ -92,7 +93,9 @@ def _run(ranks: Ranks, context: RunContext, dataset: str, name: str) -> Record:
 
         made = CONTROL_SAMPLES.once(ranks, folder, inputs, gather)
         samples = unpack_samples(made.value[0], data.spec, f"control@{made.identity}")
-        identity, scores = scored(ranks, context.scorer(dataset, ranks), folder, samples)
+        scorer = context.scorer(dataset, ranks)
+        identity, scores = scored(ranks, scorer, folder, samples)
+        asked = asked_for(ranks, scorer, folder, identity, samples)
         record = replace(
             base,
             scores={name: score_of(estimate) for name, estimate in scores.values.items()},
@@ -100,7 +103,11 @@ def _run(ranks: Ranks, context: RunContext, dataset: str, name: str) -> Record:
             skipped_metrics=scores.skipped,
             faults=scores.faults,
             identities={"scoring": identity},
-            files={"samples": str(made.path.relative_to(context.out))},
+            files={
+                file: str(path.relative_to(context.out))
+                for file, path in (("samples", made.path), ("asked", asked))
+                if path is not None
+            },
         )
         return checked(record)
 

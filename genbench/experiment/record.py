@@ -16,6 +16,7 @@ from genbench.api import ProgressCallback, ProgressEvent, TensorSamples
 from genbench.api.errors import NonFiniteSamples, one_line
 from genbench.api.metrics import LIKELIHOOD_OUTPUT
 from genbench.devices.ranks import Ranks
+from genbench.experiment.asked import asked_for
 from genbench.experiment.context import RunContext
 from genbench.experiment.repair import keep_traceback
 from genbench.experiment.shown import neighbours
@@ -44,6 +45,7 @@ def entry_record(
     scorer = context.scorer(entry.training.dataset, ranks)
     identity, scores = scored(ranks, scorer, trained.folder, samples)
     beside = neighbours(ranks, scorer, trained.folder, identity, samples)
+    asked = asked_for(ranks, scorer, trained.folder, identity, samples)
     bits, no_bits = likelihood_score(ranks, context, trained, examples, report)
     path = trained.folder / "samples" / f"{metadata['identity']}.safetensors"
     base, history = _base(context, entry), trained.folder / checkpoint.HISTORY
@@ -88,10 +90,15 @@ def entry_record(
             "scoring": identity,
         },
         files={
-            "history": str(history.relative_to(context.out)),
-            "samples": str(path.relative_to(context.out)),
-        }
-        | ({} if beside is None else {"neighbours": str(beside.relative_to(context.out))}),
+            name: str(file.relative_to(context.out))
+            for name, file in (
+                ("history", history),
+                ("samples", path),
+                ("neighbours", beside),
+                ("asked", asked),
+            )
+            if file is not None
+        },
     )
 
 

@@ -116,6 +116,14 @@ NEIGHBOURS = Stage[Contents](
 """Samples, each beside the training sample nearest to it. ``scoring`` names the samples, the
 training set and the extractor."""
 
+ASKED = Stage[Contents](
+    "asked",
+    version=1,
+    inputs=("scoring", "count"),
+    suffix=TENSORS,
+)
+"""Samples with what they were asked for. ``scoring`` names the samples and the extractor."""
+
 TIMING = Stage[float](
     "timing",
     version=1,
@@ -199,6 +207,7 @@ STAGES: tuple[Stage[Any], ...] = (
     LIKELIHOOD,
     TRAJECTORIES,
     NEIGHBOURS,
+    ASKED,
     TIMING,
     REAL_SAMPLES,
     RECONSTRUCTIONS,

@@ -13,6 +13,7 @@ from genbench.analysis.diagnostics import training_groups
 from genbench.analysis.document import Section
 from genbench.rendering import html_section
 from genbench.report import panels
+from genbench.report.asked import asked_for
 from genbench.report.chart import Chart
 from genbench.report.figures import LegendEntry
 from genbench.report.panels import Panel, Reader
@@ -31,6 +32,7 @@ PARTS = {
     "curves": "Along training",
     "trajectories": "Trajectories",
     "samples": "Samples",
+    "asked": "Asked for",
     "noise": "Same noise",
     "neighbours": "Neighbours",
 }
@@ -57,6 +59,8 @@ class Chapter:
     training_keys: Sequence[LegendEntry]
     curves: Mapping[str, Chart]
     """By heading: the headline score of the EMA and the raw weights along training."""
+    asked: Markup | None
+    """For each text or class that was asked for, a sample of each entry."""
     noise: Sequence[Sequence[Panel]]
     """For each training that several entries sample, their first samples."""
     samples: Sequence[Panel]
@@ -110,6 +114,7 @@ def chapter(compared: Comparison, anchor: str, colours: Mapping[str, int], read:
             if any(record.snapshots for record in training.records)
         ],
         curves=curves_of(compared, colours),
+        asked=asked_for(rows),
         noise=panels.same_noise(rows, read),
         left_out=left_out,
         missing=[

@@ -34,7 +34,7 @@ document.body.append(large);
 large.addEventListener("click", () => large.close());
 large.addEventListener("close", () => large.replaceChildren());
 
-for (const picture of document.querySelectorAll(".firsts .grid, .panels .grid, .strips .grid, .panels .chart")) {
+for (const picture of document.querySelectorAll(".firsts .grid, .panels .grid, .strips .grid, .asked .grid, .panels .chart")) {
   const label = picture.getAttribute("alt") ?? picture.getAttribute("aria-label");
   const button = element("button", { type: "button", class: "enlarge", "aria-label": `Enlarge ${label}` });
   picture.replaceWith(button);

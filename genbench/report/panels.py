@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from genbench.analysis.diagnostics import TrainingGroup
 from genbench.analysis.entry_runs import EntryRuns
-from genbench.api import REAL, Shown
+from genbench.api import CONTROL, REAL, Shown
 from genbench.api.errors import DataError
 from genbench.report.neighbours import pairs_on_page, read_neighbours
 from genbench.report.samples import one_by_one, picture, small_picture
@@ -207,4 +207,5 @@ def _caption(record: Record) -> str:
     seed = f"seed {record.seed}"
     if record.is_baseline:
         seed = "real samples" if record.entry == REAL else "real samples, encoded and decoded"
+        seed = "training samples" if record.entry.startswith(CONTROL) else seed
     return seed if record.completed else f"{seed}, {record.status}"

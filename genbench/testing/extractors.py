@@ -17,7 +17,7 @@ from torch import Tensor
 from genbench import registry
 from genbench.api import Batch, FeatureExtractor, Features, Samples, SampleSpec
 from genbench.data import open_samples
-from genbench.evaluation.embedding import extract
+from genbench.evaluation.embedding import extract, facts
 from genbench.testing.checks import DATA, OPTIONS, Check, all_refused, wrong_options
 
 COUNT = 24
@@ -113,6 +113,7 @@ def _on_data(subject: _ExtractorUnderTest, about: str, says: Check) -> list[Chec
         _independent_of_batch,
         ordered,
     )
+    promise("its `facts`, if any, are truths by name for each sample", _facts, shaped)
     promise("it leaves the global generators of randomness alone", _generators, shaped)
     promise("it leaves the samples as they were", _leaves, shaped)
     return checks
@@ -187,6 +188,17 @@ def _independent_of_batch(subject: _ExtractorUnderTest) -> str | None:
         if unlike:
             return f"with other samples in the batch {unlike}"
     return None
+
+
+def _facts(subject: _ExtractorUnderTest) -> str | None:
+    extractor = subject.build().to("cpu")
+    if not hasattr(extractor, "facts"):
+        return None
+    said = facts(extractor, subject.batch(), subject.spec)
+    if len(said) != len(subject.stored):
+        return f"there are {len(said)} for {len(subject.stored)} samples"
+    wrong = [fact for stated in said for fact in stated.items() if type(fact[1]) is not bool]
+    return f"{wrong[0][0]!r} is {wrong[0][1]!r}" if wrong else None
 
 
 def _generators(subject: _ExtractorUnderTest) -> str | None:

@@ -132,7 +132,7 @@ def test_the_penalty_is_of_the_slopes_by_samples_and_by_texts(shape: tuple[int, 
     _, sentence = discriminator.encoder(tokens)
 
     def judged(real: Tensor, sentence: Tensor) -> Tensor:
-        return discriminator._judge(discriminator.trunk(real), sentence).sum()
+        return discriminator.judge(discriminator.trunk(real), sentence).sum()
 
     slopes = torch.autograd.functional.jacobian(judged, (real, sentence))
     expected = sum(slope.square().flatten(1).sum(1) for slope in slopes)

@@ -97,6 +97,9 @@ def test_tables_and_the_page_say_what_they_are(run: genbench.Results) -> None:
     assert "0 of 2" not in table
     page = run.report().read_text(encoding="utf-8")
     assert f'alt="samples: {RANDOM}"' in page
+    assert "What was asked for" in page
+    assert 'alt="DF-GAN: ' in page
+    assert "✗ count" in page
 
 
 def test_there_are_none_where_no_score_looks_at_texts(tmp_path: Path) -> None:

@@ -353,6 +353,18 @@ def test_what_it_gives() -> None:
     assert known["agreement"][:, 10].all()
 
 
+def test_facts_are_those_that_the_caption_states() -> None:
+    pictures = torch.from_numpy(np.stack([drawn(LEFT, RIGHT), drawn(LEFT)]))
+    said = ["a red circle left of a blue square", "two small stars"]
+    condition = {"caption": tokenise(said)}
+    expected = [
+        {"count": True, "colour": True, "shape": True, "relation": True},
+        {"count": False, "shape": False, "size": False},
+    ]
+    for texts in ({"caption": said}, {}):
+        assert shapes().facts(pictures, data.SPEC, condition, texts) == expected
+
+
 def test_features_are_what_is_seen() -> None:
     picture = torch.from_numpy(drawn(LEFT, RIGHT))[None]
     condition = {"caption": tokenise(["a green star"])}

@@ -120,6 +120,18 @@ class Integers(Pixels):
         return {"features": stored.flatten(1)}
 
 
+class Unsaid(Pixels):
+    """Says of fewer samples than there are whether they are right."""
+
+    def facts(self, stored: Tensor, *others: object) -> list[dict[str, bool]]:
+        return [{"bright": True} for _ in stored[1:]]
+
+
+class Numbers(Pixels):
+    def facts(self, stored: Tensor, *others: object) -> list[dict[str, float]]:
+        return [{"bright": 0.5} for _ in stored]
+
+
 class Yes(Pixels):
     """Answers the other way round."""
 

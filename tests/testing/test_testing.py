@@ -290,6 +290,8 @@ def test_sound_datasets(dataset: str, split: str) -> None:
         ("Reversed", "rows are in the order", "'features' changes by up to"),
         ("Normalises", "leaves the samples as they were", "the tensor that it is given changes"),
         ("Integers", "features have a row a sample", "'features' is torch.uint8"),
+        ("Unsaid", "its `facts`", "there are 23 for 24 samples"),
+        ("Numbers", "its `facts`", "'bright' is 0.5"),
         ("Yes", "`supports` answers", "it says True"),
         ("Renamed", "its id", ", and then pixels@"),
     ],

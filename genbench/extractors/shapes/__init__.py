@@ -5,6 +5,8 @@ Nothing is learned: ``reading`` compares with templates, ``checking`` compares f
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -60,7 +62,7 @@ class ShapesReader:
         Raises ``UsageError`` for a caption outside the grammar of the data set.
         """
         pictures = stored.cpu()
-        captions = texts.get(CAPTION) or untokenise(condition[CAPTION].cpu())
+        captions = _captions(condition, texts)
         found = read(pictures.numpy())
         agreement = [_agreement(said, seen) for said, seen in zip(captions, found, strict=True)]
         blocks = torch.nn.functional.avg_pool2d(pictures.float() / 255, spec.shape[-1] // BLOCKS)
@@ -70,10 +72,25 @@ class ShapesReader:
             "agreement": torch.tensor(agreement, dtype=torch.float32).to(self._device),
         }
 
+    def facts(
+        self, stored: Tensor, spec: SampleSpec, condition: Condition, texts: Texts
+    ) -> list[dict[str, bool]]:
+        """For each picture, of the kinds of facts that its caption states, whether they hold.
+        Raises as a call does."""
+        found = read(stored.cpu().numpy())
+        return [
+            {kind: said.holds for kind, said in check(parse(caption), seen).items() if said.stated}
+            for caption, seen in zip(_captions(condition, texts), found, strict=True)
+        ]
+
 
 def shapes() -> ShapesReader:
     """Reads pictures of the data set ``shapes``, and checks them against their captions."""
     return ShapesReader()
+
+
+def _captions(condition: Condition, texts: Texts) -> Sequence[str]:
+    return texts.get(CAPTION) or untokenise(condition[CAPTION].cpu())
 
 
 def _agreement(caption: str, objects: Objects) -> list[bool]:
