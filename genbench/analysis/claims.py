@@ -16,6 +16,18 @@ from genbench.registry.validation import validated
 Name = Annotated[str, Field(min_length=1)]
 
 
+class NamedEntry(BaseModel):
+    """One entry, by its name in a suite: of one model, sampled in one way."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    entry: Name
+
+
+Member = Name | NamedEntry
+"""Of a group: all entries of a model, by its name in suites, or one entry."""
+
+
 class Claim(BaseModel):
     """Group ``group`` has a higher or lower ``quantity`` than group ``against``."""
 
@@ -41,8 +53,8 @@ class Claims(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     title: Name
-    groups: dict[Name, Annotated[list[Name], Field(min_length=1)]]
-    """Name of a group → the models in it, as suites name them."""
+    groups: dict[Name, Annotated[list[Member], Field(min_length=1)]]
+    """Name of a group → what is in it."""
     claims: Annotated[list[Claim], Field(min_length=1)]
 
 
@@ -59,10 +71,14 @@ def load(name: str) -> Claims:
                 raise UsageError(f"{source}: {UnknownName('group', group, claims.groups)}")
         if claim.group == claim.against:
             raise UsageError(f"{source}: {claim.name!r} holds a group against itself")
-    models = [model for group in claims.groups.values() for model in group]
-    twice = repeated(models)
-    if twice is not None:
-        raise UsageError(f"{source}: model {twice!r} is in two groups, or in one twice")
+    members = [member for group in claims.groups.values() for member in group]
+    for kind, names in (
+        ("model", [member for member in members if isinstance(member, str)]),
+        ("entry", [member.entry for member in members if isinstance(member, NamedEntry)]),
+    ):
+        twice = repeated(names)
+        if twice is not None:
+            raise UsageError(f"{source}: {kind} {twice!r} is in two groups, or in one twice")
     name_of_two = repeated(claim.name for claim in claims.claims)
     if name_of_two is not None:
         raise UsageError(f"{source}: two claims are named {name_of_two!r}")

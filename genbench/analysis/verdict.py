@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 
 from genbench import registry
 from genbench.analysis.cells import number
-from genbench.analysis.claims import Claim, Claims
+from genbench.analysis.claims import Claim, Claims, Member
 from genbench.analysis.columns import OVER_SEEDS, Quantity, comparison_quantities
 from genbench.analysis.document import Cell, Document, Section, Tone, text_table
 from genbench.analysis.entry_runs import EntryRuns, by_protocol, entry_runs
@@ -236,17 +236,18 @@ def _verdict(claims: Claims, suite: str, records: Sequence[Record], protocol: Pr
 def _remarks(claims: Claims, rows: Sequence[EntryRuns]) -> list[str]:
     ran = list(dict.fromkeys(row.records[0].model for row in rows))
     compared = {group for claim in claims.claims for group in (claim.group, claim.against)}
-    held = {model for group in compared for model in claims.groups[group]}
-    outside = [model for model in ran if model not in held]
+    held = [member for group in compared for member in claims.groups[group]]
+    inside = {row.records[0].model for row in rows if any(_is(row, member) for member in held)}
+    outside = [model for model in ran if model not in inside]
     said = [f"In no group, so not compared: {listed(outside)}."] if outside else []
     known = {*ran, *registry.models.names()}
     absent = []
-    for group, models in claims.groups.items():
-        for model in models:
-            if model not in known:
-                said.append(f"Group {group}: {UnknownName('model', model, known)}")
-            elif model not in ran:
-                absent.append(model)
+    for group, members in claims.groups.items():
+        for member in members:
+            if isinstance(member, str) and member not in known:
+                said.append(f"Group {group}: {UnknownName('model', member, known)}")
+            elif not any(_is(row, member) for row in rows):
+                absent.append(member if isinstance(member, str) else member.entry)
     return [*said, *([f"In a group, but not among these runs: {listed(absent)}."] * bool(absent))]
 
 
@@ -298,12 +299,18 @@ def _compared(
     return replace(finding, certain=column.path[0] == "cost" and _constant(finding))
 
 
+def _is(row: EntryRuns, member: Member) -> bool:
+    """Whether the entry is, or is of, a member of a group."""
+    record = row.records[0]
+    return member == record.model if isinstance(member, str) else member.entry == record.entry
+
+
 def _members(
-    group: str, models: Sequence[str], column: Quantity, rows: Sequence[EntryRuns]
+    group: str, wanted: Sequence[Member], column: Quantity, rows: Sequence[EntryRuns]
 ) -> list[EntryRuns]:
     """The entries of a group with a finished run; of those that sample one training,
     the first, where the quantity is of the training. Raises ``_Undecidable``."""
-    members = [row for row in rows if row.records[0].model in models and _seeds(row)]
+    members = [row for row in rows if any(_is(row, each) for each in wanted) and _seeds(row)]
     if column.path[0] == "stability" or column.key in OF_TRAINING:
         members = list({frozenset(m.trainings): m for m in reversed(members)}.values())[::-1]
     if not members:

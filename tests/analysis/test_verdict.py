@@ -241,6 +241,21 @@ def test_models_in_no_group_and_names_that_nobody_has_are_told() -> None:
     assert all(remark in text for remark in found.remarks)
 
 
+def test_a_group_may_hold_single_entries(tmp_path: Path) -> None:
+    """Of one model, sampled in two ways."""
+    groups = '[groups]\nA = [{ entry = "guided" }]\nB = [{ entry = "plain" }, { entry = "gone" }]\n'
+    of = claims(re.sub(r"\[groups\]\n.*\n.*\n", groups, CLAIMS), tmp_path)
+    records = [*runs("a", FIVE, entry="guided"), *runs("a", WORSE, entry="plain"), run("c", 0, 1)]
+    (found,) = judge([*records, *runs("a", FIVE, entry="other")], of)
+    (finding,) = found.findings
+    assert finding.outcome == "supported"
+    assert [each.label for each in (*finding.group, *finding.against)] == ["guided", "plain"]
+    assert found.remarks == (
+        "In no group, so not compared: c.",
+        "In a group, but not among these runs: gone.",
+    )
+
+
 def test_a_claim_may_compare_those_alone_that_have_the_score() -> None:
     def scored(model: str, values: Sequence[float | None]) -> list[Record]:
         return runs(model, values, outputs={"frechet_distance": OUTPUTS["frechet_distance"]})
@@ -346,6 +361,8 @@ def test_p_values_are_corrected_over_the_claims(tmp_path: Path) -> None:
         ('quantity = "frechet_distance"', "", "claims.0.quantity"),
         ('against = "B"', 'against = "Bs"', "unknown group 'Bs'; did you mean 'B'?"),
         ('B = ["b"]', 'B = ["a"]', "model 'a' is in two groups"),
+        ('B = ["b"]', 'B = [{ entry = "X" }, { entry = "X" }]', "entry 'X' is in two groups"),
+        ('B = ["b"]', 'B = [{ entrie = "X" }]', "groups.B.0"),
         ('against = "B"', 'against = "A"', "holds a group against itself"),
         ("title =", "titel =", "title"),
         ("[groups]", "[groups", "not TOML"),
