@@ -33,7 +33,7 @@ def validated(kind: type[Content], source: str, content: Mapping[str, Any]) -> C
     try:
         return kind.model_validate_json(text)
     except ValidationError as error:
-        raise UsageError(f"{source}: {explain(kind, error)}") from None
+        raise UsageError(f"{source}: {explain(kind, error, content)}") from None
 
 
 def as_json(source: str, content: Any) -> str:
@@ -77,20 +77,36 @@ def message(error: ErrorDetails) -> str:
     return f"{said[0].lower()}{said[1:]}, got {brief(repr(error['input']))}"
 
 
-def explain(kind: type, error: ValidationError) -> str:
+def explain(kind: type, error: ValidationError, content: Any = None) -> str:
     """The mistake in a file or a call, in one line. A misspelt key is reported before a missing
-    one."""
+    one. ``content``: what was validated, where it may hold one of several kinds of values."""
     # A misspelt key often is also a missing one; its spelling is the better hint.
     first = min(error.errors(), key=lambda e: e["type"] not in _UNKNOWN)
-    key = ".".join(str(part) for part in first["loc"])
+    where = first["loc"] if content is None else _place(first, content)
+    key = ".".join(str(part) for part in where)
     if first["type"] in _UNKNOWN:
-        *path, last = first["loc"]
+        *path, last = where
         return f"unknown key {key!r}{did_you_mean(str(last), _keys(kind, path))}"
     if first["type"] == "missing":
         return f"the key {key!r} is missing"
     if first["type"] == "json_invalid":  # as_json has seen to all but this
         return "tables or lists are nested too deeply"
     return f"{key}: {message(first)}"
+
+
+def _place(error: ErrorDetails, content: Any) -> list[int | str]:
+    """Where the mistake is in ``content``: pydantic's place without the kinds of values that it
+    tried there."""
+    place: list[int | str] = []
+    for number, part in enumerate(error["loc"], start=1):
+        try:
+            content = content[part]
+        except (LookupError, TypeError):
+            missing = error["type"] == "missing" and number == len(error["loc"])
+            if not missing:
+                continue
+        place.append(part)
+    return place
 
 
 def _keys(kind: type, path: Sequence[int | str]) -> list[str]:
