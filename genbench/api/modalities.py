@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from genbench.api.samples import SampleSpec
@@ -35,13 +35,15 @@ class Frames:
     data: NDArray[Any]
     """``(F, n, *spec.shape)`` in the stored view."""
     spec: SampleSpec
+    asked: tuple[str, ...] = ()
+    """What each of the n was asked for, in words, if anything."""
 
     def some(self, count: int) -> Frames:
         """At most ``count`` of them, evenly spaced, the first and the last among them."""
         count = min(count, len(self.data))
         last = len(self.data) - 1
         chosen = [round(last * step / max(1, count - 1)) for step in range(count)]
-        return Frames(self.kind, self.data[chosen], self.spec)
+        return replace(self, data=self.data[chosen])
 
     def each(self) -> list[Shown]:
         """The samples of each frame."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from genbench import modalities, store
-from genbench.api import LENGTH, Categorical, TensorSamples, Text
+from genbench.api import LENGTH, Batch, Categorical, SampleSpec, TensorSamples, Text
 from genbench.devices.ranks import Ranks
 from genbench.evaluation import Scorer
 from genbench.evaluation.embedding import facts
@@ -43,22 +43,35 @@ def asked_for(
     return ASKED.once(ranks, folder, {"scoring": scoring, "count": TEXTS}, compute).path
 
 
+def in_words(spec: SampleSpec, batch: Batch) -> list[str]:
+    """What each sample of a batch was asked for; nothing where that was no text and no class."""
+    names, asked = _asked(spec, batch)
+    return [_said(names, values) for values in asked] if names else []
+
+
 def _first_rows(samples: TensorSamples) -> dict[str, int]:
     """What was asked for, in words → the first sample of which it was. Texts stand in their order,
     classes without a text in that of their numbers."""
-    declared = samples.spec.condition
+    batch = Batch(samples.data, samples.condition, samples.texts)
+    names, asked = _asked(samples.spec, batch)
+    rows: dict[tuple[Any, ...], int] = {}
+    for row, values in enumerate(asked):
+        rows.setdefault(values, row)
+    if not any(isinstance(samples.spec.condition[name], Text) for name in names):
+        rows = {values: rows[values] for values in sorted(rows)}
+    return {_said(names, values): row for values, row in [*rows.items()][:TEXTS]}
+
+
+def _asked(spec: SampleSpec, batch: Batch) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """The names of the texts and classes of a batch, and their values for each sample."""
+    declared = spec.condition
     names = [
         name
-        for name in samples.condition
+        for name in batch.condition
         if isinstance(declared.get(name), (Text, Categorical)) and name != LENGTH
     ]
-    rows: dict[tuple[str | int, ...], int] = {}
-    columns = [samples.texts.get(name) or _values(samples.condition[name]) for name in names]
-    for row, asked in enumerate(zip(*columns, strict=True)):
-        rows.setdefault(asked, row)
-    if not any(isinstance(declared[name], Text) for name in names):
-        rows = {asked: rows[asked] for asked in sorted(rows)}
-    return {_said(names, asked): row for asked, row in [*rows.items()][:TEXTS]}
+    columns = [batch.texts.get(name) or _values(batch.condition[name]) for name in names]
+    return names, [*zip(*columns, strict=True)]
 
 
 def _values(condition: Tensor) -> list[Any]:
@@ -68,9 +81,9 @@ def _values(condition: Tensor) -> list[Any]:
     return [" ".join(str(token) for token in row if token) for row in condition.tolist()]
 
 
-def _said(names: Sequence[str], asked: Sequence[str | int]) -> str:
+def _said(names: Sequence[str], values: Sequence[Any]) -> str:
     said = (
         value if isinstance(value, str) else f"{name} {value}"
-        for name, value in zip(names, asked, strict=True)
+        for name, value in zip(names, values, strict=True)
     )
     return ", ".join(said)

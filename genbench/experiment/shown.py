@@ -15,6 +15,7 @@ from genbench.api.errors import NonFiniteSamples, one_line
 from genbench.devices.hardware import Hardware
 from genbench.devices.ranks import Fault, Ranks, attempt
 from genbench.evaluation import Scorer, embed
+from genbench.experiment.asked import in_words
 from genbench.experiment.conditions import conditions
 from genbench.experiment.context import RunContext, open_cached, prompts_inputs
 from genbench.experiment.stage_table import NEIGHBOURS, TRAJECTORIES
@@ -66,8 +67,11 @@ def stored_trajectories(
 
         def compute(show: Callable[[], Trajectory] = show) -> store.Contents:
             shown = show()
-            about = modalities.description(trained.spec)
-            return store.pack_tensors({"frames": shown.frames}), {"kind": shown.kind, **about}
+            about = {"kind": shown.kind, **modalities.description(trained.spec)}
+            if shown.kind != FORWARD:
+                given = conditions(hardware, trained, trained.build(), prompts)
+                about["asked"] = in_words(trained.spec, given.batch(count))
+            return store.pack_tensors({"frames": shown.frames}), about
 
         once = partial(TRAJECTORIES.once, ranks, trained.folder, inputs, compute)
         found = attempt(ranks, once)

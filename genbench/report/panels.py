@@ -37,6 +37,8 @@ class Panel:
     """``None``: the caption says why."""
     numbers: tuple[str, ...] = ()
     """One beneath each column of the picture."""
+    asked: tuple[str, ...] = ()
+    """What each row of the picture was asked for."""
     seed: int | None = None
     """Of the run that is shown, where there is a choice."""
     further: Mapping[int, Panel] = field(default_factory=dict)
@@ -189,13 +191,14 @@ def trajectories(trained: Sequence[TrainingGroup]) -> list[Panel]:
             if path is None or kind + label in made:
                 continue
             title, drawn = TITLES[kind], None
+            asked: tuple[str, ...] = ()
             try:
                 frames = read_frames(Path(path))
-                title = TITLES[frames.kind]
+                title, asked = TITLES[frames.kind], frames.asked
                 drawn = strip_on_page(frames, f"{title}: {row.label}")
             except DataError as error:
                 title = f"{title}: {error}"
-            made[kind + label] = Panel(row.label, title, drawn)
+            made[kind + label] = Panel(row.label, title, drawn, asked=asked)
     return sorted(made.values(), key=lambda panel: not panel.caption.startswith(TITLES["forward"]))
 
 

@@ -39,7 +39,7 @@ def read_frames(path: Path) -> Frames:
     try:
         frames = load(data)["frames"]
         spec = modalities.described(metadata, frames.shape[2:])
-        return Frames(metadata["kind"], frames, spec)
+        return Frames(metadata["kind"], frames, spec, tuple(metadata.get("asked", ())))
     except (KeyError, SafetensorError) as error:
         raise DataError(f"{path.name} cannot be read: {error}") from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,11 @@ def test_tables_and_the_page_say_what_they_are(run: genbench.Results) -> None:
     assert "What was asked for" in page
     assert 'alt="DF-GAN: ' in page
     assert "✗ count" in page
+    # Beneath the walk through the noise stands what each row was asked for.
+    words = open_samples("shapes:test", Path()).take(torch.arange(6)).texts["caption"]
+    listed = re.search(r'<ol class="rows".*?</ol>', page, re.DOTALL)
+    assert listed is not None
+    assert re.findall("<li>(.*)</li>", listed[0]) == list(words)
 
 
 def test_there_are_none_where_no_score_looks_at_texts(tmp_path: Path) -> None:
