@@ -340,6 +340,11 @@ REFUSED = {
         "frechet_distance_per_class needs generated samples with labels; these have none"
     },
     "class_accuracy": {"class_accuracy needs generated samples with labels; these have none"},
+    "text_image_similarity": {"the digits extractor gives no text_features or text_truncated"},
+    "r_precision": {"the digits extractor gives no text_features or text_truncated"},
+    "prompt_diversity": {
+        "prompt_diversity needs generated samples with conditions; these have none"
+    },
 }
 """The metrics that what these checks have at hand is not enough for."""
 
