@@ -62,15 +62,24 @@ def test_imports_of_the_harness_run_one_way(file: Path) -> None:
         return
     assert ours in RANK, f"{ours} has no place in the order"
     used = imports(file)
-    assert not any(module.split(".")[0] == "baselines" for module in used)
+    assert not any(module.startswith("baselines") for module in used)
     for other in {room(module) for module in used} - {None, ours}:
         assert RANK[other] < RANK[ours], f"{ours} imports {other}"
 
 
-@pytest.mark.parametrize("file", files("baselines"), ids=lambda f: str(f.relative_to(ROOT)))
+CONTESTANTS = [*files("baselines"), *files("baselines_pretrained")]
+
+
+@pytest.mark.parametrize("file", CONTESTANTS, ids=lambda f: str(f.relative_to(ROOT)))
 def test_contestants_use_what_any_plugin_may(file: Path) -> None:
     rooms = {room(module) for module in imports(file)} - {None}
     assert rooms <= {"api"}
+
+
+def test_contestants_with_given_weights_are_apart() -> None:
+    """The packages that they need would be part of the identity of every other one."""
+    given = {"diffusers", "transformers", "baselines_pretrained"}
+    assert not any(given & {m.split(".")[0] for m in imports(file)} for file in files("baselines"))
 
 
 def private_names(file: Path) -> set[str]:
