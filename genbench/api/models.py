@@ -118,6 +118,10 @@ class GenerativeModel(Protocol):
         The conditions of the samples that the model obeys, as ``{"label"}``. ``sample`` is then
         given those of random training samples, or a suite's prompts, and what it makes carries
         them.
+    ``texts: Set[str]``
+        Those of its ``conditions``, each a ``Text``, that it reads as words instead of tokens.
+        ``sample``, and ``trajectory`` if there is one, then take ``(noise, condition, texts)``,
+        with the words of each sample by name. Samples whose words are not known are refused.
     ``trajectory(noise, condition, **options) -> Iterator[Tensor]``
         What ``sample`` with the same options passes through, from the noise to the samples, which
         come last: ``(B, *shape)`` each, in the model's view, at unit scale.

@@ -42,7 +42,7 @@ def _unknown(output: str, makers: Mapping[str, Mapping[str, Output]]) -> Unknown
         for declared in metrics.values()
         for said in declared.names.values()
     }
-    return UnknownName("metric", output, makers, meant=named.get(output.lower()))
+    return UnknownName("metric", output, makers, meant=named.get(output.lower().replace("_", " ")))
 
 
 def every_output() -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Collection, Iterator, Mapping, Set
 from dataclasses import replace
@@ -24,6 +25,7 @@ from genbench.api import (
     ProgressEvent,
     Samples,
     SampleSpec,
+    Text,
     Texts,
 )
 from genbench.api.errors import GenbenchError, UsageError
@@ -102,7 +104,27 @@ def _features(
     ]
     if len(classes) == 1 and classes[0] in batch.condition:
         features["labels"] = batch.condition[classes[0]]
+    if (prompt := _prompts(batch, samples.spec)) is not None:
+        features["prompt"] = prompt.to(device)
     return features
+
+
+def _prompts(batch: Batch, spec: SampleSpec) -> Tensor | None:
+    """A number, int64 ``(B,)``, of what each sample was asked for: of its texts, if it has some, or
+    else of its other conditions; ``None`` without any. Tokens stand for words that are unknown."""
+    given = [name for name in sorted(spec.condition) if name in batch.condition and name != LENGTH]
+    texts = [name for name in given if isinstance(spec.condition[name], Text)]
+    columns = [
+        batch.texts[name] if name in batch.texts else batch.condition[name].tolist()
+        for name in texts or given
+    ]
+    if not columns:
+        return None
+    hashes = [
+        hashlib.blake2b(repr(row).encode(), digest_size=8) for row in zip(*columns, strict=True)
+    ]
+    numbers = [int.from_bytes(row.digest(), "big", signed=True) for row in hashes]
+    return torch.tensor(numbers, dtype=torch.int64)
 
 
 def asks_for(extractor: FeatureExtractor) -> Set[str]:

@@ -47,6 +47,10 @@ class RequestedConditions:
     def __call__(self, block: int) -> Condition:
         return self._of(block)[0]
 
+    def texts_of(self, block: int) -> Texts:
+        """The words of a block's samples, as far as they are known."""
+        return self._of(block)[1]
+
     def texts(self, count: int) -> Texts:
         """The texts that the first ``count`` samples are conditioned on."""
         blocks = [self._of(block)[1] for block in range(-(-count // sampling.BLOCK))]

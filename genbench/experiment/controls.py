@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from genbench import store
+from genbench import sampling, store
 from genbench.api import (
     CONTROL,
     Batch,
@@ -87,9 +87,9 @@ def _run(ranks: Ranks, context: RunContext, dataset: str, name: str) -> Record:
         def gather() -> store.Contents:
             asked = _asked(context, data)
             taken = data.take(choose(asked, data, _texts(context, dataset)))
-            return pack_samples(
-                TensorSamples(data.spec, "", taken.data, asked.condition, asked.texts)
-            ), {}
+            stored = sampling.padded(data.spec, taken.data, asked.condition)
+            samples = TensorSamples(data.spec, "", stored, asked.condition, asked.texts)
+            return pack_samples(samples), {}
 
         made = CONTROL_SAMPLES.once(ranks, folder, inputs, gather)
         samples = unpack_samples(made.value[0], data.spec, f"control@{made.identity}")

@@ -97,6 +97,7 @@ def reverse(
     model = trained.model(trained.last, "ema")
     resolved = sampling_options(model, f"model {trained.training.model!r}", options)
     compile_for_sampling(hardware, trained, model, resolved, "trajectories")
+    given = conditions(hardware, trained, model, prompts)
     return trajectories.reverse(
         ranks.fabric,
         model,
@@ -105,7 +106,8 @@ def reverse(
         frames=frames,
         seed=trained.training.seed,
         options=resolved,
-        given=conditions(hardware, trained, model, prompts),
+        given=given,
+        texts=given.texts_of,
     )
 
 

@@ -110,6 +110,7 @@ def draw(
             options=resolved,
             report=report,
             given=given,
+            texts=given.texts_of,
         )
         metadata = {
             "identity": SAMPLES.identity(inputs),
@@ -275,7 +276,9 @@ def seconds_per_sample(context: RunContext, entry: SeededEntry) -> float:
         cheap = {} if training.compile else entry.snapshot_sample
         for options in (cheap or entry.sample, entry.sample):
             timed = sampling_options(model, f"model {entry.model!r}", options)
-            seconds = sampling.seconds_per_block(fabric, model, trained.spec, timed, given)
+            seconds = sampling.seconds_per_block(
+                fabric, model, trained.spec, timed, given, given.texts_of
+            )
         return seconds / sampling.BLOCK
 
     return TIMING.once(ALONE, folder, _timing_inputs(context, entry), measure).value

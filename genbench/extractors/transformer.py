@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -76,7 +76,7 @@ def dinov2(*, weights: str | None = None) -> RgbExtractor:
     ``DataError`` if the files are missing, or are not those of a DINOv2.
     """
     load = partial(_load, Dinov2, DINOV2, weights)
-    _require_transformers()
+    require_transformers()
     return RgbExtractor("dinov2", ANTIALIASED, load)
 
 
@@ -87,11 +87,11 @@ def clip(*, weights: str | None = None) -> RgbExtractor:
     ``openai/clip-vit-large-patch14``, at 224×224. Raises as ``dinov2`` does.
     """
     load = partial(_load, Clip, CLIP, weights)
-    _require_transformers()
+    require_transformers()
     return RgbExtractor("clip", ANTIALIASED, load)
 
 
-def _require_transformers() -> Any:
+def require_transformers() -> Any:
     try:
         import transformers
     except ImportError as error:
@@ -104,18 +104,35 @@ def _require_transformers() -> Any:
 def _load(
     wrap: type[Dinov2] | type[Clip], repository: str, given: str | None
 ) -> tuple[Dinov2 | Clip, str]:
-    """The network and the SHA-256 of its weights. Raises ``DataError``."""
-    folder = _download(repository) if given is None else Path(given)
+    network, digest = read_network(
+        wrap.model, wrap.kinds, repository, folder_of(repository, given, FILES)
+    )
+    return wrap(network), digest
+
+
+def folder_of(repository: str, given: str | None, files: Sequence[str]) -> Path:
+    """The folder that is ``given``, or the one of a repository's ``files``, downloaded once. Raises
+    ``DataError`` where one of ``FILES`` is missing."""
+    folder = _download(repository, files) if given is None else Path(given)
     for name in FILES:
         if not (folder / name).is_file():
             raise DataError(f"{folder / name} is missing: it is one of {repository}'s files")
+    return folder
+
+
+def read_network(
+    model: str, kinds: Sequence[str], repository: str, folder: Path
+) -> tuple[Any, str]:
+    """transformers' ``model`` in float32, from ``FILES`` in ``folder``, and the SHA-256 of its
+    weights. Raises ``DataError`` if ``config.json`` names none of ``kinds``, or if the weights are
+    not those of such a model."""
     config, weights = (folder / name for name in FILES)
     # transformers leaves out weights that do not fit, and draws missing ones at random.
     kind = _kind(config)
-    if kind not in wrap.kinds:
-        raise DataError(f"{config}: a {kind}, not a {wrap.kinds[0]} as {repository} is")
-    transformers = _require_transformers()
-    build = getattr(transformers, wrap.model).from_pretrained
+    if kind not in kinds:
+        raise DataError(f"{config}: a {kind}, not a {kinds[0]} as {repository} is")
+    transformers = require_transformers()
+    build = getattr(transformers, model).from_pretrained
     options = {"use_safetensors": True, "local_files_only": True, "output_loading_info": True}
     try:
         with unchanging(config, weights), _quiet(transformers.utils.logging):
@@ -126,13 +143,13 @@ def _load(
             for tensor in (*network.parameters(), *network.buffers()):
                 tensor.data = tensor.data.clone()
     except Exception as error:  # the files may hold anything
-        raise DataError(f"{folder}: not the weights of a {wrap.model} ({brief(error)})") from error
+        raise DataError(f"{folder}: not the weights of a {model} ({brief(error)})") from error
     if missing := sorted(info["missing_keys"]):
         raise DataError(
-            f"{weights}: not the weights of a {wrap.model}: "
+            f"{weights}: not the weights of a {model}: "
             f"{len(missing)} are missing, {missing[0]} first"
         )
-    return wrap(network.float()), digest
+    return network.float(), digest
 
 
 def _kind(config: Path) -> object:
@@ -157,13 +174,14 @@ def _quiet(logging: Any) -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _download(repository: str) -> Path:
+def _download(repository: str, files: Sequence[str]) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(repository, allow_patterns=list(FILES)))
+        return Path(snapshot_download(repository, allow_patterns=list(files)))
     except Exception as error:  # an error of the network, of the disk, or of the hub
         raise DataError(
-            f"cannot download {repository} ({brief(error)}): put {' and '.join(FILES)} from "
-            f"https://huggingface.co/{repository} into a folder, and name it with weights=FOLDER"
+            f"cannot download {repository} ({brief(error)}): put {', '.join(files[:-1])} and "
+            f"{files[-1]} from https://huggingface.co/{repository} into a folder, and name it with "
+            "weights=FOLDER"
         ) from error

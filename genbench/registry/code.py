@@ -6,7 +6,8 @@ and that is neither of the standard library nor installed, and the files that an
     GENBENCH_FILES = ["means.json"]  # read by this module; relative to it
 
 Installed packages are told by name and version; torch and whatever else genbench needs itself are
-conditions of every row. Nothing is imported to find this out.
+conditions of every row. Of the contestants that come with genbench, so are the packages of its
+extras: what one of them needs is no part of the others. Nothing is imported to find this out.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import os
 import re
 import sys
 import sysconfig
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -126,6 +127,7 @@ class _Closure:
 
 def _closure(roots: Sequence[str]) -> _Closure:
     found = _Closure({}, set())
+    needed = _required(extras=all(map(_comes_with_genbench, roots)))
     seen: set[Path] = set()
     waiting = [*roots]
     while waiting:
@@ -135,7 +137,7 @@ def _closure(roots: Sequence[str]) -> _Closure:
             continue
         seen.add(file)
         if module not in roots and is_installed(file):
-            found.packages.update(_distributions(module.partition(".")[0]))
+            found.packages.update(_distributions(module.partition(".")[0], needed))
             continue
         for source in sources(file):
             found.files[source] = source.relative_to(file.parent).as_posix()
@@ -197,16 +199,20 @@ def declared_files(tree: ast.Module) -> list[str]:
     return []
 
 
-def _distributions(package: str) -> list[str]:
-    """Name and version of what has installed ``package``, but for what genbench needs itself."""
-    if _normal(package) in _required():
+def _distributions(package: str, needed: Set[str]) -> list[str]:
+    """Name and version of what has installed ``package``, but for what is ``needed`` anyway."""
+    if _normal(package) in needed:
         return []
     names = _installed_packages().get(package, [package])
     return [
         f"{name} {importlib.metadata.version(name)}"
         for name in dict.fromkeys(names)
-        if _normal(name) not in {OURS, *_required()}
+        if _normal(name) not in {OURS, *needed}
     ]
+
+
+def _comes_with_genbench(module: str) -> bool:
+    return OURS in _installed_packages().get(module.partition(".")[0], ())
 
 
 @lru_cache(maxsize=1)
@@ -214,10 +220,11 @@ def _installed_packages() -> Mapping[str, list[str]]:
     return importlib.metadata.packages_distributions()
 
 
-@lru_cache(maxsize=1)
-def _required() -> frozenset[str]:
+@lru_cache(maxsize=2)
+def _required(*, extras: bool) -> frozenset[str]:
+    """What genbench needs, with the packages of its ``extras`` or without."""
     said = importlib.metadata.requires(OURS) or []
-    names = (re.match(r"[\w.-]+", line) for line in said if "extra ==" not in line)
+    names = (re.match(r"[\w.-]+", line) for line in said if extras or "extra ==" not in line)
     return frozenset(_normal(match.group()) for match in names if match)
 
 

@@ -11,6 +11,7 @@ from genbench.sampling.blocks import (
     VERSION,
     ConditionOfBlock,
     GeneratedSamples,
+    TextsOfBlock,
     codec_id,
     codec_of,
     draw,
@@ -18,6 +19,7 @@ from genbench.sampling.blocks import (
     place,
     require_memory,
     seconds_per_block,
+    words_of,
     wrapped_decode,
 )
 from genbench.sampling.reconstruction import reconstruct
@@ -27,6 +29,7 @@ __all__ = [
     "VERSION",
     "ConditionOfBlock",
     "GeneratedSamples",
+    "TextsOfBlock",
     "codec_id",
     "codec_of",
     "draw",
@@ -35,5 +38,6 @@ __all__ = [
     "reconstruct",
     "require_memory",
     "seconds_per_block",
+    "words_of",
     "wrapped_decode",
 ]

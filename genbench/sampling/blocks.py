@@ -27,6 +27,7 @@ from genbench.api import (
     ProgressCallback,
     ProgressEvent,
     SampleSpec,
+    Texts,
 )
 from genbench.api.errors import NonFiniteSamples, UsageError
 from genbench.api.seeding import seed_all
@@ -48,6 +49,9 @@ CODEC = "codec.decode"
 
 ConditionOfBlock: TypeAlias = Callable[[int], Condition]
 """Block number → the conditions of its 64 samples; empty for an unconditional model."""
+
+TextsOfBlock: TypeAlias = Callable[[int], Texts]
+"""Block number → the words of its 64 samples, as far as they are known."""
 
 
 @dataclass(frozen=True)
@@ -77,11 +81,13 @@ def draw(
     options: Mapping[str, Any],
     report: ProgressCallback,
     given: ConditionOfBlock = lambda block: {},
+    texts: TextsOfBlock = lambda block: {},
 ) -> GeneratedSamples:
     """``count`` samples of ``model`` (never a wrapped one), on all devices of ``fabric``, each of
     which returns them all.
 
-    Raises ``NonFiniteSamples`` when the sampler returns NaN or infinity.
+    Raises ``NonFiniteSamples`` when the sampler returns NaN or infinity, ``UsageError`` if the
+    model reads words that are not known.
     """
     place(fabric, model)
     blocks = ceil(count / BLOCK)
@@ -91,7 +97,8 @@ def draw(
     with _counting(model) as counter:
         for turn in range(rounds):
             block = turn * fabric.world_size + fabric.global_rank
-            mine.append(_block(fabric, model, spec, seed, block, options, given(block)))
+            words = words_of(model, texts, block)
+            mine.append(_block(fabric, model, spec, seed, block, options, given(block), words))
             done = min((turn + 1) * fabric.world_size * BLOCK, count)
             report(ProgressEvent("sample", done, count))
     everyone = gather(fabric, torch.stack(mine))
@@ -182,6 +189,19 @@ def _joined(blocks: Sequence[Condition], count: int) -> Condition:
     }
 
 
+def words_of(model: GenerativeModel, texts: TextsOfBlock, block: int) -> tuple[Texts, ...]:
+    """What ``sample`` takes beside the conditions: the words that the model reads, if it does.
+    Raises ``UsageError`` if they are not known."""
+    names = sorted(getattr(model, "texts", ()))
+    if not names:
+        return ()
+    known = texts(block)
+    for name in names:
+        if name not in known:
+            raise UsageError(f"the model reads the words of {name!r}, and there are tokens alone")
+    return ({name: known[name] for name in names},)
+
+
 @torch.no_grad()
 def seconds_per_block(
     fabric: Fabric,
@@ -189,13 +209,14 @@ def seconds_per_block(
     spec: SampleSpec,
     options: Mapping[str, Any],
     given: ConditionOfBlock = lambda block: {},
+    texts: TextsOfBlock = lambda block: {},
 ) -> float:
     """Wall-clock of one block, with nothing counted and nothing else done; on one device."""
     place(fabric, model)
-    condition = given(0)
+    condition, words = given(0), words_of(model, texts, 0)
     start = time.perf_counter()
     # To the CPU, so that an accelerator's work is waited for.
-    _block(fabric, model, spec, 0, 0, options, condition).cpu()
+    _block(fabric, model, spec, 0, 0, options, condition, words).cpu()
     return max(0.0, time.perf_counter() - start)
 
 
@@ -207,13 +228,14 @@ def _block(
     block: int,
     options: Mapping[str, Any],
     condition: Condition,
+    words: tuple[Texts, ...],
 ) -> Tensor:
     placed = {name: value.to(fabric.device) for name, value in condition.items()}
     seed_all(seed, "sample", block)
     # Drawn on the CPU: the same noise for every device.
     noise = torch.randn(BLOCK, *model.noise_shape).to(fabric.device)
     with fabric.autocast():
-        x: Tensor = call(model.sample, noise, placed, **options)
+        x: Tensor = call(model.sample, noise, placed, *words, **options)
     if tuple(x.shape) != (BLOCK, *spec.shape):
         raise ValueError(f"sample() returned {tuple(x.shape)}, not {(BLOCK, *spec.shape)}")
     return x.float()

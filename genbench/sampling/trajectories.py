@@ -18,7 +18,14 @@ from genbench.api.errors import NonFiniteSamples, UsageError
 from genbench.api.seeding import seed_all
 from genbench.devices.layout import to_device
 from genbench.registry import call
-from genbench.sampling.blocks import BLOCK, ConditionOfBlock, padded, place
+from genbench.sampling.blocks import (
+    BLOCK,
+    ConditionOfBlock,
+    TextsOfBlock,
+    padded,
+    place,
+    words_of,
+)
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -70,16 +77,18 @@ def reverse(
     seed: int,
     options: Mapping[str, Any],
     given: ConditionOfBlock,
+    texts: TextsOfBlock = lambda block: {},
 ) -> Trajectory:
     """The first ``count`` samples (at most 64) as they come about, at most ``frames`` of the states
     that the sampler passes through, evenly spaced: the last are the samples that ``sampling.draw``
     gives. Of a model without a trajectory, each sample's walk to the next one.
 
-    Raises ``NonFiniteSamples``.
+    Raises ``NonFiniteSamples``, and ``UsageError`` as ``sampling.draw`` does.
     """
     place(fabric, model)
     asked = given(0)
     condition = {name: value.to(fabric.device) for name, value in asked.items()}
+    words = words_of(model, texts, 0)
     seed_all(seed, "sample", 0)
     noise = torch.randn(BLOCK, *model.noise_shape).to(fabric.device)
     trajectory: Any = getattr(model, "trajectory", None)
@@ -87,15 +96,16 @@ def reverse(
         if trajectory is not None:
             passed = [
                 padded(spec, _stored(spec, [x])[0], asked)
-                for x in call(trajectory, noise, condition, **options)
+                for x in call(trajectory, noise, condition, *words, **options)
             ]
             last = len(passed) - 1
             number = min(frames, len(passed))
             chosen = [round(last * step / max(1, number - 1)) for step in range(number)]
             return Trajectory(REVERSE, torch.stack([passed[index][:count] for index in chosen]))
         condition = {name: value[:count] for name, value in condition.items()}
+        words = tuple({name: said[:count] for name, said in known.items()} for known in words)
         between = _between(noise[:count], frames)
-        walk = [call(model.sample, z, condition, **options) for z in between]
+        walk = [call(model.sample, z, condition, *words, **options) for z in between]
     asked = {name: value[:count] for name, value in asked.items()}
     states = [padded(spec, state, asked) for state in _stored(spec, walk)]
     return Trajectory(WALK, torch.stack(states))

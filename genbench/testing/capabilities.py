@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genbench import registry
+from genbench import registry, sampling
 from genbench.api import LENGTH, GenerativeModel
 from genbench.api.seeding import generator, seed_all
 from genbench.testing.checks import NotOffered
@@ -53,7 +53,8 @@ def wrong_trajectory(subject: ModelUnderTest) -> str | None:
         noise = _noise(model)
         condition = subject.condition(model, COUNT)
         options = registry.check_options("`sample`", model.sample, subject.sample)
-        states = [*registry.call(model.trajectory, noise.clone(), condition, **options)]
+        words = sampling.words_of(model, lambda block: subject.texts(COUNT), 0)
+        states = [*registry.call(model.trajectory, noise.clone(), condition, *words, **options)]
     if not states:
         return "it passes through nothing"
     shape = (COUNT, *subject.spec.shape)
@@ -120,7 +121,8 @@ def disobeyed(subject: ModelUnderTest) -> str | None:
     """The same noise with the conditions of other samples must give other samples. The length needs
     no obedience: the harness itself cuts each sample to the length that was asked for."""
     with _offered(subject, "conditions") as model:
-        names = sorted(model.conditions - {LENGTH})
+        words = sorted(getattr(model, "texts", ()))
+        names = sorted(model.conditions - {LENGTH} - set(words))
     noise, given = _noise(model), subject.condition(model, COUNT)
     usual = subject.call(model, noise, given=given)
     for name in names:
@@ -129,6 +131,14 @@ def disobeyed(subject: ModelUnderTest) -> str | None:
         if other is None:
             continue  # the data have no other
         changed = subject.call(model, noise, given={**given, name: other.expand_as(given[name])})
+        if torch.equal(usual, changed):
+            return f"another {name!r} gives the same samples"
+    said = subject.texts(COUNT)
+    for name in words:
+        another = next((text for text in subject.data.texts[name] if text != said[name][0]), None)
+        if another is None:
+            continue
+        changed = subject.call(model, noise, given=given, texts={**said, name: [another] * COUNT})
         if torch.equal(usual, changed):
             return f"another {name!r} gives the same samples"
     return None

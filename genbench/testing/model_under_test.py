@@ -26,6 +26,7 @@ from genbench.api import (
     ProgressEvent,
     Samples,
     TensorSamples,
+    Texts,
 )
 from genbench.api.errors import GenbenchError
 from genbench.api.seeding import seed_all
@@ -84,7 +85,9 @@ class ModelUnderTest:
     ) -> None:
         self.factory, self.options, self.sample, self.about = factory, options, sample, about
         first = samples.take(torch.arange(min(DATA, len(samples))))
-        self.data = TensorSamples(samples.spec, samples.id, first.data, first.condition)
+        self.data = TensorSamples(
+            samples.spec, samples.id, first.data, first.condition, first.texts
+        )
         self.spec = samples.spec
 
     def build(self) -> GenerativeModel:
@@ -145,6 +148,11 @@ class ModelUnderTest:
         rows = torch.arange(count) % len(self.data)
         return {name: self.data.condition[name][rows] for name in getattr(model, "conditions", ())}
 
+    def texts(self, count: int) -> Texts:
+        """The words of as many samples."""
+        known = self.data.texts.items()
+        return {name: [words[i % len(words)] for i in range(count)] for name, words in known}
+
     def draw(self, model: GenerativeModel, count: int) -> Tensor:
         """``(count, *shape)`` in the stored view, as every run draws them."""
         drawn = sampling.draw(
@@ -156,6 +164,7 @@ class ModelUnderTest:
             options=self.sample,
             report=quiet,
             given=lambda block: self.condition(model, sampling.BLOCK),
+            texts=lambda block: self.texts(sampling.BLOCK),
         )
         return drawn.data
 
@@ -166,14 +175,17 @@ class ModelUnderTest:
         noise: Tensor,
         precision: Precision = "32-true",
         given: Condition | None = None,
+        texts: Texts | None = None,
     ) -> Tensor:
         """What ``sample`` itself returns for noise ``(B, *noise_shape)``, from one fixed stream;
-        ``given``: the conditions, by default those of the data."""
+        ``given``: the conditions, and ``texts``: the words, by default those of the data."""
         model.train(False)
         seed_all(SEED, "sample", 0)
         with _fabric(precision).autocast():
             condition = self.condition(model, len(noise)) if given is None else given
-            x: Tensor = registry.call(model.sample, noise.clone(), condition, **self.sample)
+            said = self.texts(len(noise)) if texts is None else texts
+            words = sampling.words_of(model, lambda block: said, 0)
+            x: Tensor = registry.call(model.sample, noise.clone(), condition, *words, **self.sample)
             return x
 
 

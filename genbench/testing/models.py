@@ -142,7 +142,9 @@ def _builds(subject: ModelUnderTest) -> str | None:
 
 
 def _sample_options(subject: ModelUnderTest) -> str | None:
-    return wrong_options(subject.build().sample, ("noise", "condition"), subject.sample)
+    model = subject.build()
+    words = ["texts"] if getattr(model, "texts", ()) else []
+    return wrong_options(model.sample, ("noise", "condition", *words), subject.sample)
 
 
 def _optimisers(subject: ModelUnderTest) -> str | None:

@@ -12,12 +12,16 @@ from torchmetrics import Metric, MetricCollection
 from genbench import registry
 from genbench.api import Features
 
-WANTED = {"features": 8, "logits": 4, "spatial": 6, "agreement": 11}
+WANTED = {"features": 8, "logits": 4, "spatial": 6, "agreement": 11, "text_features": 8}
 
 
 def batch_of(x: torch.Tensor, heads: nn.ModuleDict) -> Features:
     features = {name: head(x) for name, head in heads.items()}
-    return {**features, "labels": features["logits"].argmax(dim=1)}
+    # Two rows or so a prompt, and some without another.
+    prompt = (features["spatial"][:, 0] * 100).long()
+    truncated = (features["spatial"][:, 0] > 0).float()
+    labels = features["logits"].argmax(dim=1)
+    return {**features, "labels": labels, "prompt": prompt, "text_truncated": truncated}
 
 
 @pytest.mark.parametrize("name", [*filter(registry.metrics.is_ours, registry.metrics.names())])

@@ -26,8 +26,11 @@ from genbench.metrics.manifold import ClosedManifold, Manifold
 from genbench.metrics.memorization import Memorization
 from genbench.metrics.modes import Modes
 from genbench.metrics.per_class import ClassAccuracy, PerClassFrechetDistance
+from genbench.metrics.prompt_diversity import PromptDiversity
+from genbench.metrics.r_precision import RPrecision
 from genbench.metrics.sliced_wasserstein import SlicedWasserstein
 from genbench.metrics.spatial_frechet import SpatialFrechetDistance
+from genbench.metrics.text_image_similarity import TextImageSimilarity
 from genbench.metrics.vendi import VendiScore
 from genbench.registry import check_options
 
@@ -47,11 +50,14 @@ METRICS: list[Callable[..., Metric]] = [
     SlicedWasserstein,
     ClassAccuracy,
     CaptionAgreement,
+    TextImageSimilarity,
+    PromptDiversity,
 ]
 ORDERED: list[Callable[..., Metric]] = [
     FrechetDistanceInfinity,
     DataCopying,
     FeatureLikelihoodDivergence,
+    partial(RPrecision, candidates=10),  # of as many different texts as there are here
 ]
 """Which draw subsets by place: what is put together in another order scores another number."""
 SIDES = ("train", "reference", "generated")
@@ -68,6 +74,9 @@ def features(side: str) -> Features:
         "logits": 2 * x,
         "labels": labels,
         "agreement": agreement,
+        "text_features": x.roll(1, dims=1) + x,
+        "text_truncated": (x[:, 0] > 0).float(),
+        "prompt": (x[:, 0] * 8).long(),
     }
 
 
@@ -135,6 +144,7 @@ def test_options_are_the_constructors_keywords() -> None:
     assert check_options("metric", DataCopying, {}) == {"cells": 3, "seed": 0}
     for build in (FrechetDistanceInfinity, FeatureLikelihoodDivergence):
         assert check_options("metric", build, {}) == {"seed": 0}
+    assert check_options("metric", RPrecision, {}) == {"candidates": 100, "seed": 0}
     assert check_options("metric", ClosedManifold, {}) == {"neighbours": 5, "balls": "closed"}
     seen = {Manifold, ClosedManifold, SlicedWasserstein}
     for other in (build for build in METRICS if isinstance(build, type) and build not in seen):

@@ -12,7 +12,7 @@ import broken
 import torch
 from torch import Tensor, nn
 
-from genbench.api import Batch, Condition, PlayerStep, Progress, SampleSpec
+from genbench.api import Batch, Condition, PlayerStep, Progress, SampleSpec, Texts
 
 
 class Halves(nn.Module):
@@ -146,3 +146,29 @@ class Captioned(Able):
     """Obeys what few data have."""
 
     conditions: ClassVar = {"caption"}
+
+
+class Reads(Able):
+    """Sound: the length of the words moves every sample."""
+
+    conditions: ClassVar = {"caption"}
+    texts: ClassVar = {"caption"}
+
+    def sample(  # type: ignore[override]
+        self, noise: Tensor, condition: Condition, texts: Texts, *, scale: float = 1.0
+    ) -> Tensor:
+        lengths = torch.tensor([float(len(text)) for text in texts["caption"]])
+        return super().sample(noise, {"label": lengths}, scale=scale)
+
+    def trajectory(  # type: ignore[override]
+        self, noise: Tensor, condition: Condition, texts: Texts, *, scale: float
+    ) -> Iterator[Tensor]:
+        for share in (0.0, 1.0):
+            yield self.sample(noise, condition, texts, scale=share * scale)
+
+
+class Illiterate(Reads):
+    def sample(  # type: ignore[override]
+        self, noise: Tensor, condition: Condition, texts: Texts, *, scale: float = 1.0
+    ) -> Tensor:
+        return super().sample(noise, condition, {"caption": [""] * len(noise)}, scale=scale)

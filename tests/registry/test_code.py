@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -99,6 +100,25 @@ def test_what_does_not(folder: Path, edit: str) -> None:
     before = code_of("it", "plugin")
     INDIFFERENT[edit](folder)
     assert code_of("it", "plugin") == before
+
+
+def test_packages_of_extras_decide_plugins_but_no_contestants(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else whoever installs an extra would train every contestant again."""
+    (folder / "plugin.py").write_text("import transformers\n", encoding="utf-8")
+    known = importlib.metadata.version
+    identities = []
+    for version in ("1.0", "2.0"):
+        monkeypatch.setattr(
+            importlib.metadata,
+            "version",
+            lambda name, version=version: version if name == "transformers" else known(name),
+        )
+        identities.append([code_of("it", m).identity for m in ("plugin", "baselines.ddpm")])
+    (plugin, contestant), (other_plugin, same_contestant) = identities
+    assert plugin != other_plugin
+    assert contestant == same_contestant
 
 
 def test_the_files_of_an_identity(folder: Path) -> None:

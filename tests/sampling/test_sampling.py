@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from genbench import sampling
-from genbench.api import Condition, SampleSpec
-from genbench.api.errors import NonFiniteSamples
+from genbench.api import Condition, SampleSpec, Texts
+from genbench.api.errors import NonFiniteSamples, UsageError
+from genbench.sampling import trajectories
 
 SPEC = SampleSpec("image", (1, 2, 2), levels=17)
 
@@ -137,3 +140,42 @@ def test_the_costs_of_a_codec_are_those_of_sampling() -> None:
     assert "decode" not in vars(codec)
     assert sampling.codec_id(Latent(codec)) == "squares@0"
     assert sampling.codec_id(Iterated()) is None
+
+
+class Reader(Iterated):
+    """Shows how long the word of each sample is."""
+
+    conditions = texts = frozenset({"caption"})
+
+    def sample(  # type: ignore[override]
+        self, noise: Tensor, condition: Condition, texts: Texts, *, scale: float = 1.0
+    ) -> Tensor:
+        assert texts.keys() == {"caption"}
+        lengths = torch.tensor([len(word) for word in texts["caption"]])
+        return (scale * lengths / 8 - 1).view(-1, 1, 1, 1).expand(-1, 1, 2, 2)
+
+
+def words(block: int) -> Texts:
+    return {"caption": ["a" * (k % 3 + 4 * block) for k in range(64)], "other": ["b"] * 64}
+
+
+def tokens(block: int) -> Condition:
+    return {"caption": torch.ones(64, 2, dtype=torch.int64)}
+
+
+def test_a_model_that_reads_words_is_given_those_of_each_block() -> None:
+    fabric = Fabric(accelerator="cpu", devices=1)
+    model: Any = Reader()
+    asked: dict[str, Any] = {"given": tokens, "texts": words, "seed": 0, "options": {"scale": 1.0}}
+    drawn = sampling.draw(fabric, model, SPEC, count=70, report=lambda event: None, **asked)
+    expected = [*(k % 3 for k in range(64)), *(k % 3 + 4 for k in range(6))]
+    assert drawn.data[:, 0, 0, 0].tolist() == expected
+    shown = trajectories.reverse(fabric, model, SPEC, count=5, frames=3, **asked)
+    assert shown.frames[-1, :, 0, 0, 0].tolist() == expected[:5]
+    assert sampling.seconds_per_block(fabric, model, SPEC, {"scale": 1.0}, tokens, words) >= 0
+
+
+def test_words_that_are_not_known_are_refused() -> None:
+    told = "the model reads the words of 'caption', and there are tokens alone"
+    with pytest.raises(UsageError, match=told):
+        draw(Reader(), 3)

@@ -16,10 +16,11 @@ import torch
 from click.testing import CliRunner, Result
 
 from genbench import registry, testing
-from genbench.api import Batch
+from genbench.api import Batch, SampleSpec, TensorSamples, Text
 from genbench.api.errors import UnknownName, UsageError
 from genbench.cli import main
 from genbench.data import open_samples
+from genbench.io.arrays import save_npz
 from genbench.testing import (
     Check,
     CheckFailed,
@@ -160,6 +161,25 @@ def test_broken_capabilities(model: str, promise: str, reason: str) -> None:
 def test_a_model_that_offers_everything() -> None:
     checks = model_checks(abilities.Able, data=["digits"])
     assert {c.result.status for c in checks if c.promise != PROCESSES} == {"passed"}
+
+
+@pytest.fixture
+def captioned(tmp_path: Path) -> str:
+    """A file of digits with captions."""
+    digits = open_samples("digits:train", Path()).take(torch.arange(256))
+    spec = SampleSpec("image", (1, 8, 8), 17, {"caption": Text(2, 3)})
+    tokens = torch.arange(512).view(256, 2) % 2 + 1
+    words = {"caption": ["short" if row % 2 else "a longer one" for row in range(256)]}
+    samples = TensorSamples(spec, "", digits.data, {"caption": tokens}, words)
+    save_npz(tmp_path / "captioned.npz", samples)
+    return f"npz:{tmp_path / 'captioned.npz'}"
+
+
+def test_models_that_read_words(captioned: str) -> None:
+    checks = model_checks(abilities.Reads, data=[captioned])
+    assert {c.result.status for c in checks if c.promise != PROCESSES} == {"passed"}
+    checks = model_checks(abilities.Illiterate, data=[captioned])
+    assert_caught(checks, "each of its `conditions`", "another 'caption' gives the same samples")
 
 
 def test_what_a_model_does_not_offer_is_no_fault() -> None:
@@ -342,6 +362,11 @@ REFUSED = {
         "frechet_distance_per_class needs generated samples with labels; these have none"
     },
     "class_accuracy": {"class_accuracy needs generated samples with labels; these have none"},
+    "text_image_similarity": {"the digits extractor gives no text_features or text_truncated"},
+    "r_precision": {"the digits extractor gives no text_features or text_truncated"},
+    "prompt_diversity": {
+        "prompt_diversity needs generated samples with conditions; these have none"
+    },
 }
 """The metrics that what these checks have at hand is not enough for."""
 
