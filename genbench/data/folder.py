@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from genbench.api import Samples, SampleSpec
 from genbench.api.errors import DataError, UsageError
+from genbench.data.captions import (
+    CAPTION,
+    CaptionedPictures,
+    metadata_file,
+    read_captions,
+    text_of,
+)
 from genbench.io.decode import FORMATS, START, format_of
 from genbench.io.files import cause, contents, listed, shown
 from genbench.io.pictures import PictureFiles
 from genbench.io.scan import scan_images
+from genbench.store import fingerprint
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".webp")
 OTHERS = (
@@ -32,8 +41,11 @@ def folder(argument: str, data_dir: Path) -> Samples:
     and the file is unchanged. The id holds the folder's name and the hash of the files' bytes.
     ``data_dir`` is not used.
 
+    With a ``metadata.jsonl`` or ``metadata.csv`` that holds texts (``genbench.data.captions``),
+    each picture has a caption: the condition ``caption``, and part of the id.
+
     Raises ``UsageError`` without a path; ``DataError`` if the folder is missing or holds no
-    picture, a picture cannot be used, or the pictures differ in size.
+    picture, a picture cannot be used, or the pictures differ in size; and as ``read_captions``.
     """
     if not argument:
         raise UsageError("dataset 'folder' needs a path: folder:PATH")
@@ -54,8 +66,21 @@ def folder(argument: str, data_dir: Path) -> Samples:
             )
     grey = all(header.mode == "L" for header in found.headers)
     spec = SampleSpec("image", (1 if grey else 3, height, width))
-    identity = f"folder:{shown(root.resolve().name)}@{found.hash}"
-    return PictureFiles(spec, identity, root, names, found.hashed)
+    name = f"folder:{shown(root.resolve().name)}"
+    identity = f"{name}@{found.hash}"
+    metadata = metadata_file(root)
+    captions = None if metadata is None else read_captions(metadata, names)
+    if captions is None:
+        notes = () if metadata is None else (f"{metadata.name} has no 'text': no captions",)
+        return PictureFiles(spec, identity, root, names, found.hashed, notes=notes)
+    return CaptionedPictures(
+        replace(spec, condition={CAPTION: text_of(captions)}),
+        f"{name}@{fingerprint([found.hash, captions])}",
+        root,
+        names,
+        found.hashed,
+        captions=captions,
+    )
 
 
 def _pictures(root: Path) -> list[str]:
