@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from genbench.api import (
     ConditionSpec,
     GenerativeModel,
     Samples,
+    SampleSpec,
     Text,
     Texts,
     Vector,
@@ -26,8 +28,9 @@ from genbench.api.seeding import generator
 from genbench.devices.hardware import Hardware
 from genbench.experiment.context import open_cached, texts_of_file
 from genbench.experiment.trained import Trained
+from genbench.io.prompts import read_prompts
 from genbench.registry import wrap_plugin_errors
-from genbench.suite import Prompts
+from genbench.suite import Prompts, parse_value
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,36 @@ def prompted(prompts: Prompts, data: Samples, hardware: Hardware) -> Batch:
         else:
             condition[name] = torch.stack([_value(name, declared[name], value) for value in values])
     return Batch(torch.empty(len(given), 0), condition, texts)
+
+
+def given_prompts(
+    prompts: Sequence[Any] | str | Path, each: int, model: GenerativeModel, spec: SampleSpec
+) -> Prompts:
+    """What a model of samples of ``spec`` is asked for outside a suite: the values of the condition
+    that it obeys, or of the one text among those, as Python has them or as a user types them; or
+    the texts in a file of prompts, which may be such values.
+
+    Raises ``UsageError`` if there are none, and for a model that obeys no condition, or several;
+    and as ``read_prompts`` does.
+    """
+    values: list[Any] = (
+        read_prompts(Path(prompts).expanduser())
+        if isinstance(prompts, (str, Path))
+        else list(prompts)
+    )
+    if not values:
+        raise UsageError("prompts: there is none")
+    obeyed = sorted(getattr(model, "conditions", ()))
+    if not obeyed:
+        raise UsageError("prompts: the model obeys no condition")
+    texts = [name for name in obeyed if isinstance(spec.condition.get(name), Text)]
+    chosen = texts if len(texts) == 1 else obeyed
+    if len(chosen) > 1:
+        raise UsageError(f"prompts: the model obeys {' and '.join(obeyed)}; prompts are for one")
+    (name,) = chosen
+    if not texts:
+        values = [parse_value(value) if isinstance(value, str) else value for value in values]
+    return Prompts(conditions=tuple({name: value} for value in values), each=each)
 
 
 def _of_file(prompts: Prompts, data: Samples) -> Sequence[Mapping[str, Any]]:

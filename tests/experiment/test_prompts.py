@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from click.testing import CliRunner, Result
 
+from genbench.api import Categorical, SampleSpec, Text, Vector
 from genbench.api.errors import DataError, UsageError
 from genbench.cli import main
 from genbench.data import open_samples
@@ -18,6 +20,7 @@ from genbench.data.files import read_file
 from genbench.data.shapes.captions import untokenise
 from genbench.devices.hardware import Hardware
 from genbench.experiment import prompted
+from genbench.experiment.conditions import given_prompts
 from genbench.experiment.context import prompts_inputs, reopen_data
 from genbench.store import fingerprint
 from genbench.store.records import Record, read_records
@@ -39,6 +42,11 @@ snapshots = { count = 1, samples = 6, metrics = [] }
 [prompts]
 """
 ENTRIES = '\n[entries.Singer]\nmodel = "singer"\n'
+MANY = SampleSpec(
+    "image",
+    (1, 4, 4),
+    condition={"caption": Text(9, 257), "label": Categorical(10), "pose": Vector(2)},
+)
 ASKED = ["low soft", "high loud", "high soft"]
 
 
@@ -123,6 +131,30 @@ def test_a_suite_with_a_file_is_written_and_read_again(tmp_path: Path) -> None:
     assert suite.prompts == Prompts(file="gone.txt", captions="all")
     path.write_text(suite.to_toml(), encoding="utf-8")
     assert Suite.from_toml(path) == suite
+
+
+@pytest.mark.parametrize(
+    ("obeyed", "conditions", "values"),
+    [
+        ({"caption"}, [{"caption": "3"}, {"caption": "a cat"}], ["3", "a cat"]),
+        ({"caption", "label"}, [{"caption": "3"}], ["3"]),
+        ({"label"}, [{"label": 3}, {"label": 4}], ["3", 4]),
+        ({"pose"}, [{"pose": [0.5, 1]}], ["[0.5, 1]"]),
+    ],
+)
+def test_prompts_are_for_the_one_condition_that_is_obeyed(
+    obeyed: set[str], conditions: list[dict[str, Any]], values: list[Any]
+) -> None:
+    """Or for the one text among several."""
+    model: Any = SimpleNamespace(conditions=obeyed)
+    found = given_prompts(values, 2, model, MANY)
+    assert found == Prompts(conditions=tuple(conditions), each=2)
+
+
+def test_of_several_conditions_none_is_guessed() -> None:
+    model: Any = SimpleNamespace(conditions={"pose", "label"})
+    with pytest.raises(UsageError, match="the model obeys label and pose; prompts are for one"):
+        given_prompts(["3"], 1, model, MANY)
 
 
 def call(*arguments: str | Path) -> Result:
