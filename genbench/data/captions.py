@@ -86,7 +86,7 @@ def read_captions(path: Path, names: Sequence[str]) -> list[str] | None:
     for row in rows:
         name = row.text("file_name")
         if name not in known:
-            raise DataError(f"{row.where}: no picture {name!r} in this folder{_near(name, names)}")
+            raise DataError(f"{row.where}: no picture {name!r} in this folder{near(name, names)}")
         if name in texts:
             raise DataError(f"{row.where}: {name!r} has a caption already, in {places[name]}")
         texts[name], places[name] = row.text("text"), row.where
@@ -104,7 +104,7 @@ def in_order(path: Path, names: Sequence[str], texts: Mapping[str, str]) -> list
     return [texts[name] for name in names]
 
 
-def _near(name: str, names: Sequence[str]) -> str:
-    """Not ``did_you_mean``, which lists all names where none is similar."""
-    near = difflib.get_close_matches(name, names, n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
+def near(name: str, names: Sequence[str]) -> str:
+    """As ``did_you_mean``, which lists all names if none is similar: here there may be millions."""
+    found = difflib.get_close_matches(name, names, n=1)
+    return f"; did you mean {found[0]!r}?" if found else ""
