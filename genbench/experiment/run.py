@@ -159,7 +159,7 @@ class _Run:
                 seal(out, context.name)
                 write_records(out, records)
             records = self._timed(executor, groups, records)
-            if records != before:
+            if todo or records != before:
                 self._write(records)
 
     def _claim(self) -> None:
