@@ -35,4 +35,5 @@ def sample(
     if typed and file is not None:
         raise UsageError("--prompt and --prompts: give one of them")
     samples, cost = draw(**given, out=out, prompts=file or typed or None, **where)
-    say(f"{out}: {len(samples)} samples, {cost['nfe']:g} network evaluations each")
+    how = "imported" if cost["nfe"] is None else f"{cost['nfe']:g} network evaluations each"
+    say(f"{out}: {len(samples)} samples, {how}")

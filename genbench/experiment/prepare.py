@@ -100,7 +100,7 @@ def require_sound(
         if group[0].training.seed == groups[0][0].training.seed:
             training = group[0].training
             context.hardware.require_shares(training.batch, training.accumulate)
-            experiment.check_sampling(context.hardware, group)
+            experiment.check_sampling(context, group)
 
 
 def resolved(

@@ -275,6 +275,8 @@ class _Run:
             chosen = first.get(record.entry)
             if chosen is None or not record.scores or chosen.training.seed != record.seed:
                 continue
+            if "imported" in record.conditions:
+                continue
             seconds = experiment.stored_seconds(self.context, chosen)
             if seconds is None:
                 job = experiment.timing_job(self.context, self.suite, chosen, self.plugins)
