@@ -187,8 +187,23 @@ def _shared(rows: Sequence[EntryRuns]) -> str:
 
 
 def _given(entries: Sequence[EntryRuns]) -> list[str]:
-    rows = [r.label for r in entries if any(x.conditions.get("pretrained") for x in r.runs)]
-    return [f"Nothing was trained for {listed(rows)}: the weights were given."] if rows else []
+    origins = {row.label: origin for row in entries if (origin := imported_from(row.records))}
+    rows = [
+        row.label
+        for row in entries
+        if row.label not in origins and any(x.conditions.get("pretrained") for x in row.runs)
+    ]
+    given = [f"Nothing was trained for {listed(rows)}: the weights were given."] if rows else []
+    return given + [f"{label} {origin}." for label, origin in origins.items()]
+
+
+def imported_from(records: Sequence[Record]) -> str:
+    """That a row cannot be rerun, and what is known of its samples; empty if it can."""
+    found = next((r.conditions["imported"] for r in records if "imported" in r.conditions), None)
+    if found is None:
+        return ""
+    system, version, date = (found[name] for name in ("system", "version", "date"))
+    return f"cannot be rerun: its samples are those of {system} ({version}), made on {date}"
 
 
 def _conditions(entries: Sequence[EntryRuns]) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias
 from genbench.analysis.cells import MISSING, number
 from genbench.analysis.document import Cell, Document, Section, Tone, text_table
 from genbench.analysis.entry_runs import entry_runs
+from genbench.analysis.notes import imported_from
 from genbench.analysis.statistics import centre, mean_interval
 from genbench.api.errors import DataError, UnknownName
 from genbench.api.metrics import LIKELIHOOD
@@ -61,8 +62,13 @@ def row(records: Sequence[Record], label: str) -> tuple[Record, ...]:
 
 def recipe(runs: Sequence[Record]) -> dict[str, Any]:
     """The content of a suite whose only entry is trained, sampled and scored as ``runs``, the seeds
-    of one row, were. Along training nothing is scored: records do not say how it was."""
+    of one row, were. Along training nothing is scored: records do not say how it was.
+
+    Raises ``DataError`` for imported samples, and ``KeyError`` naming what a record does not say.
+    """
     first, by = runs[0], criteria(runs[0].protocol)
+    if origin := imported_from(runs):
+        raise DataError(f"{first.entry} {origin}")
     protocol, conditions = first.protocol, first.conditions
     options, sample = dict(conditions["options"]), dict(conditions["sample"])
     points = {snapshot["examples"] for run in runs for snapshot in run.snapshots}

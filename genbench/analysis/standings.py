@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from genbench.analysis.columns import known_outputs, score_heading
 from genbench.analysis.document import Cell, Column, Document, Row, Section, Table
 from genbench.analysis.entry_runs import EntryRuns, by_protocol, entry_runs
+from genbench.analysis.notes import imported_from
 from genbench.analysis.published import Leaderboard, PublishedRow
 from genbench.analysis.statistics import LEAST_FOR_INTERVAL, LEVEL, mean_interval, summarize
 from genbench.api import Output
@@ -47,7 +48,7 @@ class Standing:
     nfe: float | None
     origin: str
     """The document it was read in, or the command that runs it again; empty for real data, which
-    are not ranked."""
+    are not ranked, and for imported samples."""
     note: str = ""
     published: PublishedRow | None = None
     """``None``: measured."""
@@ -208,7 +209,7 @@ def _published(row: PublishedRow, board: Leaderboard) -> Standing:
 def _measured(folder: str, records: Sequence[Record]) -> list[Standing]:
     rows = []
     for row in entry_runs(records):
-        first = row.records[0]
+        first, origin = row.records[0], imported_from(row.records)
         seeds = len(row.runs)
         settings = "" if row.is_baseline else f"{first.suite}: {_budget(first)}, {_seeds(seeds)}"
         outputs = known_outputs(row.records)
@@ -220,8 +221,8 @@ def _measured(folder: str, records: Sequence[Record]) -> list[Standing]:
                 settings=settings,
                 scores={name: number for name, number in scores.items() if number is not None},
                 nfe=None if row.is_baseline else first.cost.get("nfe"),
-                origin="" if row.is_baseline else _command(folder, row.label),
-                note=first.note,
+                origin="" if row.is_baseline or origin else _command(folder, row.label),
+                note="; ".join(filter(None, [f"it {origin}" if origin else "", first.note])),
             )
         )
     return rows

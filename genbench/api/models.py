@@ -138,6 +138,11 @@ class GenerativeModel(Protocol):
         gradients again: a training that asks for it is refused with this reason. Empty if it can.
     ``pretrained: bool``
         The weights came whole from elsewhere: nothing is trained.
+    ``samples_from: str``
+        The data set, as a suite names it (``folder:PATH``), that holds the samples, since whatever
+        made them cannot be run here: a folder with a manifest. ``sample`` is never called; if a
+        suite has prompts, its samples are the pictures that were made for each. Beside it,
+        ``pretrained`` is true, and there are no players.
     """
 
     @property

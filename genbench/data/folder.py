@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from genbench.api import Samples, SampleSpec
 from genbench.api.errors import DataError, UsageError
+from genbench.data.captions import (
+    CAPTION,
+    CaptionedPictures,
+    metadata_file,
+    read_captions,
+    text_of,
+)
+from genbench.data.manifest import (
+    ImportedPictures,
+    manifest_file,
+    read_manifest,
+    require_files,
+)
 from genbench.io.decode import FORMATS, START, format_of
 from genbench.io.files import cause, contents, listed, shown
 from genbench.io.pictures import PictureFiles
 from genbench.io.scan import scan_images
+from genbench.store import fingerprint
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".webp")
 OTHERS = (
@@ -32,8 +47,14 @@ def folder(argument: str, data_dir: Path) -> Samples:
     and the file is unchanged. The id holds the folder's name and the hash of the files' bytes.
     ``data_dir`` is not used.
 
+    With a ``metadata.jsonl`` or ``metadata.csv`` that holds texts (``genbench.data.captions``),
+    each picture has a caption: the condition ``caption``, and part of the id. With a manifest of
+    imported samples (``genbench.data.manifest``), the captions are the prompts in it, the manifest
+    is part of the id, and every file must have its hash.
+
     Raises ``UsageError`` without a path; ``DataError`` if the folder is missing or holds no
-    picture, a picture cannot be used, or the pictures differ in size.
+    picture, a picture cannot be used, or the pictures differ in size; and as ``read_captions``,
+    ``read_manifest`` and ``require_files`` do.
     """
     if not argument:
         raise UsageError("dataset 'folder' needs a path: folder:PATH")
@@ -54,8 +75,37 @@ def folder(argument: str, data_dir: Path) -> Samples:
             )
     grey = all(header.mode == "L" for header in found.headers)
     spec = SampleSpec("image", (1 if grey else 3, height, width))
-    identity = f"folder:{shown(root.resolve().name)}@{found.hash}"
-    return PictureFiles(spec, identity, root, names, found.hashed)
+    return _described(PictureFiles(spec, found.hash, root, names, found.hashed))
+
+
+def _described(bare: PictureFiles) -> PictureFiles:
+    """The pictures with what a file at the top of their folder says of them, and their id. The id
+    of ``bare`` is the hash of their bytes."""
+    root, names, hashed = bare.root, bare.names, bare.hashed
+    metadata, listing = metadata_file(root), manifest_file(root)
+    captions = None if metadata is None else read_captions(metadata, names)
+    manifest = None if listing is None else read_manifest(listing)
+    if captions is not None and manifest is not None:
+        raise DataError(f"{shown(root)}: has metadata and a manifest of imported samples; keep one")
+    id = f"folder:{shown(root.resolve().name)}@"
+    if listing is not None and manifest is not None:
+        prompts = require_files(listing, manifest, names, hashed)
+        provenance = manifest.model_dump(include={"system", "version", "date"})
+        return ImportedPictures(
+            replace(bare.spec, condition={CAPTION: text_of(prompts)}),
+            id + fingerprint([bare.id, manifest.model_dump()]),
+            *(root, names, hashed),
+            captions=prompts,
+            provenance=provenance,
+            notes=(f"samples of {', '.join(provenance.values())}",),
+        )
+    if captions is not None:
+        spec = replace(bare.spec, condition={CAPTION: text_of(captions)})
+        id += fingerprint([bare.id, captions])
+        return CaptionedPictures(spec, id, root, names, hashed, captions=captions)
+    unread = [] if metadata is None else [f"{metadata.name} has no 'text': no captions"]
+    unread += [] if listing is None else [f"{listing.name} is no manifest of samples: not read"]
+    return replace(bare, id=id + bare.id, notes=tuple(unread))
 
 
 def _pictures(root: Path) -> list[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,6 +18,7 @@ from genbench.api import (
     ConditionSpec,
     GenerativeModel,
     Samples,
+    SampleSpec,
     Text,
     Texts,
     Vector,
@@ -23,10 +26,11 @@ from genbench.api import (
 from genbench.api.errors import UsageError, did_you_mean
 from genbench.api.seeding import generator
 from genbench.devices.hardware import Hardware
-from genbench.experiment.context import open_cached
+from genbench.experiment.context import open_cached, texts_of_file
 from genbench.experiment.trained import Trained
+from genbench.io.prompts import read_prompts
 from genbench.registry import wrap_plugin_errors
-from genbench.suite import Prompts
+from genbench.suite import Prompts, parse_value
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,7 @@ def conditions(
     data = open_cached(trained.training.dataset, hardware.data_dir)
     rows = None if prompts is None else prompted(prompts, data, hardware)
     return RequestedConditions(
-        obeyed, data, trained.training.seed, rows, prompts.each if prompts else 1
+        obeyed, data, trained.training.seed, rows, 1 if prompts is None else prompts.each
     )
 
 
@@ -109,20 +113,66 @@ def prompted(prompts: Prompts, data: Samples, hardware: Hardware) -> Batch:
     if prompts.dataset is not None:
         return _first(prompts, open_cached(prompts.dataset, hardware.data_dir), data)
     declared = data.spec.condition
+    given = prompts.conditions if prompts.file is None else _of_file(prompts, data)
     condition: dict[str, Tensor] = {}
     texts: dict[str, list[str]] = {}
-    for name in prompts.conditions[0]:
+    for name in given[0]:
         if name not in declared:
             raise UsageError(
                 f"prompts: {data.id} has no condition {name!r}{did_you_mean(name, declared)}"
             )
-        values = [given[name] for given in prompts.conditions]
+        values = [prompt[name] for prompt in given]
         if isinstance(declared[name], Text) and all(isinstance(value, str) for value in values):
             condition[name] = _tokens(data, name, values)
             texts[name] = values
         else:
             condition[name] = torch.stack([_value(name, declared[name], value) for value in values])
-    return Batch(torch.empty(len(prompts.conditions), 0), condition, texts)
+    return Batch(torch.empty(len(given), 0), condition, texts)
+
+
+def given_prompts(
+    prompts: Sequence[Any] | str | Path, each: int, model: GenerativeModel, spec: SampleSpec
+) -> Prompts:
+    """What a model of samples of ``spec`` is asked for outside a suite: the values of the condition
+    that it obeys, or of the one text among those, as Python has them or as a user types them; or
+    the texts in a file of prompts, which may be such values.
+
+    Raises ``UsageError`` if there are none, and for a model that obeys no condition, or several;
+    and as ``read_prompts`` does.
+    """
+    values: list[Any] = (
+        read_prompts(Path(prompts).expanduser())
+        if isinstance(prompts, (str, Path))
+        else list(prompts)
+    )
+    if not values:
+        raise UsageError("prompts: there is none")
+    obeyed = sorted(getattr(model, "conditions", ()))
+    if not obeyed:
+        raise UsageError("prompts: the model obeys no condition")
+    texts = [name for name in obeyed if isinstance(spec.condition.get(name), Text)]
+    chosen = texts if len(texts) == 1 else obeyed
+    if len(chosen) > 1:
+        raise UsageError(f"prompts: the model obeys {' and '.join(obeyed)}; prompts are for one")
+    (name,) = chosen
+    if not texts:
+        values = [parse_value(value) if isinstance(value, str) else value for value in values]
+    return Prompts(conditions=tuple({name: value} for value in values), each=each)
+
+
+def _of_file(prompts: Prompts, data: Samples) -> Sequence[Mapping[str, Any]]:
+    """The texts of a file as conditions. Raises ``UsageError``, and as ``read_prompts`` does."""
+    assert prompts.file is not None
+    declared, name = data.spec.condition, prompts.condition
+    if name is None:
+        texts = [name for name, kind in declared.items() if isinstance(kind, Text)]
+        if len(texts) != 1:
+            has = f"the texts {', '.join(texts)}: name one as condition" if texts else "no text"
+            raise UsageError(f"prompts: {prompts.file} holds texts, and {data.id} has {has}")
+        (name,) = texts
+    elif name in declared and not isinstance(declared[name], Text):
+        raise UsageError(f"prompts: {prompts.file} holds texts, and {name!r} of {data.id} is none")
+    return [{name: text} for text in texts_of_file(prompts.file, prompts.captions)]
 
 
 def _first(prompts: Prompts, asked: Samples, data: Samples) -> Batch:
@@ -134,11 +184,13 @@ def _first(prompts: Prompts, asked: Samples, data: Samples) -> Batch:
     for name in shared:
         if asked.spec.condition[name] != declared[name]:
             raise UsageError(f"prompts: {name!r} of {asked.id} is not that of {data.id}")
-    if len(prompts) > len(asked):
-        raise UsageError(f"prompts: count is {len(prompts)}; {asked.id} has {len(asked)} samples")
-    first = asked.take(torch.arange(len(prompts)))
+    count = prompts.count
+    assert count is not None
+    if count > len(asked):
+        raise UsageError(f"prompts: count is {count}; {asked.id} has {len(asked)} samples")
+    first = asked.take(torch.arange(count))
     return Batch(
-        torch.empty(len(prompts), 0),
+        torch.empty(count, 0),
         {name: first.condition[name].cpu() for name in shared},
         {name: first.texts[name] for name in shared if name in first.texts},
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,6 +14,7 @@ from genbench.data import open_samples
 from genbench.devices.hardware import Hardware
 from genbench.devices.ranks import Ranks
 from genbench.evaluation import Scorer
+from genbench.io.prompts import Captions, read_prompts
 
 
 @dataclass(frozen=True)
@@ -77,10 +79,13 @@ class RunContext:
 
 
 def prompts_inputs(prompts: suite.Prompts | None, hardware: Hardware) -> dict[str, Any] | None:
-    """What identities hold of prompts: those of a data set by its id."""
+    """What identities hold of prompts: those of a data set by its id, and those of a file by the
+    hash of its texts, wherever they lie and in whatever format."""
     if prompts is None:
         return None
-    said = prompts.model_dump(mode="json", exclude_none=True)
+    said = prompts.model_dump(mode="json", exclude_none=True, exclude={"captions"})
+    if prompts.file is not None:
+        said["file"] = store.fingerprint(texts_of_file(prompts.file, prompts.captions))
     if prompts.dataset is not None:
         said["dataset"] = open_cached(prompts.dataset, hardware.data_dir).id
     return said
@@ -92,10 +97,17 @@ def open_cached(reference: str, data_dir: Path) -> Samples:
     return open_samples(reference, data_dir)
 
 
+@lru_cache(maxsize=8)
+def texts_of_file(file: str, captions: Captions | None) -> tuple[str, ...]:
+    """Files of prompts are read once a process, too. Raises as ``read_prompts`` does."""
+    return tuple(read_prompts(Path(os.path.expanduser(file)), captions))
+
+
 def reopen_data() -> None:
-    """Read every data set again when it is next asked for: since the last call, the files may have
-    changed."""
+    """Read every data set and every file of prompts again when it is next asked for: since the last
+    call, the files may have changed."""
     open_cached.cache_clear()
+    texts_of_file.cache_clear()
     cached_scorer.cache_clear()
 
 

@@ -15,6 +15,7 @@ from genbench.api.seeding import seed_all
 from genbench.devices.hardware import Hardware
 from genbench.devices.layout import to_device
 from genbench.experiment.context import open_cached
+from genbench.experiment.imported import source_of
 from genbench.experiment.stages import sampling_options
 from genbench.experiment.trained import builder, is_pretrained
 from genbench.registry import call
@@ -46,10 +47,11 @@ class TrainingCost:
 class SamplingCost:
     """Of one sample."""
 
-    parameters: int
-    """Of the networks that sampling calls, a codec included."""
-    nfe: float
-    flops: float
+    parameters: int | None
+    """Of the networks that sampling calls, a codec included; like the next two ``None`` of imported
+    samples."""
+    nfe: float | None
+    flops: float | None
     seconds: float
 
 
@@ -93,6 +95,8 @@ def sampling_cost(hardware: Hardware, entry: SeededEntry) -> SamplingCost:
     fabric = hardware.alone().fabric(training.precision)
     seed_all(training.seed, "estimate")
     model, data = _built(hardware, training)
+    if source_of(model) is not None:
+        return SamplingCost(None, None, None, 0.0)
     place(fabric, model)
     options = sampling_options(model, f"model {training.model!r}", entry.sample)
     noise = torch.randn(BLOCK, *model.noise_shape).to(fabric.device)

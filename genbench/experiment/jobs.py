@@ -13,6 +13,7 @@ from genbench.api import ProgressCallback
 from genbench.api.errors import GenbenchError, NonFiniteSamples, UsageError
 from genbench.devices.ranks import Fault, Ranks, attempt
 from genbench.experiment.context import RunContext, open_cached
+from genbench.experiment.imported import imported_conditions, require_imported
 from genbench.experiment.logs import log_scores, log_snapshots, open_log, rows_of
 from genbench.experiment.real import real_base, repair_real
 from genbench.experiment.reconstruction import finished_reconstruction, run_reconstruction
@@ -72,6 +73,11 @@ def _run(
     if isinstance(built, Fault):
         refused = isinstance(built.error, UsageError)
         return rows("skipped" if refused else "failed", built.error, *entries)
+    fit = attempt(ranks, lambda: require_imported(context, training, built))
+    if isinstance(fit, Fault):
+        known = {"examples": 0, "pretrained": True, **imported_conditions(context.hardware, built)}
+        skipped = rows("skipped", fit.error, *entries)
+        return [replace(row, conditions={**row.conditions, **known}) for row in skipped]
     records = run_reconstruction(ranks, context, training, built, report)
 
     def prepare() -> tuple[Trained, list[dict[str, Any]], list[str], dict[str, str]]:

@@ -90,7 +90,9 @@ def require_sound(
     context.scorer(suite.dataset).rehearse()
     data = experiment.open_cached(suite.dataset, context.hardware.data_dir)
     if suite.prompts is not None:
-        experiment.prompted(suite.prompts, data, context.hardware)
+        asked = experiment.prompted(suite.prompts, data, context.hardware)
+        if suite.samples != (wanted := len(asked) * suite.prompts.each):
+            raise UsageError(f"samples is {suite.samples}; the prompts ask for {wanted}")
     score = suite.score
     sampling.require_memory(data.spec, max(suite.samples, score.snapshots.samples))
     evaluation.resolve(score.snapshots.metrics, score.seed)
@@ -98,7 +100,7 @@ def require_sound(
         if group[0].training.seed == groups[0][0].training.seed:
             training = group[0].training
             context.hardware.require_shares(training.batch, training.accumulate)
-            experiment.check_sampling(context.hardware, group)
+            experiment.check_sampling(context, group)
 
 
 def resolved(

@@ -63,11 +63,11 @@ def entry_record(
             "snapshot": examples,
             "sample": metadata["options"],
             "obeys": metadata["obeys"],
-            **({"codec": metadata["codec"]} if "codec" in metadata else {}),
+            **{name: metadata[name] for name in ("codec", "imported") if name in metadata},
             **({"examples": 0, "pretrained": True} if given else {}),
         },
         cost={
-            "parameters": sum(result.parameters.values()),
+            "parameters": sum(result.parameters.values()) if result.parameters else None,
             "sampling_parameters": metadata["parameters"],
             # What weights that came from elsewhere have cost is not known here.
             "training_flops": None if given else result.flops,

@@ -159,7 +159,7 @@ class _Run:
                 seal(out, context.name)
                 write_records(out, records)
             records = self._timed(executor, groups, records)
-            if records != before:
+            if todo or records != before:
                 self._write(records)
 
     def _claim(self) -> None:
@@ -274,6 +274,8 @@ class _Run:
         for number, record in enumerate(records):
             chosen = first.get(record.entry)
             if chosen is None or not record.scores or chosen.training.seed != record.seed:
+                continue
+            if "imported" in record.conditions:
                 continue
             seconds = experiment.stored_seconds(self.context, chosen)
             if seconds is None:

@@ -18,6 +18,7 @@ from genbench.evaluation import Scorer, embed
 from genbench.experiment.asked import in_words
 from genbench.experiment.conditions import conditions
 from genbench.experiment.context import RunContext, open_cached, prompts_inputs
+from genbench.experiment.imported import source_of
 from genbench.experiment.stage_table import NEIGHBOURS, TRAJECTORIES
 from genbench.experiment.stages import (
     sampling_options,
@@ -44,7 +45,11 @@ def stored_trajectories(
     report: ProgressCallback,
 ) -> dict[str, str]:
     """Kind → file, relative to the output folder, of the trajectories that a report shows: sampled
-    as the snapshots are, once a training. One that fails is reported, and missing."""
+    as the snapshots are, once a training. One that fails is reported, and missing. Imported samples
+    have none."""
+    model = trained.build()
+    if source_of(model) is not None:
+        return {}
     options = snapshot_options(entries)
     modality = modalities.find(trained.spec)
     count = BLOCK if modality is None else modality.followed
@@ -52,7 +57,7 @@ def stored_trajectories(
     shows: dict[str, Callable[[], Trajectory]] = {
         REVERSE: lambda: reverse(ranks, hardware, trained, options, count, FRAMES, prompts)
     }
-    if hasattr(trained.build(), "diffused"):
+    if hasattr(model, "diffused"):
         shows[FORWARD] = lambda: forward(ranks, hardware, trained, count, FRAMES)
     made: dict[str, str] = {}
     for kind, show in shows.items():

@@ -15,6 +15,7 @@ from genbench.api.errors import UnknownName, UsageError
 from genbench.devices.hardware import DeviceOptions, Hardware, thread_variables
 from genbench.devices.launch import Work, launched_ranks, on_ranks
 from genbench.devices.ranks import Ranks
+from genbench.experiment.conditions import given_prompts
 from genbench.experiment.context import data_notes, reopen_data
 from genbench.experiment.logs import open_log
 from genbench.experiment.shown import forward, reverse
@@ -25,7 +26,7 @@ from genbench.loggers import chosen
 from genbench.rendering.progress import Observer, observer_of
 from genbench.report import frames_writer
 from genbench.sampling import require_memory
-from genbench.suite import Suite, Training, parse_precision, trainings
+from genbench.suite import Prompts, Suite, Training, parse_precision, trainings
 from genbench.training.loop import TrainingResult
 
 EXAMPLES = 80_000
@@ -85,7 +86,9 @@ def sample(
     folder: str | Path,
     *,
     out: str | Path,
-    count: int = 64,
+    count: int | None = None,
+    prompts: Sequence[Any] | str | Path | None = None,
+    each: int | None = None,
     options: Mapping[str, Any] | None = None,
     seed: int | None = None,
     weights: str = "ema",
@@ -98,19 +101,37 @@ def sample(
     """Draw samples from the training in ``folder`` into the file ``out``: an ``.npz``, or
     one that their modality knows.
 
+    ``count``: 64 by default. ``prompts``: in its place, values of the condition that the model
+    obeys (texts, or classes), or a file of them as a suite's ``[prompts]`` takes it; ``each``
+    samples (1) of one after the other. An ``.npz`` then also holds the int64 arrays ``prompt``
+    ``(N,)``, the number of each sample's prompt from 0, and ``seed`` ``(N,)``.
+
     ``options``: of the sampler. ``weights``: ``ema`` or ``raw``. Returns the samples, and what
     they cost (``nfe``, ``flops`` and ``parameters``, a sample). Raises ``UsageError``.
     """
     registry.add_plugin_files(plugins)
     trained = open_trained(Path(folder))
     modalities.require_writable(Path(out), trained.spec)
-    require_memory(trained.spec, count)
     training = _changed(trained.training, seed, precision)
+    asked, beside = None, {}
+    if prompts is None:
+        if each is not None:
+            raise UsageError("each is how many samples a prompt has, and there are no prompts")
+        number = 64 if count is None else count
+    else:
+        if count is not None:
+            raise UsageError("count goes without prompts: these have one sample each, or 'each'")
+        with registry.kept_surroundings():
+            asked = given_prompts(prompts, each or 1, trained.build(), trained.spec)
+        rows = torch.arange(len(asked.conditions)).repeat_interleave(asked.each)
+        beside = {"prompt": rows, "seed": torch.full_like(rows, training.seed)}
+        number = len(rows)
+    require_memory(trained.spec, number)
     hardware = _hardware(devices, data_dir)
-    label = f"{training.label}: {count} samples"
-    arguments = hardware, Path(folder), training, weights, dict(options or {}), count
+    label = f"{training.label}: {number} samples"
+    arguments = hardware, Path(folder), training, weights, dict(options or {}), number, asked
     samples, cost = _computed(label, training, hardware, plugins, progress, _draw, *arguments)
-    modalities.write_samples(Path(out), samples)
+    modalities.write_samples(Path(out), samples, beside)
     return samples, cost
 
 
@@ -210,6 +231,7 @@ def _draw(
     weights: str,
     options: Mapping[str, Any],
     count: int,
+    prompts: Prompts | None,
     report: ProgressCallback,
 ) -> tuple[TensorSamples, dict[str, Any]]:
     torch.set_num_threads(training.threads)
@@ -223,6 +245,7 @@ def _draw(
         options=options,
         count=count,
         report=report,
+        prompts=prompts,
     )
 
 

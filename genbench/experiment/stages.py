@@ -27,6 +27,12 @@ from genbench.evaluation import Scorer, Scores
 from genbench.evaluation.scores import finite
 from genbench.experiment.conditions import conditions
 from genbench.experiment.context import RunContext, open_cached, prompts_inputs
+from genbench.experiment.imported import (
+    imported,
+    imported_conditions,
+    require_imported,
+    source_of,
+)
 from genbench.experiment.stage_table import LIKELIHOOD, SAMPLES, SCORES, TIMING
 from genbench.experiment.trained import (
     Trained,
@@ -51,11 +57,12 @@ def sampling_options(
     return registry.check_options(what, model.sample, options)
 
 
-def check_sampling(hardware: Hardware, entries: Sequence[SeededEntry]) -> None:
-    """Raises ``UsageError`` for a sampling option that the model does not have, and for networks
-    that are to be compiled and cannot be, before anything is trained. A model whose plugin is at
-    fault, or that cannot be built here, is left to its own row."""
-    training = entries[0].training
+def check_sampling(context: RunContext, entries: Sequence[SeededEntry]) -> None:
+    """Raises ``UsageError`` for a sampling option that the model does not have, for networks that
+    are to be compiled and cannot be, and for imported samples that do not fit, before anything is
+    trained. A model whose plugin is at fault, or that cannot be built here, is left to its own
+    row."""
+    hardware, training = context.hardware, entries[0].training
     try:
         model = builder(training, open_cached(training.dataset, hardware.data_dir).spec)()
     except KeyboardInterrupt:
@@ -64,6 +71,7 @@ def check_sampling(hardware: Hardware, entries: Sequence[SeededEntry]) -> None:
         return
     named = f"entry {entries[0].name!r}, model {entries[0].model!r},"
     require_compilable(hardware, training, model, named)
+    require_imported(context, training, model)
     for entry in entries:
         for options in (entry.sample, entry.snapshot_sample):
             with suppress(registry.PluginError):
@@ -98,7 +106,18 @@ def draw(
         "codec": sampling.codec_id(model),
     }
 
+    about = {
+        "identity": SAMPLES.identity(inputs),
+        "options": resolved,
+        "weights": weights,
+        "examples": examples,
+    }
+
     def compute() -> store.Contents:
+        if source_of(model) is not None:
+            samples = imported(hardware, training, model, prompts, count)
+            cost = dict.fromkeys(("nfe", "flops", "parameters"))
+            return pack_samples(samples), about | cost | imported_conditions(hardware, model)
         compile_for_sampling(hardware, trained, model, resolved)
         given = conditions(hardware, trained, model, prompts)
         drawn = sampling.draw(
@@ -113,10 +132,7 @@ def draw(
             texts=given.texts_of,
         )
         metadata = {
-            "identity": SAMPLES.identity(inputs),
-            "options": resolved,
-            "weights": weights,
-            "examples": examples,
+            **about,
             "nfe": drawn.nfe,
             "flops": drawn.flops,
             "parameters": drawn.parameters,
@@ -130,7 +146,7 @@ def draw(
     made = SAMPLES.once(ranks, trained.folder, inputs, compute)
     data, metadata = made.value
     samples = unpack_samples(data, trained.spec, f"generated@{made.identity}")
-    return samples, {**metadata, "obeys": sorted(getattr(model, "conditions", ()))}
+    return samples, {**metadata, "obeys": sorted(samples.condition)}
 
 
 def snapshot_inputs(
@@ -224,10 +240,10 @@ def snapshot_scores(
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Quality along training, EMA and raw: ``{"examples", "weights", "scores"}`` a snapshot; and
     the outputs whose metric failed. If a sampler gives NaN or infinity, the scores are ``None``.
-    Empty if no metric is computed along training.
+    Empty if no metric is computed along training, and for imported samples.
     """
     plan = context.score.snapshots
-    if not plan.metrics:
+    if not plan.metrics or source_of(trained.build()) is not None:
         return [], []
     options = snapshot_options(entries)
     scorer = context.scorer(trained.training.dataset, ranks)

@@ -83,12 +83,16 @@ def read_content(path: Path, suffix: str) -> Content:
     return load(path, readers[suffix.lower()])
 
 
-def save_npz(path: Path, samples: TensorSamples) -> None:
+def save_npz(
+    path: Path, samples: TensorSamples, beside: Mapping[str, Tensor] | None = None
+) -> None:
     """Write samples so that reading the file gives them back: spec, data, conditions and texts.
+    ``beside``: further arrays, which whoever reads the samples leaves aside.
 
     Raises ``GenbenchError`` if the file cannot be written; an old one is then intact.
     """
     arrays, facts = _entries(samples)
+    arrays |= beside or {}
     entries: dict[str, Any] = {name: value.cpu().numpy() for name, value in arrays.items()}
     buffer = BytesIO()
     np.savez(buffer, **entries, **facts)

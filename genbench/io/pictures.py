@@ -36,6 +36,8 @@ class PictureFiles:
     """What ``id`` names: a file that holds anything else now is refused."""
     prepare: Callable[[Image.Image], Image.Image] | None = None
     """Crops or resizes a picture. ``None``: the samples are the pictures themselves."""
+    notes: tuple[str, ...] = ()
+    """What is to be said of how the folder was read."""
 
     def __len__(self) -> int:
         return len(self.names)

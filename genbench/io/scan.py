@@ -51,6 +51,10 @@ class HashedFiles:
         self._stamps = np.array(stamps, np.int64)
         self._sha256 = np.frombuffer(sha256, np.uint8).reshape(-1, 32)
 
+    def sha256(self, index: int) -> str:
+        """Of the file at ``index``, in hexadecimal digits."""
+        return bytes(self._sha256[index]).hex()
+
     def hold(self, index: int, data: bytes, now: Stamp) -> bool:
         """Whether the file at ``index`` holds what was hashed, by its stamp ``now`` or else by
         its bytes ``data``."""

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from genbench import registry, store
 from genbench.api import Modality, SampleSpec, Shown, TensorSamples
 from genbench.api.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def find(spec: SampleSpec) -> Modality | None:
@@ -48,14 +51,17 @@ def require_writable(out: Path, spec: SampleSpec) -> None:
         raise UsageError(f"--out {out}: samples are written as {' or '.join(known)}")
 
 
-def write_samples(out: Path, samples: TensorSamples) -> None:
-    """Write samples to ``out``: an ``.npz`` that is read again as it was, or a file that their
-    modality knows. Raises as ``require_writable`` does, and ``store.CannotWrite``."""
+def write_samples(
+    out: Path, samples: TensorSamples, beside: Mapping[str, Tensor] | None = None
+) -> None:
+    """Write samples to ``out``: an ``.npz`` that is read again as it was, with the arrays
+    ``beside`` them, or a file that their modality knows, which has the samples alone. Raises as
+    ``require_writable`` does, and ``store.CannotWrite``."""
     require_writable(out, samples.spec)
     if out.suffix == ".npz":
         from genbench.io.arrays import save_npz
 
-        save_npz(out, samples)
+        save_npz(out, samples, beside)
         return
     write = require(samples.spec).writers[out.suffix]
     with registry.wrap_plugin_errors(f"modality {samples.spec.modality!r} failed"):

@@ -1,7 +1,7 @@
 """Weights → samples; and, of the models that offer them, likelihoods and trajectories to be shown.
 
 ``blocks`` draws samples; ``likelihood`` and ``trajectories`` call capabilities that only some
-models have.
+models have; ``imported`` is the model whose samples were made elsewhere.
 """
 
 from __future__ import annotations

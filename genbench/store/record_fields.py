@@ -46,6 +46,11 @@ else:
         id: str
         licence: str
 
+    class Imported(TypedDict):
+        system: str
+        version: str
+        date: str
+
     class ConditionFields(TypedDict, total=False):
         options: Mapping[str, Any]
         sample: Mapping[str, Any]
@@ -59,6 +64,7 @@ else:
         genbench: str
         platform: str
         codec: Codec
+        imported: Imported
         pretrained: bool
 
     class StabilityFields(TypedDict, total=False):
@@ -76,5 +82,12 @@ else:
         weights: str
         scores: ByName
 
-    for fields in (ProtocolFields, ConditionFields, Codec, StabilityFields, SnapshotFields):
+    for fields in (
+        ProtocolFields,
+        ConditionFields,
+        Codec,
+        Imported,
+        StabilityFields,
+        SnapshotFields,
+    ):
         fields.__pydantic_config__ = OPEN

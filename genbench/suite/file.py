@@ -25,6 +25,7 @@ from pydantic import (
 
 from genbench import registry
 from genbench.api.errors import UsageError
+from genbench.io.prompts import Captions
 from genbench.registry.texts import read_toml
 from genbench.registry.validation import as_json, brief, explain, message, validated
 from genbench.store.protocol import COLLAPSE_BELOW, COLLAPSE_SCORE, HEADLINE, Criteria
@@ -216,9 +217,9 @@ class Entry(_Section):
 
 
 class Prompts(_Section):
-    """What generated samples are asked for, where a model obeys it: each of ``conditions`` in
-    order, or what the first ``count`` samples of ``dataset`` are conditioned on; ``each`` samples
-    of one after the other."""
+    """What generated samples are asked for, where a model obeys it: each of ``conditions`` or of
+    the texts in ``file`` in order, or what the first ``count`` samples of ``dataset`` are
+    conditioned on; ``each`` samples of one after the other."""
 
     conditions: Annotated[
         tuple[dict[str, Any], ...], BeforeValidator(as_tuple), AfterValidator(_alike)
@@ -226,21 +227,33 @@ class Prompts(_Section):
     """Name → value: a class, a text or its tokens, or a list of numbers."""
     dataset: str | None = None
     count: PositiveInt | None = None
+    file: str | None = None
+    """As ``genbench.io.prompts`` reads it. It is read when a suite is run, not before."""
+    condition: str | None = None
+    """What the texts of ``file`` are; ``None``: the only text among the conditions of the data."""
+    captions: Captions | None = None
+    """With a ``file`` of COCO: the first of each picture, or all; ``None``: the first."""
     each: PositiveInt = 1
 
     @model_validator(mode="after")
     def _of_one_source(self) -> Self:
-        if (self.dataset is None) == (not self.conditions):
+        if [bool(self.conditions), self.dataset is not None, self.file is not None].count(
+            True
+        ) != 1:
             raise ValueError(
                 "should have either conditions, one or more tables such as { label = 3 }, or a "
-                "dataset"
+                "dataset, or a file"
             )
         if (self.dataset is None) != (self.count is None):
             raise ValueError("should have a count with a dataset, and only with one")
+        if self.file is None and (self.condition, self.captions) != (None, None):
+            raise ValueError("should have a condition, and captions, only with a file")
         return self
 
-    def __len__(self) -> int:
-        return self.count or len(self.conditions)
+    @property
+    def known(self) -> int | None:
+        """How many prompts there are; ``None``: as many as the file holds."""
+        return None if self.file is not None else self.count or len(self.conditions)
 
 
 class Suite(_Section):
@@ -272,8 +285,8 @@ class Suite(_Section):
 
     @model_validator(mode="after")
     def _whole_prompts(self) -> Suite:
-        if self.prompts is not None:
-            wanted = len(self.prompts) * self.prompts.each
+        if self.prompts is not None and self.prompts.known is not None:
+            wanted = self.prompts.known * self.prompts.each
             if self.samples != wanted:
                 raise ValueError(f"samples is {self.samples}; the prompts ask for {wanted}")
         return self

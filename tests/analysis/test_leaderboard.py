@@ -120,6 +120,19 @@ def test_a_measured_row_has_its_note_by_a_letter_too(tmp_path: Path) -> None:
     assert keys == ["1a", "b"]
 
 
+def test_imported_samples_have_no_command_but_their_origin(tmp_path: Path) -> None:
+    origin = {"system": "DALL·E 3", "version": "v1", "date": "2024-05-13"}
+    conditions = {"examples": 0, "pretrained": True, "obeys": [], "imported": origin}
+    record = run(0, 4.0, conditions=conditions, cost={"nfe": None}, note="Bought.")
+    published = board(BOARD, tmp_path)
+    groups = standings(published, [("out", [record])])
+    (ours,) = [each for each in groups[0].rows if each.published is None]
+    assert (ours.origin, ours.nfe) == ("", None)
+    assert ours.settings == "mine: no training, 1 seed"
+    said = "it cannot be rerun: its samples are those of DALL·E 3 (v1), made on 2024-05-13; Bought."
+    assert f"a: {said}" in render(document(published, groups), "markdown")
+
+
 @pytest.mark.parametrize(
     ("part", "value"),
     [

@@ -110,4 +110,4 @@ def test_no_contestant_is_left_out() -> None:
     names = {name for name, *_ in COMPILED} | {name for name, _ in REFUSED}
     ours = [name for name in registry.models.names() if registry.models.is_ours(name)]
     trained = {n for n in ours if not isinstance(registry.models.get(n), Variant)}
-    assert trained <= names
+    assert trained - {"samples"} <= names  # of which nothing is trained

@@ -219,6 +219,12 @@ def test_what_a_data_set_asks_for_is_in_the_identity(plugged: None, tmp_path: Pa
 @pytest.mark.parametrize(
     ("prompts", "message"),
     [
+        ({"conditions": [{"a": 1}], "file": "a.txt"}, "either conditions, one or more tables"),
+        ({"dataset": "digits", "count": 64, "file": "a.txt"}, "or a dataset, or a file"),
+        ({"file": "a.txt", "count": 3}, "should have a count with a dataset, and only with one"),
+        ({"conditions": [{"a": 1}], "condition": "a"}, "a condition, and captions, only with a fi"),
+        ({"dataset": "digits", "count": 64, "captions": "all"}, "captions, only with a file"),
+        ({"file": "a.txt", "captions": "last"}, "prompts.captions"),
         ({"conditions": [], "each": 2}, "should have either conditions, one or more tables"),
         ({"conditions": [{"a": 1}], "dataset": "digits"}, "either conditions, one or more tables"),
         ({"dataset": "digits"}, "should have a count with a dataset, and only with one"),
