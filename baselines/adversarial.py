@@ -27,7 +27,7 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 from torch.nn.functional import one_hot, relu, softplus
 
-from baselines.labels import class_count, conditions_of, labels_of
+from baselines.conditioning import class_count, conditions_of, labels_of
 from baselines.networks.batch_norm import StandingStatistics
 from baselines.optimizers import RateOptions
 from genbench.api import Batch, Condition, Optimization, PlayerStep, Progress, SampleSpec

@@ -14,9 +14,9 @@ import torch
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
+from baselines.conditioning import Conditioning, class_count, labelled
 from baselines.denoisers import NetworkDenoiser
 from baselines.diffusion import DiffusionBase, State, diffuse, last_of
-from baselines.labels import Conditioning, class_count, labelled
 from baselines.networks import NetworkOptions, denoising_network
 from baselines.optimizers import OptimizerConfig
 from baselines.predictions import edm

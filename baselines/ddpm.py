@@ -11,9 +11,9 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveInt
 from torch import Tensor
 
+from baselines.conditioning import ConditioningOptions, Guidance
 from baselines.denoisers import NetworkDenoiser
 from baselines.diffusion import Diffusion, State, last_of, require_sampler, states
-from baselines.labels import ConditioningOptions, Guidance
 from baselines.networks import NetworkOptions, denoising_network
 from baselines.networks.pretrained import Pretrained, load_pretrained, require_defaults
 from baselines.optimizers import OptimizerConfig

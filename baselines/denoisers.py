@@ -11,7 +11,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from baselines.labels import guided
+from baselines.conditioning import guided
 from baselines.predictions import CLEAN, EPSILON, Prediction
 from baselines.schedules import Schedule, derivatives, on
 

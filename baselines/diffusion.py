@@ -10,8 +10,8 @@ import torch
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
+from baselines.conditioning import UNCONDITIONAL, Conditioning
 from baselines.denoisers import NetworkDenoiser
-from baselines.labels import UNCONDITIONAL, Conditioning
 from baselines.likelihood import Trace, bits_per_dim
 from baselines.optimizers import OptimizerConfig
 from baselines.predictions import EPSILON, Prediction, Weighting

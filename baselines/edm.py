@@ -10,8 +10,8 @@ import torch
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
+from baselines.conditioning import ConditioningOptions, Guidance
 from baselines.diffusion import ContinuousDiffusion, State, last_of, require_sampler, states
-from baselines.labels import ConditioningOptions, Guidance
 from baselines.networks import NetworkOptions, denoising_network
 from baselines.networks.pretrained import Pretrained, load_pretrained, require_defaults
 from baselines.optimizers import OptimizerConfig

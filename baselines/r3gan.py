@@ -21,7 +21,7 @@ from torch import nn
 
 from baselines.adversarial import TWICE, TwoPlayers, frozen, relativistic
 from baselines.augmentation import augment
-from baselines.labels import class_count
+from baselines.conditioning import class_count
 from baselines.networks.pyramid import PyramidOptions, sizes
 from baselines.networks.r3gan import Discriminator, Generator
 from baselines.networks.stylegan2 import Augment

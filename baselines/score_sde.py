@@ -12,9 +12,9 @@ import torch
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
+from baselines.conditioning import ConditioningOptions, Guidance
 from baselines.denoisers import Denoiser
 from baselines.diffusion import ContinuousDiffusion, State, last_of, require_sampler, states
-from baselines.labels import ConditioningOptions, Guidance
 from baselines.networks import NetworkOptions, denoising_network
 from baselines.optimizers import OptimizerConfig
 from baselines.predictions import EPSILON, half_sum

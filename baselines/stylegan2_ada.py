@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from baselines.adversarial import LOSSES, TWICE, TwoPlayers, accuracies, frozen
 from baselines.augmentation import AdaptiveProbability, augment, over_ranks
-from baselines.labels import class_count, labels_of
+from baselines.conditioning import class_count, labels_of
 from baselines.networks.pyramid import PyramidOptions, sizes
 from baselines.networks.stylegan2 import Augment, Discriminator, Generator
 from baselines.optimizers import RateOptions

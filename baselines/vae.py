@@ -11,7 +11,7 @@ from pydantic import NonNegativeFloat
 from torch import Tensor, nn
 
 from baselines.adversarial import LatentOptions
-from baselines.labels import conditions_of, labels_of
+from baselines.conditioning import conditions_of, labels_of
 from baselines.networks.vae import autoencoder
 from baselines.optimizers import RateOptions
 from genbench.api import Batch, Condition, Optimization, PlayerStep, Progress, SampleSpec

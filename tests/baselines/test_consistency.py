@@ -10,8 +10,8 @@ import scipy.stats
 import torch
 from torch import Tensor, nn
 
+from baselines.conditioning import UNCONDITIONAL
 from baselines.consistency import Consistency, pseudo_huber
-from baselines.labels import UNCONDITIONAL
 from baselines.optimizers import OptimizerConfig
 from baselines.schedules import NoiseLevels
 from genbench.api import Batch, Progress, SampleSpec

@@ -10,9 +10,9 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
+from baselines.conditioning import labelled
 from baselines.ddpm import Ddpm, ImprovedDdpm
 from baselines.diffusion import Diffusion, State, diffuse, last_of
-from baselines.labels import labelled
 from baselines.networks.mlp import MLP
 from baselines.optimizers import OptimizerConfig
 from baselines.predictions import CLEAN, EPSILON, Prediction, V, edm, min_snr

@@ -17,7 +17,7 @@ from baselines.adversarial import (
     relativistic,
     squared_norms,
 )
-from baselines.labels import conditions_of, labels_of
+from baselines.conditioning import conditions_of, labels_of
 from baselines.optimizers import RateOptions
 from genbench.api import Progress
 

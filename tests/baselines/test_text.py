@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu
 
+from baselines.conditioning import Conditioning, ConditioningOptions
 from baselines.ddpm import ddpm
 from baselines.edm import edm
 from baselines.flow_matching import flow_matching
-from baselines.labels import Conditioning, ConditioningOptions
 from baselines.networks import NetworkOptions, denoising_network
 from baselines.networks.attention import WHOLE_PRODUCTS, CrossAttention, attend
 from baselines.networks.text import EncoderLayer, TextEncoder

@@ -11,10 +11,10 @@ from mixtures import to_epsilon
 from scipy.integrate import solve_ivp
 from torch import Tensor, nn
 
+from baselines.conditioning import UNCONDITIONAL, class_count, labelled
 from baselines.denoisers import Denoiser, NetworkDenoiser
 from baselines.edm import Edm
 from baselines.flow_matching import FlowMatching
-from baselines.labels import UNCONDITIONAL, class_count, labelled
 from baselines.optimizers import OptimizerConfig
 from baselines.predictions import EPSILON, Prediction, V, edm, velocity
 from baselines.schedules import VP, LinearBetas, NoiseLevels, OptimalTransport, Schedule
