@@ -28,7 +28,9 @@ def seen(world: int) -> dict[str, equality.Seen]:
 def test_none_is_left_out() -> None:
     points = entry_points(group="genbench.models")
     ours = {point.name: point.load() for point in points if point.module.startswith("baselines.")}
-    assert {n for n, v in ours.items() if not isinstance(v, Variant)} == set(equality.TINY)
+    untrained = {"diffusers"}  # which is sampled as it was published
+    trained = {n for n, v in ours.items() if not isinstance(v, Variant)} - untrained
+    assert trained == set(equality.TINY)
 
 
 @pytest.mark.parametrize("world", WORLDS)

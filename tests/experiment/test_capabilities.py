@@ -307,7 +307,7 @@ def test_the_report_shows_the_passages(out: Path, rows: dict[str, Record]) -> No
     assert page.count("noise → samples: ") == 3
     assert page.count("data → noise: ") == 1
     assert page.count("a walk through the noise: Plain") == 1
-    assert set(rows["Capable"].files) == {"history", "samples", "forward", "reverse"}
+    assert set(rows["Capable"].files) == {"history", "samples", "asked", "forward", "reverse"}
     assert set(rows["Plain"].files) == {"history", "samples", "reverse"}
 
 

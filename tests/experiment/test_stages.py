@@ -17,7 +17,7 @@ from genbench.data import open_samples
 from genbench.devices.hardware import Hardware
 from genbench.devices.ranks import ALONE, Ranks
 from genbench.evaluation import scorer
-from genbench.experiment import RunContext, real, run_job, run_real
+from genbench.experiment import RunContext, real, run_job
 from genbench.experiment.stages import scored
 from genbench.metrics.manifold import Manifold
 from genbench.store.records import Record
@@ -78,7 +78,7 @@ def test_snapshots_may_be_as_many_as_samples_and_a_suite_may_ask_for_more(
         (entries,) = trainings(content)
         return [
             *run_job(ranks, context, entries, lambda event: None),
-            *run_real(ranks, context, content.dataset, lambda event: None),
+            *real.run_real(ranks, context, content.dataset, lambda event: None),
         ]
 
     # The metric of precision is asked for the very samples that it has scored along training.
@@ -148,6 +148,6 @@ def test_the_real_row_has_a_score_of_all_draws_or_says_why_not(
     score = {**SUITE["score"], "metrics": ["recall", "fickle"]}
     content = parse("fickle", {**SUITE, "score": score})
     context = RunContext("fickle", tmp_path, HARDWARE, content.samples, content.score)
-    (row,) = run_real(ranks, context, content.dataset, lambda event: None)
+    (row,) = real.run_real(ranks, context, content.dataset, lambda event: None)
     assert list(row.scores) == list(row.outputs) == ["recall"]
     assert row.skipped_metrics == {"fickle": "fickle is nan"}

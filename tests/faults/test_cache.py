@@ -103,6 +103,7 @@ VALUES: dict[str, Any] = {
     "code": "2e",
     "codec": "vae@1f",
     "context": CONTEXT,
+    "control": "control: random training sample",
     "count": 64,
     "data": "points-ring@1f",
     "device": "cpu",

@@ -327,8 +327,8 @@ def test_a_data_set_or_an_extractor_at_fault_ends_the_run(
         (
             ["run", "two-moons", "--out", "{tmp}/out"],
             2,
-            "unknown suite 'two-moons'; known: cifar10, digits-full, fashion-mnist, nfe, points, "
-            "quickstart; suite 'faulty' of faulty-things 1.0",
+            "unknown suite 'two-moons'; known: cifar10, digits-full, fashion-mnist, mnist-small, "
+            "nfe, points, quickstart; suite 'faulty' of faulty-things 1.0",
         ),
     ],
     ids=["claimed, run", "claimed, train", "exits", "exits, entry", "suites"],

@@ -77,7 +77,8 @@ OVERFLOWS = """() => {
         const box = element.getBoundingClientRect();
         if (box.width && (box.left < -0.5 || box.right > wide + 0.5))
             found.push(`${element.tagName} ${element.className} ${box.left}–${box.right}`);
-        if (!element.matches(".scroll") && !element.closest("svg")
+        // A list of choices cuts the one that is chosen by itself.
+        if (!element.matches(".scroll, select") && !element.closest("svg")
             && element.scrollWidth > element.clientWidth + 4 && element.clientWidth)
             found.push(`${element.tagName} ${element.className} overflows`);
     }
