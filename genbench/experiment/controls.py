@@ -27,10 +27,11 @@ from genbench.experiment.asked import asked_for
 from genbench.experiment.conditions import RequestedConditions, prompted
 from genbench.experiment.context import RunContext, open_cached
 from genbench.experiment.real import finished_real, real_base, real_folder, run_real
+from genbench.experiment.repair import keep_traceback
 from genbench.experiment.stage_table import CONTROL_RECORD, CONTROL_SAMPLES
-from genbench.experiment.stages import scored
+from genbench.experiment.stages import scored, with_scores
 from genbench.io.arrays import pack_samples, unpack_samples
-from genbench.store.records import Record, checked, score_of
+from genbench.store.records import Record, checked
 
 BLOCK = 1024
 """Training samples whose texts are read at once."""
@@ -97,12 +98,7 @@ def _run(ranks: Ranks, context: RunContext, dataset: str, name: str) -> Record:
         identity, scores = scored(ranks, scorer, folder, samples)
         asked = asked_for(ranks, scorer, folder, identity, samples)
         record = replace(
-            base,
-            scores={name: score_of(estimate) for name, estimate in scores.values.items()},
-            outputs=scores.outputs,
-            skipped_metrics=scores.skipped,
-            faults=scores.faults,
-            identities={"scoring": identity},
+            with_scores(base, identity, scores),
             files={
                 file: str(path.relative_to(context.out))
                 for file, path in (("samples", made.path), ("asked", asked))
@@ -113,7 +109,9 @@ def _run(ranks: Ranks, context: RunContext, dataset: str, name: str) -> Record:
 
     record = attempt(ranks, lambda: CONTROL_RECORD.once(ranks, folder, inputs, compute).value)
     if isinstance(record, Fault):
-        record = replace(base, status="failed", reason=one_line(record.error))
+        error = record.error
+        ranks.on_rank_zero(lambda: keep_traceback(folder, error))
+        record = replace(base, status="failed", reason=one_line(error))
     return replace(record, suite=context.name)
 
 

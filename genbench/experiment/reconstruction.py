@@ -22,9 +22,9 @@ from genbench.experiment.context import RunContext, open_cached
 from genbench.experiment.real import random_subset, real_base, real_folder
 from genbench.experiment.shown import neighbours
 from genbench.experiment.stage_table import CODEC_RECORD, RECONSTRUCTIONS
-from genbench.experiment.stages import scored
+from genbench.experiment.stages import scored, with_scores
 from genbench.io.arrays import pack_samples, unpack_samples
-from genbench.store.records import Record, checked, score_of
+from genbench.store.records import Record, checked
 from genbench.suite import Training
 
 
@@ -62,13 +62,8 @@ def run_reconstruction(
         identity, scores = scored(ranks, scorer, folder, samples)
         beside = neighbours(ranks, scorer, folder, identity, samples)
         record = replace(
-            base,
-            scores={name: score_of(estimate) for name, estimate in scores.values.items()},
-            outputs=scores.outputs,
-            skipped_metrics=scores.skipped,
-            faults=scores.faults,
+            with_scores(base, identity, scores),
             cost=cost,
-            identities={"scoring": identity},
             files={"samples": str(path.relative_to(context.out))}
             | ({} if beside is None else {"neighbours": str(beside.relative_to(context.out))}),
         )

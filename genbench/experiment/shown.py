@@ -74,7 +74,7 @@ def stored_trajectories(
             shown = show()
             about = {"kind": shown.kind, **modalities.description(trained.spec)}
             if shown.kind != FORWARD:
-                given = conditions(hardware, trained, trained.build(), prompts)
+                given = conditions(hardware, trained, model, prompts)
                 about["asked"] = in_words(trained.spec, given.batch(count))
             return store.pack_tensors({"frames": shown.frames}), about
 

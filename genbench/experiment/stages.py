@@ -46,6 +46,7 @@ from genbench.experiment.trained import (
 from genbench.io.arrays import pack_samples, unpack_samples
 from genbench.metrics.resampling import mean
 from genbench.sampling import likelihood
+from genbench.store.records import Record, score_of
 from genbench.suite import Prompts, SeededEntry
 from genbench.training import checkpoint
 
@@ -193,6 +194,18 @@ def scored(
     in_order = {name: values[name] for name in names}
     declared = {name: made.value.outputs[name] for name in names}
     return made.identity, replace(made.value, values=in_order, outputs=declared)
+
+
+def with_scores(base: Record, identity: str, scores: Scores) -> Record:
+    """A row that belongs to no entry, with what ``scored`` gives."""
+    return replace(
+        base,
+        scores={name: score_of(estimate) for name, estimate in scores.values.items()},
+        outputs=scores.outputs,
+        skipped_metrics=scores.skipped,
+        faults=scores.faults,
+        identities={"scoring": identity},
+    )
 
 
 def likelihood_score(

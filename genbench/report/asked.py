@@ -36,15 +36,22 @@ class Answer:
     """What the text states, and whether it holds; empty where nobody says."""
 
 
-def asked_for(rows: Sequence[EntryRuns]) -> Markup | None:
+def asked_for(rows: Sequence[EntryRuns]) -> tuple[Markup | None, list[str]]:
     """The grid: a row a text or class, a column an entry, and in a cell a sample of each of the
-    first seeds, with the facts that do not hold. Files that cannot be read are left out: why not
-    stands with the samples. ``None`` if nothing was asked for."""
-    answers = {row.label: [_answers(record) for record in _first_runs(row)] for row in rows}
+    first seeds, with the facts that do not hold; ``None`` if nothing was asked for. And why a file
+    cannot be shown, a line for each."""
+    missing: list[str] = []
+    answers: dict[str, list[dict[str, Answer]]] = {}
+    for row in rows:
+        for record in _first_runs(row):
+            try:
+                answers.setdefault(row.label, []).append(_answers(record))
+            except DataError as error:
+                missing.append(f"{row.label}, seed {record.seed}: {error}")
     answers = {label: found for label, found in answers.items() if any(found)}
     asked = dict.fromkeys(text for found in answers.values() for run in found for text in run)
     if not asked:
-        return None
+        return None, missing
     runs = [run for found in answers.values() for run in found]
     told = any(answer.facts for run in runs for answer in run.values())
     pictures: dict[tuple[str, str], Markup] = {}
@@ -66,7 +73,7 @@ def asked_for(rows: Sequence[EntryRuns]) -> Markup | None:
     if told:
         lead += " Beneath each stand the facts of the text that do not hold."
     section = Section("What was asked for", (Table(columns, tuple(made)),), level=3, lead=lead)
-    return html_section(section, pictures=pictures)
+    return html_section(section, pictures=pictures), missing
 
 
 def _first_runs(row: EntryRuns) -> list[Record]:
@@ -74,12 +81,13 @@ def _first_runs(row: EntryRuns) -> list[Record]:
 
 
 def _answers(record: Record) -> dict[str, Answer]:
-    """By text; empty if the file cannot be read."""
+    """By text. Raises ``DataError`` if there is no such file, ``store.Damaged``."""
+    path = Path(record.files["asked"])
+    artefact = store.read_artefact(path)
+    if artefact is None:
+        raise DataError(f"{path.name}: no such file")
+    data, about = artefact
     try:
-        artefact = store.read_artefact(Path(record.files["asked"]))
-        if artefact is None:
-            return {}
-        data, about = artefact
         samples = load(data)["samples"]
         spec = modalities.described(about, samples.shape[1:])
         facts = about["facts"] or [{}] * len(samples)
@@ -87,8 +95,8 @@ def _answers(record: Record) -> dict[str, Answer]:
             text: Answer(Shown(samples[number : number + 1], spec), stated)
             for number, (text, stated) in enumerate(zip(about["asked"], facts, strict=True))
         }
-    except (DataError, KeyError, SafetensorError, ValueError):
-        return {}
+    except (KeyError, SafetensorError, ValueError) as error:
+        raise DataError(f"{path.name} cannot be read: {error}") from error
 
 
 def _figure(answer: Answer, label: str, text: str) -> Markup:

@@ -87,6 +87,7 @@ def chapter(compared: Comparison, anchor: str, colours: Mapping[str, int], read:
     trained = training_groups(rows)
     score = headline(records, compared.protocol)
     shown, left_out = panels.samples(rows, read)
+    asked, unread = asked_for(rows)
     pictures = {
         "samples": shown if any("samples" in r.files for r in records) else [],
         "neighbours": panels.neighbours(rows),
@@ -114,7 +115,7 @@ def chapter(compared: Comparison, anchor: str, colours: Mapping[str, int], read:
             if any(record.snapshots for record in training.records)
         ],
         curves=curves_of(compared, colours),
-        asked=asked_for(rows),
+        asked=asked,
         noise=panels.same_noise(rows, read),
         left_out=left_out,
         missing=[
@@ -122,7 +123,8 @@ def chapter(compared: Comparison, anchor: str, colours: Mapping[str, int], read:
             for part in pictures
             if part in empty
             for panel in pictures[part]
-        ],
+        ]
+        + [f"{PARTS['asked']}: {line}" for line in unread],
         **{part: () if part in empty else found for part, found in pictures.items()},
     )
 

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pytest
 from example import make_record
 from html_page import Page
 from safetensors.numpy import save
 
 from genbench.report import write_report
-from genbench.store import write_artefact
+from genbench.store import Damaged, write_artefact
 from genbench.store.records import Record, write_records
 
 HOSTILE = [
@@ -82,6 +83,16 @@ def test_any_text_stays_text(tmp_path: Path) -> None:
     assert "‮" not in source
 
 
-def test_what_cannot_be_read_is_left_out(tmp_path: Path) -> None:
-    (tmp_path / "A-0.safetensors").write_bytes(b"nothing")
+def test_what_cannot_be_read_is_left_out_and_named(tmp_path: Path) -> None:
+    write_artefact(tmp_path / "A-0.safetensors", b"nothing", {"modality": "image", "levels": 17})
     assert grid(tmp_path, [run("A", 0), run("B", 0)]) == []
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "Asked for: B, seed 0: B-0.safetensors: no such file" in page
+    assert "Asked for: A, seed 0: A-0.safetensors cannot be read: " in page
+
+
+def test_a_damaged_file_is_never_shown(tmp_path: Path) -> None:
+    stored(tmp_path / "A-0.safetensors", ["a star"], [])
+    (tmp_path / "A-0.safetensors").write_bytes(b"nothing")
+    with pytest.raises(Damaged, match="is damaged"):
+        grid(tmp_path, [run("A", 0)])
