@@ -20,16 +20,20 @@ from genbench.metrics.resampling import share
 
 
 def agreement_scores(agreement: Tensor) -> dict[str, Estimate]:
-    """The scores of ``(B, 11)`` verdicts, each 0 or 1: for each of ``KINDS`` whether the caption
-    states such facts and whether they hold, and whether it names what was held out.
+    """The scores of ``(B, 12)`` verdicts, each 0 or 1: for each of ``KINDS`` whether the caption
+    states such facts and whether they hold, then whether it names what was held out, and whether
+    it mentions one object alone.
 
     A score for which no caption counts is NaN, and its note is the reason.
     """
     verdicts = agreement.bool()
-    stated, holds, held_out = verdicts[:, :-1:2], verdicts[:, 1:-1:2], verdicts[:, -1]
+    stated, holds = verdicts[:, :-2:2], verdicts[:, 1:-2:2]
+    held_out, single = verdicts[:, -2], verdicts[:, -1]
     correct = (holds | ~stated).all(dim=1)
     scores = {
         "correct": share(correct),
+        "correct_seen": _of(correct, ~held_out, "names only what training showed"),
+        "correct_single": _of(correct, single & ~held_out, "names one object that training showed"),
         "correct_held_out": _of(correct, held_out, "names what was held out of training"),
     }
     for column, kind in enumerate(KINDS):
@@ -50,7 +54,8 @@ class CaptionAgreement(Metric):
     """Shares of generated samples in which what the caption states holds: all of it, and by kind.
 
     ``correct``: all that is stated. ``correct_held_out``: the same, of the captions that name what
-    no training sample shows. ``count_correct`` and so on: what is stated of that kind, of the
+    no training sample shows; ``correct_seen``: of the others; ``correct_single``: of those of them
+    that mention one object. ``count_correct`` and so on: what is stated of that kind, of the
     captions that state some. The extractor judges, and its own error is the ceiling. The intervals,
     Wilson's, are over draws of the generated samples.
     """
@@ -59,10 +64,12 @@ class CaptionAgreement(Metric):
     sides: Set[str] = frozenset({"generated"})
     outputs: Mapping[str, Output] = {
         "correct": _output("all correct"),
+        "correct_seen": _output("all correct, seen"),
+        "correct_single": _output("all correct, single objects"),
         "correct_held_out": _output("all correct, held out"),
         **{f"{kind}_correct": _output(f"{kind} correct") for kind in KINDS},
     }
-    version = 1
+    version = 2
     full_state_update = False
 
     generated_agreement: list[Tensor]
@@ -72,7 +79,7 @@ class CaptionAgreement(Metric):
         self.add_state("generated_agreement", [], dist_reduce_fx="cat")
 
     def update(self, features: Features, side: str) -> None:
-        """Add ``features["agreement"]``, ``(B, 11)``, of ``"generated"``."""
+        """Add ``features["agreement"]``, ``(B, 12)``, of ``"generated"``."""
         self.generated_agreement.append(features["agreement"])
 
     def compute(self) -> Mapping[str, Estimate]:

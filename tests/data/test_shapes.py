@@ -58,6 +58,16 @@ def test_a_split_is_the_same_bits_every_time() -> None:
     assert opened("held-out", NOWHERE).id == "shapes:held-out@de5d5f1c5df23b0a"
 
 
+def test_prompts_take_turns_between_what_was_seen_and_what_was_held_out() -> None:
+    prompts, test, held_out = (opened(name, NOWHERE) for name in ("prompts", "test", "held-out"))
+    assert len(prompts) == 2 * len(held_out)
+    for turn, other in enumerate((test, held_out)):
+        assert prompts.data[turn::2].equal(other.data[: len(held_out)])
+        assert prompts.texts["caption"][turn::2] == other.texts["caption"][: len(held_out)]
+        tokens = other.condition["caption"][: len(held_out)]
+        assert prompts.condition["caption"][turn::2].equal(tokens)
+
+
 def test_an_unknown_split() -> None:
     with pytest.raises(UsageError, match="'shapes' has no split 'heldout'; did you mean 'held-out"):
         data.shapes("heldout", NOWHERE)

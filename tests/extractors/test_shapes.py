@@ -346,7 +346,7 @@ def test_what_it_gives() -> None:
     from_tokens = shapes()(batch.data, data.SPEC, batch.condition, {})
     assert known["agreement"].equal(from_tokens["agreement"])
     assert known["agreement"].dtype == known["features"].dtype == torch.float32
-    assert (known["agreement"].shape, known["features"].shape) == ((40, 11), (40, 64))
+    assert (known["agreement"].shape, known["features"].shape) == ((40, 12), (40, 64))
     stated, holds = known["agreement"][:, 0:10:2], known["agreement"][:, 1:10:2]
     assert stated.equal(holds)
     assert stated[:, KINDS.index("shape")].all()
@@ -369,7 +369,7 @@ def test_features_are_what_is_seen() -> None:
     picture = torch.from_numpy(drawn(LEFT, RIGHT))[None]
     condition = {"caption": tokenise(["a green star"])}
     seen = shapes()(picture, data.SPEC, condition, {"caption": ["a green star"]})
-    assert seen["agreement"].tolist() == [[1, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0]]
+    assert seen["agreement"].tolist() == [[1, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0, 1]]
     counts = dict(
         zip([*SHAPES, *COLOURS, *SIZES, "unread"], seen["features"][0, :16].tolist(), strict=True)
     )

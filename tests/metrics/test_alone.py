@@ -12,11 +12,12 @@ from torchmetrics import Metric, MetricCollection
 from genbench import registry
 from genbench.api import Features
 
-WANTED = {"features": 8, "logits": 4, "spatial": 6, "agreement": 11, "text_features": 8}
+WANTED = {"features": 8, "logits": 4, "spatial": 6, "agreement": 12, "text_features": 8}
 
 
 def batch_of(x: torch.Tensor, heads: nn.ModuleDict) -> Features:
     features = {name: head(x) for name, head in heads.items()}
+    features["agreement"] = (features["agreement"] > 0).float()
     # Two rows or so a prompt, and some without another.
     prompt = (features["spatial"][:, 0] * 100).long()
     truncated = (features["spatial"][:, 0] > 0).float()

@@ -20,16 +20,16 @@ from genbench.evaluation.scores import finite
 from genbench.metrics.caption_agreement import CaptionAgreement, agreement_scores
 
 
-def verdicts(*, held_out: bool = False, **kinds: bool) -> list[float]:
+def verdicts(*, held_out: bool = False, single: bool = False, **kinds: bool) -> list[float]:
     """A row: each named kind is stated, and holds or not."""
     row = [float(said) for kind in KINDS for said in (kind in kinds, kinds.get(kind, False))]
-    return [*row, float(held_out)]
+    return [*row, float(held_out), float(single)]
 
 
 ROWS = torch.tensor(
     [
-        verdicts(count=True, shape=True, held_out=True),
-        verdicts(count=True, shape=True, colour=True),
+        verdicts(count=True, shape=True, held_out=True, single=True),
+        verdicts(count=True, shape=True, colour=True, single=True),
         verdicts(count=True, shape=True, colour=False),
         verdicts(count=False, shape=True, colour=True, held_out=True),
         verdicts(count=True, shape=True, size=True, relation=False),
@@ -42,6 +42,8 @@ def test_shares_by_hand() -> None:
     values = {name: estimate.value for name, estimate in agreement_scores(ROWS).items()}
     assert values == {
         "correct": 2 / 5,
+        "correct_seen": 1 / 3,
+        "correct_single": 1,
         "correct_held_out": 1 / 2,
         "count_correct": 4 / 5,
         "colour_correct": pytest.approx(2 / 3),
@@ -64,8 +66,9 @@ def test_intervals_are_wilson_s(right: int, of: int) -> None:
 
 def test_what_no_caption_states_is_no_score_and_says_why() -> None:
     kept, lost = finite(agreement_scores(torch.tensor([verdicts(count=True, shape=False)])))
-    assert kept.keys() == {"correct", "count_correct", "shape_correct"}
+    assert kept.keys() == {"correct", "correct_seen", "count_correct", "shape_correct"}
     assert lost == {
+        "correct_single": "no caption names one object that training showed",
         "correct_held_out": "no caption names what was held out of training",
         "colour_correct": "no caption states a colour",
         "size_correct": "no caption states a size",

@@ -67,7 +67,7 @@ def features(side: str) -> Features:
     stream = torch.Generator().manual_seed(SIDES.index(side))
     x = torch.randn(60, 4, generator=stream) + (0.3 if side == "generated" else 0)
     labels = x.abs().argmax(dim=1)
-    agreement = (x[:, [0, 1, 2, 3, 1, 0, 2, 3, 0, 3, 1]] > 0).float()
+    agreement = (x[:, [0, 1, 2, 3, 1, 0, 2, 3, 0, 3, 1, 2]] > 0).float()
     return {
         "features": x,
         "spatial": x**3,

@@ -14,7 +14,7 @@ pixels or more apart, and along the other at most half as much. The paraphrase i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +40,8 @@ from genbench.store import in_memory
 
 CAPTION = "caption"
 """The name of the condition."""
+PROMPTS = "prompts"
+"""The split of captions to ask for, half of them of what training never shows together."""
 CLEAR = 8.0
 """Pixels between two centres along the axis of a relation that is stated."""
 SPEC = SampleSpec("image", (3, SIDE, SIDE), condition={CAPTION: Text(MAX_TOKENS, len(WORDS) + 1)})
@@ -62,16 +64,22 @@ class ShapesSamples(TensorSamples):
 
 def shapes(argument: str, data_dir: Path) -> ShapesSamples:
     """Scenes of one to three shapes on a dark background, with captions: ``train`` (20,000),
-    ``test`` (5,000, of the same law, none of them in train) and ``held-out`` (2,000).
+    ``test`` (5,000, of the same law, none of them in train), ``held-out`` (2,000), and ``prompts``
+    (4,000), which takes turns between the first of ``test`` and ``held-out``.
 
     Pictures are uint8 ``(N, 3, 32, 32)``; the condition ``caption`` is int64 ``(N, 17)``, and the
     words lie in the texts. Every scene of ``held-out`` has an object of a colour and shape that no
     other split shows together (``scenes.HELD_OUT``), and its caption names it. ``data_dir`` is not
     used. Raises ``UsageError`` for another split.
     """
-    split = choose_split("shapes", argument, tuple(COUNTS))
-    scenes = draw_split(split)
-    captions = [write(facts, STYLES[style]) for facts, style in describe(scenes, split)]
+    split = choose_split("shapes", argument, (*COUNTS, PROMPTS))
+    if split == PROMPTS:
+        turns = zip(_captioned("test"), _captioned("held-out"), strict=False)
+        captioned = [scene for turn in turns for scene in turn]
+    else:
+        captioned = list(_captioned(split))
+    scenes = [scene for scene, _ in captioned]
+    captions = [caption for _, caption in captioned]
     held = in_memory(
         "shapes",
         split,
@@ -81,6 +89,12 @@ def shapes(argument: str, data_dir: Path) -> ShapesSamples:
         {CAPTION: captions},
     )
     return ShapesSamples(held.spec, held.id, held.data, held.condition, held.texts)
+
+
+def _captioned(split: str) -> Iterator[tuple[Scene, str]]:
+    scenes = draw_split(split)
+    for scene, (facts, style) in zip(scenes, describe(scenes, split), strict=True):
+        yield scene, write(facts, STYLES[style])
 
 
 def describe(scenes: Sequence[Scene], split: str) -> list[tuple[Facts, int]]:

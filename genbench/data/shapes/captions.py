@@ -91,6 +91,11 @@ class Facts:
         """Whether the caption names a colour and shape that are in no training scene."""
         return any((mention.colour, mention.shape) in HELD_OUT for mention in self.mentions)
 
+    @property
+    def single(self) -> bool:
+        """Whether the caption mentions one object alone."""
+        return len(self.objects) == 1
+
 
 @dataclass(frozen=True)
 class Style:

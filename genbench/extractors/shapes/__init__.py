@@ -17,7 +17,7 @@ from genbench.data.shapes.scenes import COLOURS, SHAPES, SIZES
 from genbench.extractors.shapes.checking import check
 from genbench.extractors.shapes.reading import Objects, read
 
-VERSION = 1
+VERSION = 2
 """Of what is read and of how it is checked."""
 BLOCKS = 4
 """Along each axis, into which a picture is parted for its mean colours."""
@@ -53,8 +53,9 @@ class ShapesReader:
         these are not known, the tokens of the data set ``shapes``.
 
         ``agreement``
-            ``(B, 11)`` of 0 and 1: for each of ``captions.KINDS``, whether the caption states such
-            facts and whether they hold; and whether it names a colour and shape that were held out.
+            ``(B, 12)`` of 0 and 1: for each of ``captions.KINDS``, whether the caption states such
+            facts and whether they hold; then whether it names a colour and shape that were held
+            out, and whether it mentions one object alone.
         ``features``
             ``(B, 64)``, of the picture alone: how many objects have each shape, colour and size,
             how many cannot be read, and the mean colours of 4×4 blocks, in [0, 1].
@@ -96,7 +97,7 @@ def _captions(condition: Condition, texts: Texts) -> Sequence[str]:
 def _agreement(caption: str, objects: Objects) -> list[bool]:
     facts = parse(caption)
     verdicts = check(facts, objects)
-    return [*(said for kind in KINDS for said in verdicts[kind]), facts.held_out]
+    return [*(said for kind in KINDS for said in verdicts[kind]), facts.held_out, facts.single]
 
 
 def _counts(objects: Objects) -> list[int]:
