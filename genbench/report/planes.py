@@ -1,4 +1,4 @@
-"""Entries as points: quality against what it costs, and precision against recall."""
+"""Entries as points: quality against what it costs, and two scores against each other."""
 
 from __future__ import annotations
 
@@ -31,6 +31,12 @@ COSTS = {
     "nfe": "NFE (network evaluations a sample)",
 }
 """What quality is held against: the columns, and what is written at their axes."""
+TRADED = (
+    ("precision", "recall"),
+    ("correct", "prompt_diversity"),
+    ("text_image_similarity", "prompt_diversity"),
+)
+"""Scores of which a sampler gives one for the other, as guidance does: quality, then diversity."""
 
 Point = tuple[float, float]
 
@@ -102,9 +108,7 @@ def _quality_plane(
     front = [whole[i] for i in pareto_front(signed)]
 
     def plot(axes: Axes) -> None:
-        for line in _same_weights(clouds):
-            thin: dict[str, Any] = {"linewidth": 0.8, "zorder": 1, "label": "same weights"}
-            axes.plot(*zip(*line, strict=True), ":", color=ink(), **thin)
+        _draw_same_weights(axes, clouds)
         _draw(axes, clouds)
         xs, ys = _coordinates(clouds)
         if floor is not None:
@@ -125,28 +129,41 @@ def _quality_plane(
     return Plane(Chart(name, said, plot, _keys(clouds)), labels)
 
 
-def precision_recall_plane(
+def traded_planes(
     rows: Sequence[EntryRuns], quantities: Mapping[str, Quantity], colours: Mapping[str, int]
+) -> list[Plane]:
+    """The scores of ``TRADED`` against each other, as far as both are known.
+
+    A dotted line joins the samplers of one model on the same weights; the plus is the real row.
+    """
+    planes = (
+        _traded_plane(rows, quantities[quality], quantities[diversity], colours)
+        for quality, diversity in TRADED
+        if quality in quantities and diversity in quantities
+    )
+    return [plane for plane in planes if plane]
+
+
+def _traded_plane(
+    rows: Sequence[EntryRuns], quality: Quantity, diversity: Quantity, colours: Mapping[str, int]
 ) -> Plane | None:
-    """Precision against recall; ``None`` without points. The plus is the real row."""
-    if "recall" not in quantities or "precision" not in quantities:
-        return None
-    recall, precision = quantities["recall"], quantities["precision"]
-    clouds = _clouds(rows, recall, precision, colours)
+    clouds = _clouds(rows, diversity, quality, colours)
     if not clouds:
         return None
     real = real_baseline(rows)
-    at = None if real is None else _point(real, recall, precision)
+    at = None if real is None else _point(real, diversity, quality)
 
     def plot(axes: Axes) -> None:
+        _draw_same_weights(axes, clouds)
         _draw(axes, clouds)
         if at is not None:
             _draw_real(axes, at, clouds)
-        axes.set_xlabel("recall")
-        axes.set_ylabel("precision")
+        axes.set_xlabel(diversity.heading)
+        axes.set_ylabel(quality.heading)
 
-    said = "Precision against recall, a point a seed"
-    return Plane(Chart("precision-recall", said, plot, _keys(clouds)))
+    said = f"{quality.heading} against {diversity.heading}, a point a seed"
+    name = slug(f"{quality.key}-{diversity.key}")
+    return Plane(Chart(name, said[0].upper() + said[1:], plot, _keys(clouds)))
 
 
 def pareto_front(points: Sequence[Point]) -> list[int]:
@@ -200,6 +217,12 @@ def _draw(axes: Axes, clouds: Sequence[_Cloud]) -> None:
         named(marks, cloud.row.label)
         for at, status in cloud.marked:
             mark_outcome(axes, at, cloud.row.label, status, colour)
+
+
+def _draw_same_weights(axes: Axes, clouds: Sequence[_Cloud]) -> None:
+    for line in _same_weights(clouds):
+        thin: dict[str, Any] = {"linewidth": 0.8, "zorder": 1, "label": "same weights"}
+        axes.plot(*zip(*line, strict=True), ":", color=ink(), **thin)
 
 
 def _coordinates(clouds: Sequence[_Cloud]) -> tuple[list[float], list[float]]:

@@ -20,7 +20,7 @@ from genbench.report.chart import METADATA, Chart, encoded
 from genbench.report.curves import snapshot_curves
 from genbench.report.diagnostics import families
 from genbench.report.intervals import intervals_chart
-from genbench.report.planes import Plane, precision_recall_plane, quality_planes
+from genbench.report.planes import Plane, quality_planes, traded_planes
 from genbench.store import write_bytes
 from genbench.store.records import Record, read_records
 
@@ -125,13 +125,12 @@ def _without_glyphs(lacking: dict[str, None]) -> Iterator[None]:
 
 
 def planes_of(compared: Comparison, colours: Mapping[str, int]) -> list[Plane]:
-    """Quality against each cost, and precision against recall, as far as they are known."""
+    """Quality against each cost, and what is traded for it, as far as they are known."""
     rows, quantities = compared.entry_runs, compared.quantities
-    planes = [
+    return [
         *quality_planes(rows, quantities, _score(compared), colours),
-        precision_recall_plane(rows, quantities, colours),
+        *traded_planes(rows, quantities, colours),
     ]
-    return [plane for plane in planes if plane]
 
 
 def curves_of(compared: Comparison, colours: Mapping[str, int]) -> dict[str, Chart]:

@@ -7,7 +7,7 @@ import io
 import re
 import shutil
 import subprocess
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from example import HOSTILE
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
+from genbench.api import Output
 from genbench.api.errors import DataError, UnknownName
 from genbench.report import charts, write_plots
 from genbench.report.chart import Chart, encoded, slug
@@ -128,9 +129,9 @@ def test_many_entries_have_a_legend_in_columns(example_records: list[Record]) ->
         figure.draw_without_rendering()
     (legend,) = many.legends
     boxes = [text.get_window_extent() for text in legend.get_texts()]
-    assert len(boxes) == 32
+    assert len(boxes) == 33  # with the real row, and the line of equal weights
     assert len({round(box.x0) for box in boxes}) == 4
-    assert len({round(box.y0) for box in boxes}) == 8
+    assert len({round(box.y0) for box in boxes}) == 9
     assert legend.get_window_extent().y1 <= many.axes[0].get_tightbbox().y0
     heights = [figure.axes[0].get_window_extent().height for figure in (few, many)]
     assert heights[0] == pytest.approx(heights[1], rel=0.02)
@@ -274,6 +275,41 @@ def test_any_name_stands_in_the_legend(example_records: list[Record]) -> None:
     assert shown[:3] == ["_mine", "$x_1$", "with\\u001b[31m colour"]
     written = encoded(figure, "svg").decode()
     assert ">$x_1$</text>" in written
+
+
+def test_what_guidance_trades_is_a_chart_whose_samplers_are_joined(
+    example_records: list[Record],
+) -> None:
+    """Of one training, sampled twice; the GAN's own point is joined to none."""
+    agreement = Output(True, "all correct", "agreement", decimals=3)
+    diversity = Output(True, "prompt diversity", "diversity", decimals=3)
+    ddpm = next(record for record in example_records if record.entry == "DDPM")
+    gan = next(record for record in example_records if record.entry == "GAN")
+
+    def scored(record: Record, entry: str, right: float, spread: float) -> Record:
+        added = {"correct": {"value": right}, "prompt_diversity": {"value": spread}}
+        outputs = {
+            **record.outputs,
+            "correct": asdict(agreement),
+            "prompt_diversity": asdict(diversity),
+        }
+        scores = {**record.scores, **added}
+        return replace(record, entry=entry, scores=scores, outputs=outputs, files={})
+
+    drawn = charts(
+        [
+            scored(ddpm, "DDPM", 0.5, 0.4),
+            scored(ddpm, "DDPM, guidance 4", 0.75, 0.25),
+            scored(gan, "GAN", 0.25, 0.125),
+        ]
+    ).by_name
+    chart = drawn["correct-prompt-diversity"]
+    assert chart.label == "All correct against prompt diversity, a point a seed"
+    (axes,) = chart.figure().axes
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("prompt diversity", "all correct")
+    lines = [line for line in axes.lines if line.get_linestyle() == ":"]
+    assert [list(line.get_xydata()[:, 0]) for line in lines] == [[0.25, 0.4]]
+    assert [list(line.get_xydata()[:, 1]) for line in lines] == [[0.75, 0.5]]
 
 
 def test_a_figure_shows_itself(figures: dict[str, Figure]) -> None:
