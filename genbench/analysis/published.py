@@ -9,7 +9,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from genbench import registry
+from genbench.api import Output
 from genbench.api.errors import GenbenchError, UnknownName, UsageError
+from genbench.io.geneval import OUTPUTS as GENEVAL
 from genbench.registry.outputs import known
 from genbench.registry.texts import read_toml, titles
 from genbench.registry.validation import validated
@@ -54,8 +56,11 @@ class PublishedRow(_Section):
     """Where the document quotes another: that one."""
     count: Count | None = None
     """Generated samples behind the scores; ``None``: not stated."""
-    reference: Literal["train", "test", "train+test"] | None = None
+    reference: Literal["train", "test", "train+test", "validation"] | None = None
     """What they were compared with; ``None``: not stated."""
+    protocol: dict[Name, Name] = {}
+    """Values of the fields that the board names in ``protocol``; those that are missing are not
+    stated."""
     selected: str = ""
     """How the reported weights or samples were chosen: ``minimum of three``, say; empty: not
     stated."""
@@ -75,10 +80,13 @@ class Leaderboard(_Section):
     """Whether its models are given labels, or another condition."""
     score: Name = HEADLINE
     """Ranks the rows."""
-    extractor: Name = "inception"
-    """Of the published scores."""
+    extractor: str = "inception"
+    """Of the published scores; empty if they compare no features with a reference, as GenEval's."""
     resize: Name = "torch-fidelity bilinear (TF1)"
     """How measured rows must have resized to stand beside them: as the published graph does."""
+    protocol: tuple[Name, ...] = ()
+    """Further fields of the rows' protocols, such as ``captions``. Where a board names some, a row
+    that does not state its whole protocol has no rank."""
     sources: dict[Name, Source] = {}
     rows: tuple[PublishedRow, ...] = ()
 
@@ -90,7 +98,7 @@ def load(name: str) -> Leaderboard:
     """
     source, content = read_toml(registry.leaderboards, name)
     board = validated(Leaderboard, source, content)
-    scores = known()
+    scores = shown_scores()
     if board.score not in scores:
         raise UsageError(f"{source}: score: {UnknownName('score', board.score, scores)}")
     seen = set()
@@ -98,6 +106,9 @@ def load(name: str) -> Leaderboard:
         where = f"{source}: rows.{number} ({row.model})"
         if row.source not in board.sources:
             raise UsageError(f"{where}: {UnknownName('source', row.source, board.sources)}")
+        for name in row.protocol:
+            if name not in board.protocol:
+                raise UsageError(f"{where}: {UnknownName('protocol field', name, board.protocol)}")
         for name in row.scores:
             if name not in scores:
                 raise UsageError(
@@ -116,6 +127,11 @@ def load(name: str) -> Leaderboard:
     if unused is not None:
         raise UsageError(f"{source}: no row is from the source {unused!r}")
     return board
+
+
+def shown_scores() -> dict[str, Output]:
+    """The scores that leaderboards may show: those that can be requested, and GenEval's."""
+    return known() | GENEVAL
 
 
 def offered() -> dict[str, Leaderboard]:

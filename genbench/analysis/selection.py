@@ -47,23 +47,26 @@ def offered_verdicts(records: Sequence[Record]) -> tuple[list[Verdict], list[str
     return applicable(records, claims), faults
 
 
-def ranked(
-    name: str, folders: Sequence[Path]
-) -> tuple[Leaderboard, list[Standings], list[LeftOut]]:
-    """A leaderboard with what was measured in ``folders``: run folders, or folders of them; and
-    what of it belongs elsewhere."""
+def ranked(name: str, paths: Sequence[Path]) -> tuple[Leaderboard, list[Standings], list[LeftOut]]:
+    """A leaderboard with what was measured in ``paths``: run folders, or folders of them; and what
+    of it belongs elsewhere. On a board of GenEval's scores a path may be a file of its results."""
+    from genbench.analysis.geneval import imported
     from genbench.analysis.published import load as load_board
     from genbench.analysis.published import offered as boards
     from genbench.analysis.standings import left_out, standings
+    from genbench.io.geneval import OUTPUTS as GENEVAL
 
+    board = load_board(name)
+    results = [path for path in paths if board.score in GENEVAL and path.is_file()]
     runs = []
-    for folder in folders:
+    for folder in paths:
+        if folder in results:
+            continue
         inside = sorted(path.parent for path in folder.glob(f"*/{RECORDS}"))
         runs += [folder] if (folder / RECORDS).exists() or not inside else inside
-    board = load_board(name)
     measured = [(str(run), read_records(run)) for run in runs]
     others = left_out(board, measured, boards()) if measured else []
-    return board, standings(board, measured), others
+    return board, standings(board, measured, [imported(path) for path in results]), others
 
 
 def compared(

@@ -6,15 +6,15 @@ import math
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import TypeAlias
 
 from genbench.analysis.columns import known_outputs, score_heading
 from genbench.analysis.document import Cell, Column, Document, Row, Section, Table
 from genbench.analysis.entry_runs import EntryRuns, by_protocol, entry_runs
 from genbench.analysis.notes import imported_from
-from genbench.analysis.published import Leaderboard, PublishedRow
+from genbench.analysis.published import Leaderboard, PublishedRow, shown_scores
 from genbench.analysis.statistics import LEAST_FOR_INTERVAL, LEVEL, mean_interval, summarize
 from genbench.api import Output
-from genbench.registry.outputs import known
 from genbench.store.protocol import Protocol, describe
 from genbench.store.records import Record
 
@@ -25,8 +25,8 @@ class StandingScore:
 
     value: float
     low: float | None = None
-    """Ends of the 95 % interval of the mean over seeds; ``None`` where there is none: of a
-    published row, and of too few seeds."""
+    """Ends of the 95 % interval: of the mean over seeds, or of a share of imported results.
+    ``None`` where there is none: of a published row, and of too few seeds."""
     high: float | None = None
     deviation: float | None = None
     """As it was published."""
@@ -47,11 +47,30 @@ class Standing:
     scores: Mapping[str, StandingScore]
     nfe: float | None
     origin: str
-    """The document it was read in, or the command that runs it again; empty for real data, which
-    are not ranked, and for imported samples."""
+    """The document it was read in, the command that runs it again, or the file of its results;
+    empty for real data, which are not ranked, and for imported samples."""
     note: str = ""
     published: PublishedRow | None = None
-    """``None``: measured."""
+    """``None``: measured, or imported."""
+    imported: bool = False
+    """Whether its scores are those of a file of results."""
+    protocol: str = ""
+    """What it states of its protocol; empty where the heading says it."""
+
+
+Stated: TypeAlias = tuple[str | int | None, ...]
+"""A published protocol: the reference split, the number of samples, and the values of the board's
+further fields; ``None``: not stated."""
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A row from a file of results, and its protocol."""
+
+    row: Standing
+    samples: int
+    protocol: Mapping[str, str]
+    """Values of fields that boards may name."""
 
 
 @dataclass(frozen=True)
@@ -109,20 +128,28 @@ def _kind(record: Record, boards: Mapping[str, Leaderboard]) -> str:
 
 
 def standings(
-    board: Leaderboard, measured: Sequence[tuple[str, Sequence[Record]]] = ()
+    board: Leaderboard,
+    measured: Sequence[tuple[str, Sequence[Record]]] = (),
+    imported: Sequence[Imported] = (),
 ) -> list[Standings]:
     """One ranking for each protocol, by the board's score.
 
     ``measured``: by output folder, its records; those of the board's data set and kind join. Runs
     share a ranking with published rows only where extractor, resizing, reference split and count
-    are theirs; published rows that do not state the last two stand by themselves.
+    are theirs; published rows that do not state the last two stand by themselves. Where the board
+    names further fields of the protocol, rows that do not state all of it stand last, unranked.
+    ``imported`` rows join the published ones of their protocol.
     """
-    published: dict[tuple[str | None, int | None], list[Standing]] = {}
+    published: dict[Stated, list[Standing]] = {}
     for row in board.rows:
         if row.seen:
-            published.setdefault((row.reference, row.count), []).append(_published(row, board))
+            stated = (row.reference, row.count, *map(row.protocol.get, board.protocol))
+            published.setdefault(stated, []).append(_published(row, board))
+    for each in imported:
+        stated = (None, each.samples, *map(each.protocol.get, board.protocol))
+        published.setdefault(stated, []).append(each.row)
     own: dict[str, tuple[Protocol, list[Standing]]] = {}
-    outputs = known()
+    outputs = shown_scores()
     for folder, records in measured:
         outputs |= known_outputs(records)
         for protocol, of_protocol in by_protocol(_of_board(records, board)):
@@ -137,13 +164,33 @@ def standings(
                 if own_row not in rows and not known_floor:
                     rows.append(own_row)
     over = {"extractor": f"{board.extractor}@"}
-    return [
-        _ranked(_stated(board, *stated), rows, board.score, outputs, over)
-        for stated, rows in sorted(published.items(), key=lambda item: -len(item[1]))
-    ] + [
+    in_order = sorted(published.items(), key=lambda item: -len(item[1]))
+    unranked = [
+        replace(row, protocol=_incomplete(board, stated))
+        for stated, rows in published.items()
+        if not _comparable(board, stated)
+        for row in rows
+    ]
+    groups = [
+        _ranked(_heading(board, stated), rows, board.score, outputs, over)
+        for stated, rows in in_order
+        if _comparable(board, stated)
+    ]
+    if unranked:
+        groups.append(_ranked(UNRANKED, unranked, board.score, outputs, over, ranks=False))
+    return groups + [
         _ranked(said, rows, board.score, outputs, protocol)
         for said, (protocol, rows) in own.items()
     ]
+
+
+UNRANKED = "No rank, since these rows do not state their whole protocol"
+
+
+def _comparable(board: Leaderboard, stated: Stated) -> bool:
+    """Whether rows of that protocol rank: on a board that names fields, if it is stated whole."""
+    needed = stated if board.extractor else stated[1:]  # without features there is no reference
+    return not board.protocol or None not in needed
 
 
 def _of_board(records: Sequence[Record], board: Leaderboard) -> list[Record]:
@@ -171,10 +218,11 @@ def _obeyed(record: Record) -> list[str] | None:
     return [] if obeyed is None and not record.scores else obeyed
 
 
-def _published_protocol(
-    protocol: Protocol, board: Leaderboard
-) -> tuple[str | None, int | None] | None:
-    """The published protocol that a measured one meets, if any."""
+def _published_protocol(protocol: Protocol, board: Leaderboard) -> Stated | None:
+    """The published protocol that a measured one meets, if any. It meets none with further fields,
+    which it does not have."""
+    if board.protocol:
+        return None
     data, _, split = str(protocol.get("reference", "")).partition("@")[0].rpartition(":")
     extractor = str(protocol.get("extractor", "")).partition("@")[0]
     if extractor != board.extractor or data != board.dataset:
@@ -184,10 +232,27 @@ def _published_protocol(
     return split, protocol.get("samples")
 
 
-def _stated(board: Leaderboard, reference: str | None, count: int | None) -> str:
-    against = f"against {reference}" if reference else "reference not stated"
-    number = f"{count:,} samples" if count else "number of samples not stated"
-    return f"Over {board.extractor}, {against}, {number}"
+def _heading(board: Leaderboard, stated: Stated) -> str:
+    reference, count, *values = stated
+    said = f"{count:,} samples" if count else "number of samples not stated"
+    if board.extractor:
+        against = f"against {reference}" if reference else "reference not stated"
+        said = f"Over {board.extractor}, {against}, {said}"
+    fields = zip(board.protocol, values, strict=True)
+    return "; ".join([said, *(f"{name} = {value}" for name, value in fields)])
+
+
+def _incomplete(board: Leaderboard, stated: Stated) -> str:
+    """What a row states of its protocol, and what it does not."""
+    names = ("reference", "samples", *board.protocol)
+    parts = list(zip(names, stated, strict=True))[0 if board.extractor else 1 :]
+    said = [
+        f"{name} = {value:,}" if isinstance(value, int) else f"{name} = {value}"
+        for name, value in parts
+        if value is not None
+    ]
+    missing = ", ".join(name for name, value in parts if value is None)
+    return "; ".join([*said, f"not stated: {missing}"])
 
 
 def _published(row: PublishedRow, board: Leaderboard) -> Standing:
@@ -258,9 +323,11 @@ def _ranked(
     score: str,
     outputs: Mapping[str, Output],
     protocol: Protocol,
+    *,
+    ranks: bool = True,
 ) -> Standings:
     names = list(dict.fromkeys([score, *(name for row in rows for name in row.scores)]))
-    contest = [row for row in rows if row.origin and score in row.scores]
+    contest = [row for row in rows if ranks and row.origin and score in row.scores]
     values = sorted(
         (row.scores[score].value for row in contest), reverse=outputs[score].higher_is_better
     )
@@ -304,7 +371,7 @@ def document(
         "Notes": tuple(f"{letters}: {note}" for note, letters in notes.items()),
         "Measured, but not on this board": tuple(map(str, others)),
     }
-    measured = any(row.published is None for row in rows)
+    measured = any(row.published is None and not row.imported for row in rows)
     return Document(
         (
             Section(board.title),
@@ -330,6 +397,7 @@ def _table(
     board: Leaderboard, group: Standings, sources: Mapping[str, int], notes: Mapping[str, str]
 ) -> Table:
     first = next(iter(group.columns))
+    stating = any(row.protocol for row in group.rows)
     columns = (
         Column("rank", ""),
         Column("model", "model", numeric=False),
@@ -344,6 +412,7 @@ def _table(
             for name, heading in group.columns.items()
         ),
         Column("nfe", "NFE"),
+        *([Column("protocol", "protocol", numeric=False, narrow="hidden")] * stating),
         Column("key", "key", numeric=False),
         Column("selected", "selected", numeric=False, narrow="hidden"),
         Column("where", "where", numeric=False, narrow="hidden"),
@@ -356,6 +425,7 @@ def _table(
                 Cell(row.settings),
                 *(_score_cell(name, row, group) for name in group.columns),
                 Cell("" if row.nfe is None else f"{row.nfe:,.4g}", row.nfe),
+                *([Cell(row.protocol)] * stating),
                 Cell(_key(row, sources, notes)),
                 Cell(row.published.selected if row.published else ""),
                 _where(row, board),
@@ -368,7 +438,8 @@ def _table(
 
 
 def _score_cell(name: str, row: Standing, group: Standings) -> Cell:
-    """The score, with its interval where it ranks the rows; a published one as it was published."""
+    """The score, with its interval where it ranks the rows or was imported; a published one as it
+    was published."""
     number = row.scores.get(name)
     if number is None:
         return Cell("")
@@ -378,7 +449,7 @@ def _score_cell(name: str, row: Standing, group: Standings) -> Cell:
     text = f"{number.value:.3g}"
     if number.ended:
         text = f"median {text} ({number.ended})"
-    elif name == next(iter(group.columns)):
+    elif row.imported or name == next(iter(group.columns)):
         if number.low is not None and number.high is not None:
             text += f" [{number.low:.3g}, {number.high:.3g}]"
         elif row.origin and number.seeds is not None:
@@ -393,8 +464,8 @@ def _key(row: Standing, sources: Mapping[str, int], notes: Mapping[str, str]) ->
 
 
 def _where(row: Standing, board: Leaderboard) -> Cell:
-    """The place of a published row in its document, and the document that it quotes; or the command
-    that repeats a measured row."""
+    """The place of a published row in its document, and the document that it quotes; the command
+    that repeats a measured row; or the file of an imported one."""
     published = row.published
     if published is None:
         return Cell(row.origin, code=bool(row.origin))

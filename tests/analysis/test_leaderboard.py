@@ -13,10 +13,19 @@ from click.testing import CliRunner
 from genbench import registry
 from genbench.analysis.published import Leaderboard, load, offered
 from genbench.analysis.reproduction import recipe, reproduced, row
-from genbench.analysis.standings import document, left_out, standings
+from genbench.analysis.standings import (
+    Imported,
+    Standing,
+    StandingScore,
+    document,
+    left_out,
+    standings,
+)
 from genbench.api.errors import UsageError
 from genbench.cli import main
 from genbench.extractors.resize import ANTIALIASED, LEGACY
+from genbench.io.geneval import OWN_PROMPTS
+from genbench.io.geneval import TASKS as GENEVAL_TASKS
 from genbench.registry.outputs import known
 from genbench.registry.texts import titles
 from genbench.rendering import render
@@ -351,3 +360,107 @@ def test_too_few_seeds_judge_nothing_but_the_same_bits() -> None:
     assert reproduced(wide, far, "frechet_distance").reason == "too few seeds to judge"
     close = [run(seed, value) for seed, value in enumerate((1.0, 1.1, 1.2))]
     assert reproduced(close, far, "frechet_distance").outcome == "outside"
+
+
+TEXTS = BOARD.replace(
+    "[sources.ho]", 'conditional = true\nprotocol = ["captions", "crop"]\n[sources.ho]'
+) + ('protocol = { captions = "one an image", crop = "centre" }\n')
+
+
+def test_rows_of_other_fields_of_the_protocol_never_rank_together(tmp_path: Path) -> None:
+    source = TEXTS[: TEXTS.index("[[rows]]")]
+    rows = {
+        "a": '{ captions = "one an image", crop = "centre" }',
+        "b": '{ captions = "all", crop = "centre" }',
+        "c": '{ captions = "one an image", crop = "centre" }',
+        "d": '{ captions = "one an image" }',
+        "e": "{}",
+    }
+    text = source + "".join(
+        another(model=f'"{model}"') + f"protocol = {protocol}\n" for model, protocol in rows.items()
+    )
+    groups = standings(board(text, tmp_path))
+    assert [[(r.rank, r.label) for r in group.rows] for group in groups] == [
+        [(1, "a"), (1, "c")],
+        [(1, "b")],
+        [(None, "d"), (None, "e")],
+    ]
+    assert groups[1].heading == (
+        "Over inception, against train, 50,000 samples; captions = all; crop = centre"
+    )
+    stated = "reference = train; samples = 50,000; captions = one an image; not stated: crop"
+    assert groups[2].rows[0].protocol == stated
+    assert stated in render(document(board(text, tmp_path), groups), "markdown")
+
+
+def test_a_count_that_is_not_stated_has_no_rank_where_the_protocol_has_fields(
+    tmp_path: Path,
+) -> None:
+    (group,) = standings(board(TEXTS.replace("count     = 50_000\n", ""), tmp_path))
+    assert [row.rank for row in group.rows] == [None]
+
+
+def test_runs_meet_no_protocol_with_further_fields(tmp_path: Path) -> None:
+    ours = run(0, 4.0, conditions={"examples": 1000, "options": {}, "obeys": ["caption"]})
+    first, second = standings(board(TEXTS, tmp_path), [("out", [ours])])
+    assert [r.label for r in first.rows] == ["DDPM"]
+    assert [r.label for r in second.rows] == ["ours"]
+
+
+def test_an_unknown_field_of_the_protocol_has_a_near_one(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="did you mean 'captions'"):
+        board(TEXTS.replace("{ captions =", "{ caption ="), tmp_path)
+
+
+def results(path: Path, prompts: list[str]) -> Path:
+    """GenEval's results with four images of each prompt, of which the first is correct."""
+    tags = list(GENEVAL_TASKS)
+    with path.open("w", encoding="utf-8") as file:
+        for number, prompt in enumerate(prompts):
+            for image in range(4):
+                line = {"filename": f"{number:05}/samples/{image:04}.png", "prompt": prompt}
+                line |= {"tag": tags[number % 6], "correct": image == 0}
+                file.write(json.dumps(line) + "\n")
+    return path
+
+
+def test_results_of_geneval_stand_beside_published_ones(tmp_path: Path) -> None:
+    path = results(tmp_path / "mine.jsonl", [f"a photo of {number}" for number in range(6)])
+    out = CliRunner().invoke(main, ["leaderboard", "geneval", str(path), "--format", "json"])
+    assert out.exit_code == 0, out.output
+    told = json.loads(out.stdout)["standings"]
+    (group,) = [group for group in told if group["protocol"] == "24 samples; prompts = 6 others"]
+    (ours,) = group["rows"]
+    assert (ours["rank"], ours["label"]) == (1, str(tmp_path / "mine"))
+    assert ours["scores"]["geneval"]["value"] == 0.25
+    # Wilson 1927, one of four: (k + z²/2 ± z √(k (n-k)/n + z²/4)) / (n + z²).
+    z = 1.959964
+    low, high = (
+        (1 + z**2 / 2 + sign * z * (3 / 4 + z**2 / 4) ** 0.5) / (4 + z**2) for sign in (-1, 1)
+    )
+    task = ours["scores"]["geneval_counting"]
+    assert (task["low"], task["high"]) == pytest.approx((low, high), abs=1e-6)
+    assert ours["scores"]["geneval"]["low"] is None
+    text = CliRunner().invoke(main, ["leaderboard", "geneval", str(path)])
+    assert "Measured rows: the mean over seeds" not in text.output
+
+
+def test_results_of_the_own_prompts_rank_among_published_ones() -> None:
+    scores = {"geneval": StandingScore(0.52)}
+    row = Standing(None, "mine", "", scores, None, "mine.jsonl", imported=True)
+    mine = Imported(row, 2212, {"prompts": OWN_PROMPTS})
+    first = standings(load("geneval"), imported=[mine])[0]
+    place = [each.label for each in first.rows].index("mine")
+    before, own, after = (
+        first.rows[i].scores["geneval"].value for i in range(place - 1, place + 2)
+    )
+    assert before > own == 0.52 > after
+
+
+def test_results_of_geneval_that_cannot_be_read_are_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    path.write_text('{"tag": "counting"}\n', encoding="utf-8")
+    out = CliRunner().invoke(main, ["leaderboard", "geneval", str(path)])
+    assert out.exit_code != 0
+    assert "results.jsonl:1: " in out.output
+    assert "Traceback" not in out.output
