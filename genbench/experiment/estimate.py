@@ -167,7 +167,7 @@ def _built(hardware: Hardware, training: Training) -> tuple[GenerativeModel, Any
 
 
 def _rows(data: Any, count: int, fabric: Fabric) -> Batch:
-    batch = data.take(torch.arange(count) % len(data)).to(fabric.device)
+    batch: Batch = data.take(torch.arange(count) % len(data)).to(fabric.device)
     return replace(batch, data=data.spec.encode(batch.data))
 
 
