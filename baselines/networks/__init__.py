@@ -12,8 +12,9 @@ from torch import nn
 from baselines.networks.dit import DiT
 from baselines.networks.mlp import MLP
 from baselines.networks.published import ADM, DDPM, DDPMPP, NCSNPP, PublishedUNet
-from baselines.networks.text import TextEncoder
+from baselines.networks.text import TEXT_LAYERS, encoder_of
 from baselines.networks.unet import UNet
+from baselines.sentences import Sentences
 from genbench.api import SampleSpec, Text
 from genbench.api.errors import UsageError
 
@@ -44,8 +45,8 @@ class NetworkOptions:
     """Inside the residual blocks."""
     text_width: PositiveInt = 64
     """Where samples are conditioned on a text: of the vectors that stand for its tokens."""
-    text_layers: NonNegativeInt = 2
-    """Of the transformer that reads the text; 0: each token is read by itself."""
+    text_layers: NonNegativeInt = TEXT_LAYERS
+    """Of the transformer that learns to read the text; 0: each token is read by itself."""
 
 
 def denoising_network(
@@ -53,21 +54,21 @@ def denoising_network(
     *,
     options: NetworkOptions,
     classes: int = 0,
-    text: Text | None = None,
+    text: Text | Sentences | None = None,
     outputs: int = 1,
     time_scale: float = 1000.0,
 ) -> nn.Module:
     """A network ``(x, time, labels=None)`` → ``outputs`` times x's channels.
 
     ``time`` ``(B,)`` is any float. ``labels`` ``(B,)`` int64 in 0…K, K for no class, are given
-    if ``classes`` = K is not 0; the tokens ``(B, T)`` int64 of a ``text`` in their place, all 0 for
-    no text.
+    if ``classes`` = K is not 0; of a ``text``, in their place, the tokens ``(B, T)`` int64 or the
+    vectors ``(B, S, 384)`` of ``Sentences``, all 0 for no text.
 
     Args:
         spec: Any number of channels and 1 to 3 sides, or points ``(D,)``.
         options: Which network, and its size.
         classes: K of the labels.
-        text: What texts are like; of ``unet`` and ``dit`` alone.
+        text: What texts are to it; of ``unet`` and ``dit`` alone.
         outputs: How many times C channels come out.
         time_scale: What the time is multiplied by before sines and cosines are taken of it; the
             default is for times in [0, 1], and 1 for Karras et al. 2022's c_noise. ``ncsnpp`` takes
@@ -89,7 +90,7 @@ def denoising_network(
     if text is not None:
         if network not in ("unet", "dit") or not space:
             raise UsageError("texts are for network 'unet' or 'dit', and for samples with sides")
-        encoder = TextEncoder(text, width=options.text_width, layers=options.text_layers)
+        encoder = encoder_of(text, width=options.text_width, layers=options.text_layers)
     if attention is not None and (network == "dit" or not space):
         raise UsageError("attention is an option of the U-Nets: a DiT always attends, an MLP never")
     if not space:

@@ -5,8 +5,9 @@ The shape of one sample is ``(C, *space)`` with 1 to 3 spatial dimensions. At ea
 are twice those of the level before; the width is ``channels`` at the full size and doubles with
 each halving, up to eightfold.
 
-A player learns its own ``TextEncoder``; the paper's is an LSTM that was trained on pairs of texts
-and pictures, and is frozen.
+A player has an encoder of its own: a ``TextEncoder`` of tokens, or a ``SentenceEncoder`` of what a
+frozen encoder gives. The paper's is an LSTM that was trained on pairs of texts and pictures, and is
+frozen.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from torch.nn.functional import avg_pool1d, avg_pool2d, avg_pool3d, interpolate,
 from baselines.adversarial import squared_norms
 from baselines.networks.gan import CONV, SLOPE
 from baselines.networks.pyramid import sizes
-from baselines.networks.text import TextEncoder
+from baselines.networks.text import Encoder
 from genbench.api.errors import UsageError
 
 POOL = {1: avg_pool1d, 2: avg_pool2d, 3: avg_pool3d}
@@ -45,12 +46,12 @@ def levels(shape: tuple[int, ...], channels: int) -> tuple[list[int], tuple[int,
 
 
 class Generator(nn.Module):
-    """Noise ``(B, latent)`` and tokens ``(B, T)`` to samples ``(B, C, *space)``, in [-1, 1] where
-    ``bounded``."""
+    """Noise ``(B, latent)`` and texts, as the encoder reads them, to samples ``(B, C, *space)``, in
+    [-1, 1] where ``bounded``."""
 
     def __init__(
         self,
-        encoder: TextEncoder,
+        encoder: Encoder,
         shape: tuple[int, ...],
         *,
         channels: int,
@@ -120,7 +121,7 @@ class Fusion(nn.Module):
 class Discriminator(nn.Module):
     """Samples and texts to logits: positive for a real sample with its own text."""
 
-    def __init__(self, encoder: TextEncoder, shape: tuple[int, ...], *, channels: int) -> None:
+    def __init__(self, encoder: Encoder, shape: tuple[int, ...], *, channels: int) -> None:
         super().__init__()
         widths, base = levels(shape, channels)
         dimensions, widths = len(base), widths[::-1]
@@ -140,7 +141,7 @@ class Discriminator(nn.Module):
     def forward(
         self, *minibatches: Tensor, tokens: Tensor, mismatched: bool = False, penalty: bool = False
     ) -> tuple[Tensor, Tensor]:
-        """M minibatches ``(B, *shape)`` with the same texts ``(B, T)`` to logits ``(M, B)``; where
+        """M minibatches ``(B, *shape)`` with the same texts, B of them, to logits ``(M, B)``; where
         ``mismatched``, one row more: the first minibatch, each sample with its neighbour's text.
 
         With ``penalty``, the second tensor is the squared norm ``(B,)``, float32, of the gradient

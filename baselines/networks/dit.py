@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from baselines.networks.attention import Context, CrossAttention, attend
 from baselines.networks.blocks import CONVOLUTIONS, check_sides
 from baselines.networks.layers import Sinusoids, TimeSignals, glorot, zero
-from baselines.networks.text import TextEncoder
+from baselines.networks.text import Encoder
 from genbench.api.errors import UsageError
 
 HEAD = 64
@@ -27,9 +27,9 @@ class DiT(nn.Module):
     they have in common with the width. The output starts at zero.
 
     ``time`` ``(B,)`` is embedded as 256 features of ``time_scale * time``. With ``classes`` = K,
-    labels ``(B,)`` int64 in 0…K, K for none. With ``text``, labels are its tokens ``(B, T)``: the
-    blocks then attend to the text between their two parts (Chen et al. 2024, "PixArt-α", section
-    2.3), and a vector of the whole text joins the time.
+    labels ``(B,)`` int64 in 0…K, K for none. With ``text``, labels are what it reads, as
+    tokens ``(B, T)``: the blocks then attend to the text between their two parts (Chen et al. 2024,
+    "PixArt-α", section 2.3), and a vector of the whole text joins the time.
 
     Raises:
         UsageError: Not one to three sides, a side that cannot be halved so often, or a width that
@@ -45,7 +45,7 @@ class DiT(nn.Module):
         depth: int,
         dropout: float,
         classes: int = 0,
-        text: TextEncoder | None = None,
+        text: Encoder | None = None,
         outputs: int = 1,
         time_scale: float = 1000.0,
     ) -> None:

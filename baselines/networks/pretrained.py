@@ -15,6 +15,7 @@ from torch import nn
 
 from baselines.networks import NetworkOptions, diffusers_layout, edm_layout
 from baselines.networks.layout import Stored
+from baselines.sentences import Sentences
 from genbench.api import SampleSpec, Text
 from genbench.api.errors import UsageError
 
@@ -37,7 +38,7 @@ Pretrained: TypeAlias = Annotated[str, AfterValidator(resolve)]
 """A contestant's option: a folder as ``load_pretrained`` takes it, resolved to "DIR@HASH"."""
 
 
-def require_defaults(options: NetworkOptions, text: Text | None) -> None:
+def require_defaults(options: NetworkOptions, text: Text | Sentences | None) -> None:
     """Published weights decide the network, so its options must have their default values, and
     there must be no ``text``.
 

@@ -1,13 +1,22 @@
-"""Texts as inputs of a network: an encoder of their tokens."""
+"""Texts as inputs of a network: an encoder of their tokens, and one of the vectors that a frozen
+encoder has given them."""
 
 from __future__ import annotations
 
+import math
+from typing import TypeAlias
+
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 
 from baselines.networks.attention import Context, CrossAttention
+from baselines.sentences import CHANNELS, Sentences
 from genbench.api import Text
 from genbench.api.errors import UsageError
+
+TEXT_LAYERS = 2
+"""Of a learned encoder, by default."""
 
 
 class TextEncoder(nn.Module):
@@ -60,3 +69,52 @@ class EncoderLayer(nn.Module):
         h = self.attention(h, (h, there))
         out: Tensor = h + self.dense(self.norm(h))
         return out
+
+
+class SentenceEncoder(nn.Module):
+    """Vectors ``(B, S, 384)`` of word pieces from ``Sentences``, all zero where there is none → a
+    context of S + 1 vectors, and a vector ``(B, width)`` for the whole text.
+
+    Of the whole text the sentence vector is taken, the mean of its pieces' vectors at length 1
+    (Reimers & Gurevych 2019, section 3). It stands before the first piece, and is always there:
+    where there is no text it is zero. A learned layer for it and one for the pieces lead to
+    ``width``, so that what follows is as large as with a ``TextEncoder``.
+    """
+
+    def __init__(self, *, width: int) -> None:
+        super().__init__()
+        self.width = width
+        self.sentence = nn.Linear(CHANNELS, width)
+        self.pieces = nn.Linear(CHANNELS, width)
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, vectors: Tensor) -> tuple[Context, Tensor]:
+        there = (vectors != 0).any(dim=2)
+        there = torch.cat([torch.ones_like(there[:, :1]), there], dim=1)
+        # Of unit variance, as the embeddings of tokens.
+        sentence = math.sqrt(CHANNELS) * sentence_vectors(vectors)
+        h = torch.cat([self.sentence(sentence)[:, None], self.pieces(vectors)], dim=1)
+        h = self.norm(h)
+        return (h, there), h[:, 0]
+
+
+def sentence_vectors(vectors: Tensor) -> Tensor:
+    """The mean of the vectors ``(B, S, 384)`` that are not all zero, at length 1: ``(B, 384)``;
+    zeros where there is none. The sum has the direction of the mean."""
+    return normalize(vectors.sum(dim=1), dim=1)
+
+
+Encoder: TypeAlias = TextEncoder | SentenceEncoder
+
+
+def encoder_of(text: Text | Sentences, *, width: int, layers: int) -> Encoder:
+    """An encoder of such texts, with ``layers`` if it is learned.
+
+    Raises:
+        UsageError: As ``TextEncoder``; ``layers`` of a frozen encoder.
+    """
+    if isinstance(text, Text):
+        return TextEncoder(text, width=width, layers=layers)
+    if layers != TEXT_LAYERS:
+        raise UsageError("text_layers is an option of text_encoder 'learned'")
+    return SentenceEncoder(width=width)

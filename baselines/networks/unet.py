@@ -27,7 +27,7 @@ from baselines.networks.blocks import (
 )
 from baselines.networks.layers import Sinusoids, TimeSignals, zero
 from baselines.networks.norm import Norm, along
-from baselines.networks.text import TextEncoder
+from baselines.networks.text import Encoder
 
 SMALL_MAP = 256
 """Positions of a sample (16×16, say) up to which it counts as small."""
@@ -46,9 +46,9 @@ class UNet(nn.Module):
     Karras et al. 2022, eq. 7). Of several ``outputs`` the first is the one.
 
     Of the time, any float, sines and cosines of ``time_scale`` times it are taken. With ``classes``
-    = K, labels ``(B,)`` int64 in 0…K, K for none. With ``text``, labels are its tokens ``(B, T)``:
-    where positions attend to each other they then attend to the text (Rombach et al. 2022, section
-    3.3), and a vector of the whole text joins the time.
+    = K, labels ``(B,)`` int64 in 0…K, K for none. With ``text``, labels are what it reads, as
+    tokens ``(B, T)``: where positions attend to each other they then attend to the text (Rombach et
+    al. 2022, section 3.3), and a vector of the whole text joins the time.
 
     Raises:
         UsageError: Not one to three sides, a side that cannot be halved so often, or channels that
@@ -65,7 +65,7 @@ class UNet(nn.Module):
         dropout: float,
         attention: Collection[int] | None = None,
         classes: int = 0,
-        text: TextEncoder | None = None,
+        text: Encoder | None = None,
         outputs: int = 1,
         time_scale: float = 1000.0,
     ) -> None:

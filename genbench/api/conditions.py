@@ -13,7 +13,7 @@ Condition: TypeAlias = "Mapping[str, Tensor]"
 """What B samples are conditioned on, by name; empty when unconditional. int64 ``(B,)`` of a
 ``Categorical``, int64 ``(B, max_tokens)`` of a ``Text``, float32 ``(B, dim)`` of a ``Vector``."""
 
-Texts: TypeAlias = "Mapping[str, Sequence[str]]"
+Texts: TypeAlias = Mapping[str, Sequence[str]]
 """The words behind the tokens of a ``Text``, by its name: B of them."""
 
 LENGTH = "length"

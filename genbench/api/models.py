@@ -122,6 +122,7 @@ class GenerativeModel(Protocol):
         Those of its ``conditions``, each a ``Text``, that it reads as words instead of tokens.
         ``sample``, and ``trajectory`` if there is one, then take ``(noise, condition, texts)``,
         with the words of each sample by name. Samples whose words are not known are refused.
+        ``losses`` and ``bits_per_dim`` find the words in ``batch.texts``.
     ``trajectory(noise, condition, **options) -> Iterator[Tensor]``
         What ``sample`` with the same options passes through, from the noise to the samples, which
         come last: ``(B, *shape)`` each, in the model's view, at unit scale.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,7 +19,7 @@ from genbench.experiment.imported import source_of
 from genbench.experiment.stages import sampling_options
 from genbench.experiment.trained import builder, is_pretrained
 from genbench.registry import call
-from genbench.sampling import BLOCK, codec_of, place, wrapped_decode
+from genbench.sampling import BLOCK, codec_of, place, words_of, wrapped_decode
 from genbench.suite import SeededEntry, Training
 from genbench.training.loop import COUNTED_STEPS
 
@@ -101,15 +101,16 @@ def sampling_cost(hardware: Hardware, entry: SeededEntry) -> SamplingCost:
     options = sampling_options(model, f"model {training.model!r}", entry.sample)
     noise = torch.randn(BLOCK, *model.noise_shape).to(fabric.device)
     obeyed = getattr(model, "conditions", ())
-    given = _rows(data, BLOCK, fabric).condition
-    condition: Condition = {name: given[name] for name in obeyed}
+    given = _rows(data, BLOCK, fabric)
+    condition: Condition = {name: given.condition[name] for name in obeyed}
+    words = words_of(model, lambda block: given.texts, 0)
     seen = _CallCosts()
     answered = {name: _CachedNetwork(player, seen) for name, player in model.players.items()}
     model.players.update(answered)
     decodes = _CallCosts()
     wrapped = wrapped_decode(model, lambda decode: _CachedNetwork(decode, decodes))
     with torch.no_grad(), fabric.autocast(), wrapped:
-        call(model.sample, noise, condition, **options)
+        call(model.sample, noise, condition, *words, **options)
     called: list[Any] = [player for player in answered.values() if player.known]
     if decodes.rows:
         called.append(codec_of(model))
@@ -166,8 +167,8 @@ def _built(hardware: Hardware, training: Training) -> tuple[GenerativeModel, Any
 
 
 def _rows(data: Any, count: int, fabric: Fabric) -> Batch:
-    batch = data.take(torch.arange(count) % len(data)).to(fabric.device)
-    return Batch(data.spec.encode(batch.data), batch.condition)
+    batch: Batch = data.take(torch.arange(count) % len(data)).to(fabric.device)
+    return replace(batch, data=data.spec.encode(batch.data))
 
 
 def _step(fabric: Fabric, model: GenerativeModel, batch: Batch, progress: Progress) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from genbench.api import Augmentation, Batch, SampleSpec
@@ -22,4 +24,4 @@ def horizontal_flip(spec: SampleSpec) -> Augmentation:
 def _flip(batch: Batch) -> Batch:
     mirrored = torch.rand(len(batch), device=batch.data.device) < 0.5
     mask = mirrored.view(-1, *[1] * (batch.data.dim() - 1))
-    return Batch(torch.where(mask, batch.data.flip(-1), batch.data), batch.condition)
+    return replace(batch, data=torch.where(mask, batch.data.flip(-1), batch.data))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from functools import lru_cache
 from math import prod
 
@@ -53,12 +54,23 @@ def loader(
 
     def encoded(batch: Batch) -> Batch:
         batch = batch.to(device)
-        return Batch(spec.encode(batch.data), batch.condition)
+        return replace(batch, data=spec.encode(batch.data))
 
     if len(samples) * prod(spec.shape) * width <= RESIDENT_BYTES:
         everything = samples.take(torch.arange(len(samples))).to(device)
         whole = TensorSamples(spec, samples.id, everything.data, everything.condition)
-        return lambda step: encoded(whole.take(order.indices(step)[rank::world].to(device)))
+
+        def resident(step: int) -> Batch:
+            rows = order.indices(step)[rank::world]
+            batch = encoded(whole.take(rows.to(device)))
+            # By the rows on the CPU: those on an accelerator would have to be waited for.
+            chosen = rows.tolist() if everything.texts else []
+            texts = {
+                name: [words[row] for row in chosen] for name, words in everything.texts.items()
+            }
+            return replace(batch, texts=texts)
+
+        return resident
 
     reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="reader")
     ahead: dict[int, Future[Batch]] = {}
@@ -77,10 +89,15 @@ def loader(
 
 def split(batch: Batch, count: int) -> list[Batch]:
     """``count`` micro-batches of one size, which divides the batch."""
-    parts = {name: value.chunk(count) for name, value in batch.condition.items()}
+    size = len(batch) // count
+    rows = [slice(first, first + size) for first in range(0, len(batch), size)]
     return [
-        Batch(data, {name: values[k] for name, values in parts.items()})
-        for k, data in enumerate(batch.data.chunk(count))
+        Batch(
+            batch.data[part],
+            {name: values[part] for name, values in batch.condition.items()},
+            {name: words[part] for name, words in batch.texts.items()},
+        )
+        for part in rows
     ]
 
 
@@ -109,4 +126,4 @@ def dequantize(batch: Batch, levels: int) -> Batch:
     (torch's global generator): the uniform dequantisation of Theis et al. 2016, with which a
     likelihood of whole levels is stated."""
     noise = torch.rand_like(batch.data).sub_(0.5).mul_(2 / (levels - 1))
-    return Batch(batch.data + noise, batch.condition)
+    return replace(batch, data=batch.data + noise)

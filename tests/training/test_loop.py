@@ -24,7 +24,9 @@ from genbench.api import (
     ProgressEvent,
     SampleSpec,
     TensorSamples,
+    Text,
 )
+from genbench.suite import Train
 from genbench.training import batches, checkpoint, ema, loop
 
 SPEC = SampleSpec("points", (2,), levels=None)
@@ -366,3 +368,27 @@ def test_loader_gives_each_rank_its_share(resident: bool, monkeypatch: pytest.Mo
     for step in (0, 1, 2, 7):
         together = torch.stack([share(step).data for share in shares], 1).flatten(0, 1)
         assert torch.equal(together, samples.data[order.indices(step)])
+
+
+@pytest.mark.parametrize("resident", [True, False])
+def test_words_stay_with_their_samples(resident: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through the loader, the augmentations and the micro-batches of ``accumulate``."""
+    if not resident:
+        monkeypatch.setattr(batches, "RESIDENT_BYTES", 0)
+    spec = SampleSpec("image", (1, 2, 2), levels=101, condition={"caption": Text(1, 101)})
+    levels = torch.arange(100)
+    words = {"caption": [f"level {level}" for level in range(100)]}
+    pictures = levels.view(-1, 1, 1, 1).expand(-1, 1, 2, 2)
+    samples = TensorSamples(spec, "levels", pictures, {"caption": levels[:, None] + 1}, words)
+    order = batches.EpochSampler(100, 12, 0)
+    load = batches.loader(samples, order, rank=1, world=2, device=torch.device("cpu"))
+    prepare = batches.preparation(Train(augment=("horizontal_flip",), dequantize=True), spec)
+    for step in (0, 1):
+        for part in batches.split(prepare(load(step)), 3):
+            assert len(part) == len(part.texts["caption"]) == 2
+            for picture, tokens, text in zip(
+                part.data, part.condition["caption"], part.texts["caption"], strict=True
+            ):
+                level = int(tokens) - 1
+                assert text == f"level {level}"
+                assert (picture - (level / 50 - 1)).abs().max() <= 0.5 / 50 + 1e-6
