@@ -25,8 +25,9 @@ class TextEncoder(nn.Module):
 
     Embeddings learned for each token and each place, then the layers of a transformer with the
     normalisation first (Xiong et al. 2020). Before the first token stands one that is always
-    there, so that an empty text is a text too. The mean over those that are there stands for the
-    whole text.
+    there, so that an empty text is a text too. For the whole text stands the sum over those that
+    are there, over the root of their number: a mean would be smaller, the longer the text, and so
+    is followed much later.
 
     Raises:
         UsageError: A width that is not a multiple of 4.
@@ -50,8 +51,8 @@ class TextEncoder(nn.Module):
         for layer in self.layers:
             h = layer(h, there)
         h = self.norm(h)
-        shares = there / there.sum(dim=1, keepdim=True)
-        return (h, there), (h * shares[:, :, None]).sum(dim=1)
+        whole = (h * there[:, :, None]).sum(dim=1) / there.sum(dim=1, keepdim=True).sqrt()
+        return (h, there), whole
 
 
 class EncoderLayer(nn.Module):

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 Features: TypeAlias = "Mapping[str, Tensor]"
 """What an extractor sees in B samples: ``{"features": (B, D), "logits": (B, K), …}``. The harness
 adds what the samples are conditioned on, as ``"condition.NAME"``; as ``"labels": (B,)`` the classes
-of their one ``Categorical`` condition, if they have one alone; and as ``"prompt": (B,)``, int64, a
-number that is equal where samples were asked for the same: the same texts, if they have texts, or
-else the same conditions."""
+of the ``Categorical`` condition ``label`` or, without it, of the only one, if any; and as
+``"prompt": (B,)``, int64, a number that is equal where samples were asked for the same: the same
+texts, if they have texts, or else the same conditions."""
 
 
 class FeatureExtractor(Protocol):

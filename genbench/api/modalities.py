@@ -82,6 +82,9 @@ class Modality:
     """``pairs(samples, nearest)``: each sample beside its nearest training sample."""
     writers: Mapping[str, Callable[[Shown], bytes]] = field(default_factory=dict)
     """By suffix (``".png"``): the files that can hold samples, beside ``.npz``."""
+    player: Callable[[Shown], bytes] | None = None
+    """The samples, one after the other, as a WAV file, which the page plays and ``genbench show``
+    writes. ``None``: they cannot be heard."""
     previewed: int = 64
     """The most samples in a preview."""
     followed: int = 6

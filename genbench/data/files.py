@@ -15,7 +15,7 @@ from genbench.store import fingerprint
 
 
 def npz(argument: str, data_dir: Path) -> ReadSamples:
-    """The samples in an ``.npz`` file, images or points; ``data_dir`` is not used.
+    """The samples in an ``.npz`` file: images, points or sounds. ``data_dir`` is not used.
 
     Raises ``UsageError`` without a path, and ``DataError`` as ``read_file`` does.
     """

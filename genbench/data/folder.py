@@ -1,9 +1,9 @@
-"""A folder of pictures as samples: ``folder:PATH``."""
+"""A folder of pictures or sounds as samples: ``folder:PATH``."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from genbench.api import Samples, SampleSpec
@@ -21,6 +21,7 @@ from genbench.data.manifest import (
     read_manifest,
     require_files,
 )
+from genbench.data.sounds import sound_folder
 from genbench.io.decode import FORMATS, START, format_of
 from genbench.io.files import cause, contents, listed, shown
 from genbench.io.pictures import PictureFiles
@@ -33,14 +34,21 @@ OTHERS = (
     *(".pgm", ".pnm", ".ppm", ".tga", ".tif", ".tiff"),
 )
 """Pictures that are refused: leaving them out silently would change the scores."""
+SOUNDS = (".wav", ".flac", ".ogg")
+OTHER_SOUNDS = (
+    *(".aac", ".aif", ".aiff", ".au", ".caf", ".m4a", ".mp3", ".oga", ".opus", ".rf64", ".w64"),
+    *(".wave", ".weba", ".wma"),
+)
+"""Sounds that are refused, for the same reason."""
 NONE = (".txt", ".json", ".csv", ".npy", ".npz")
 """What lies beside pictures by the thousand, and is not looked into. Any other file may hold a
 picture, whatever it is called."""
 
 
 def folder(argument: str, data_dir: Path) -> Samples:
-    """The pictures (PNG, JPEG, BMP, WebP) below a folder, in the order of their paths. What is
-    hidden (``.NAME``) is not read; a picture without a suffix is.
+    """The pictures (PNG, JPEG, BMP, WebP) or the sounds (WAV, FLAC, OGG) below a folder, in the
+    order of their paths. What is hidden (``.NAME``) is not read; a picture without a suffix is.
+    Sounds are told by their suffix, and are as ``sound_folder`` says; all else here is of pictures.
 
     uint8 ``(1, H, W)`` a sample where all are grey, ``(3, H, W)`` otherwise; unlabelled; read from
     the files as they are asked for. Opening the folder reads every file once, unless it did before
@@ -52,18 +60,27 @@ def folder(argument: str, data_dir: Path) -> Samples:
     imported samples (``genbench.data.manifest``), the captions are the prompts in it, the manifest
     is part of the id, and every file must have its hash.
 
-    Raises ``UsageError`` without a path; ``DataError`` if the folder is missing or holds no
-    picture, a picture cannot be used, or the pictures differ in size; and as ``read_captions``,
-    ``read_manifest`` and ``require_files`` do.
+    Raises ``UsageError`` without a path; ``DataError`` if the folder is missing, holds neither
+    pictures nor sounds, or holds both, a picture cannot be used, or the pictures differ in size;
+    and as ``sound_folder``, ``read_captions``, ``read_manifest`` and ``require_files`` do.
     """
     if not argument:
         raise UsageError("dataset 'folder' needs a path: folder:PATH")
     root = Path(os.path.expanduser(argument))
-    names = _pictures(root)
-    if not names:
-        known = ", ".join(SUFFIXES)
+    files = _files(root)
+    names = files.pictures
+    if names and files.sounds:
         raise DataError(
-            f"{shown(root)}: zero images: no {known} file below this folder that is not hidden"
+            f"{shown(root)}: holds pictures and sounds, as {shown(names[0])} and "
+            f"{shown(files.sounds[0])}; give each kind a folder of its own"
+        )
+    if files.sounds:
+        return sound_folder(root, files.sounds)
+    if not names:
+        known = ", ".join((*SUFFIXES, *SOUNDS))
+        raise DataError(
+            f"{shown(root)}: zero images or sounds: no {known} file below this folder that "
+            "is not hidden"
         )
     found = scan_images(root, names)
     width, height = size = found.headers[0].size
@@ -108,9 +125,18 @@ def _described(bare: PictureFiles) -> PictureFiles:
     return replace(bare, id=id + bare.id, notes=tuple(unread))
 
 
-def _pictures(root: Path) -> list[str]:
-    """Names below ``root``, sorted. Links to folders are followed, each real folder being entered
-    once, so that a loop ends. Raises ``DataError`` for pictures that are not read."""
+@dataclass
+class _Files:
+    """Names below a folder."""
+
+    pictures: list[str] = field(default_factory=list)
+    sounds: list[str] = field(default_factory=list)
+
+
+def _files(root: Path) -> _Files:
+    """The files to be read below ``root``, sorted. Links to folders are followed, each real folder
+    being entered once, so that a loop ends. Raises ``DataError`` for pictures and sounds that are
+    not read."""
 
     def refuse(error: OSError) -> None:
         missing = isinstance(error, FileNotFoundError) and error.filename == str(root)
@@ -129,21 +155,30 @@ def _pictures(root: Path) -> list[str]:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         inside = os.path.relpath(place, root).replace(os.sep, "/") + "/"
         names += [inside.removeprefix("./") + name for name in files if name[0] != "."]
-    pictures, others = [], []
+    found, others, other_sounds = _Files(), [], []
     for name in sorted(names):
         end = os.path.splitext(name)[1].lower()
         if end in SUFFIXES:
-            pictures.append(name)
+            found.pictures.append(name)
+        elif end in SOUNDS:
+            found.sounds.append(name)
+        elif end in OTHER_SOUNDS:
+            other_sounds.append(name)
         elif end in OTHERS:
             others.append(name)
         elif end not in NONE and (format := _format(f"{root}/{name}")) is not None:
-            (pictures if not end and format in FORMATS else others).append(name)
+            (found.pictures if not end and format in FORMATS else others).append(name)
     if others:
         raise DataError(
             f"{shown(root)}: pictures in formats that are not read: {listed(map(shown, others))}; "
             "convert them to PNG (.png) or remove them"
         )
-    return pictures
+    if other_sounds:
+        raise DataError(
+            f"{shown(root)}: sounds in formats that are not read: "
+            f"{listed(map(shown, other_sounds))}; convert them to WAV (.wav) or remove them"
+        )
+    return found
 
 
 def _format(path: str) -> str | None:

@@ -102,8 +102,9 @@ def _features(
         for name, declared in samples.spec.condition.items()
         if isinstance(declared, Categorical) and name != LENGTH
     ]
-    if len(classes) == 1 and classes[0] in batch.condition:
-        features["labels"] = batch.condition[classes[0]]
+    labels = "label" if "label" in classes else classes[0] if len(classes) == 1 else None
+    if labels is not None and labels in batch.condition:
+        features["labels"] = batch.condition[labels]
     if (prompt := _prompts(batch, samples.spec)) is not None:
         features["prompt"] = prompt.to(device)
     return features

@@ -149,16 +149,17 @@ def show(
     progress: bool | Observer = True,
 ) -> None:
     """Write how data become noise (``forward``), or noise samples (``reverse``), by the training in
-    ``folder``: a ``.png`` is a strip, a row a sample; a ``.gif`` an animation.
+    ``folder``: a ``.png`` is a strip, a row a sample; a ``.gif`` an animation; a ``.wav``, of
+    sounds, the frames of the strip as they sound, one after the other.
 
     A model without a path from noise to samples, as a GAN, is shown along a walk through its noise.
     Raises ``UsageError``.
     """
     registry.add_plugin_files(plugins)
-    write = frames_writer(Path(out))
     if options and which == "forward":
         raise UsageError("--option belongs to show reverse: the forward process has none")
     trained = open_trained(Path(folder))
+    write = frames_writer(Path(out), trained.spec)
     training = _changed(trained.training, None, precision)
     number = count or modalities.require(trained.spec).animated
     hardware = _hardware(devices, data_dir)

@@ -35,7 +35,7 @@ def preview(samples: Shown, first: Shown) -> Image:
     images = [tile(sample, samples.spec.levels) for sample in samples.data[:TILES]]
     width, height = images[0].size
     across = max(1, min(math.isqrt(len(images)), GRID_PIXELS // (max(width, height) + 1)))
-    return sheet(_in_rows(images[: across**2], across))
+    return sheet(in_rows(images[: across**2], across))
 
 
 def strip(frames: Frames, on_page: bool) -> Image:
@@ -93,10 +93,11 @@ def tile(sample: NDArray[Any], levels: int | None, side: int = TILE_PIXELS) -> I
 
 def _square(samples: Shown) -> Image:
     tiles = [tile(sample, samples.spec.levels) for sample in samples.data]
-    return sheet(_in_rows(tiles, math.ceil(math.sqrt(len(tiles)))))
+    return sheet(in_rows(tiles, math.ceil(math.sqrt(len(tiles)))))
 
 
-def _in_rows(tiles: Sequence[Image], across: int) -> list[Sequence[Image]]:
+def in_rows(tiles: Sequence[Image], across: int) -> list[Sequence[Image]]:
+    """Tiles, ``across`` in each row but the last."""
     return [tiles[start : start + across] for start in range(0, len(tiles), across)]
 
 

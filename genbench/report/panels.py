@@ -13,6 +13,7 @@ from genbench.analysis.entry_runs import EntryRuns
 from genbench.api import CONTROL, REAL, Shown
 from genbench.api.errors import DataError
 from genbench.report.neighbours import pairs_on_page, read_neighbours
+from genbench.report.players import players
 from genbench.report.samples import one_by_one, picture, small_picture
 from genbench.report.trajectories import TITLES, read_frames, strip_on_page
 from genbench.store.records import Record
@@ -51,7 +52,7 @@ def samples(rows: Sequence[EntryRuns], read: Reader) -> tuple[list[Panel], list[
     first: Shown | None = None
     made: list[Panel] = []
     for row in rows:
-        panel, shown = _samples_of(row, _first_with("samples", row), read, first)
+        panel, shown = _samples_of(row, _first_with("samples", row), read, first, len(rows))
         first = first or shown
         made.append(panel)
     seeds = sorted({r.seed for row in rows for r in row.records if r.seed is not None and _has(r)})
@@ -63,7 +64,9 @@ def samples(rows: Sequence[EntryRuns], read: Reader) -> tuple[list[Panel], list[
         if size > FURTHER_BYTES:
             return _with_further(made, further), seeds[number:]
         found = [
-            None if run is None else _samples_of(row, run, read, first, f", seed {seed}")[0]
+            None
+            if run is None
+            else _samples_of(row, run, read, first, len(rows), f", seed {seed}")[0]
             for row, run in zip(rows, runs, strict=True)
         ]
         text += sum(len(panel.picture or "") for panel in found if panel is not None)
@@ -100,14 +103,22 @@ def _size(record: Record) -> int:
 
 
 def _samples_of(
-    row: EntryRuns, record: Record, read: Reader, first: Shown | None, said: str = ""
+    row: EntryRuns,
+    record: Record,
+    read: Reader,
+    first: Shown | None,
+    entries: int,
+    said: str = "",
 ) -> tuple[Panel, Shown | None]:
     """The panel of one run, and its samples. ``first``: those of the first row that has some.
-    ``said``: what its picture says aloud after the name of the entry."""
+    ``entries``: so many share the page. ``said``: what its picture says aloud after the name of
+    the entry."""
     caption, drawn, shown = _caption(record), None, None
     try:
         shown = read(Path(record.files["samples"]))
-        drawn = picture(shown, f"samples: {row.label}{said}", first or shown)
+        label = f"{row.label}{said}"
+        drawn = picture(shown, f"samples: {label}", first or shown)
+        drawn += players(shown, label, entries)
     except KeyError:
         caption = f"{caption}: no samples"
     except DataError as error:

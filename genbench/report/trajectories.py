@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load
 
 from genbench import modalities, store
-from genbench.api import Drawing, Frames
+from genbench.api import Drawing, Frames, SampleSpec, Shown
 from genbench.api.errors import DataError, UsageError
 from genbench.report.drawings import on_page, pixels, png
 
@@ -67,14 +67,32 @@ def animation_gif(frames: Frames) -> bytes:
     return buffer.getvalue()
 
 
-WRITERS: Mapping[str, Callable[[Frames], bytes]] = {".png": strip_png, ".gif": animation_gif}
+def sound_wav(frames: Frames) -> bytes:
+    """The same frames as a strip has, as one sound: those of a sample after each other, and then
+    the next sample. Raises ``DataError`` for what cannot be heard."""
+    found = modalities.require(frames.spec)
+    if found.player is None:
+        raise DataError(f"samples of modality {frames.spec.modality!r} cannot be heard")
+    few = frames.some(STRIP).data.swapaxes(0, 1)
+    return found.player(Shown(few.reshape(-1, *frames.spec.shape), frames.spec))
+
+
+WRITERS: Mapping[str, Callable[[Frames], bytes]] = {
+    ".png": strip_png,
+    ".gif": animation_gif,
+    ".wav": sound_wav,
+}
 """The files that ``genbench show`` writes, by suffix."""
 
 
-def frames_writer(out: Path) -> Callable[[Frames], bytes]:
-    """What makes the file ``out``. Raises ``UsageError`` for a suffix that is not one of these."""
-    if out.suffix not in WRITERS:
-        raise UsageError(f"--out {out}: a strip is written as .png, an animation as .gif")
+def frames_writer(out: Path, spec: SampleSpec) -> Callable[[Frames], bytes]:
+    """What makes the file ``out`` of a trajectory of samples of ``spec``. Raises ``UsageError`` for
+    a suffix that is not one of these."""
+    found = modalities.find(spec)
+    heard = found is not None and found.player is not None
+    if out.suffix not in WRITERS or (out.suffix == ".wav" and not heard):
+        sound = ", a sound as .wav" if heard else ""
+        raise UsageError(f"--out {out}: a strip is written as .png, an animation as .gif{sound}")
     return WRITERS[out.suffix]
 
 

@@ -30,7 +30,7 @@ SPECS = (
     SampleSpec("image", (1, 8, 8), levels=17),
     SampleSpec("image", (3, 32, 32)),
     SampleSpec("points", (2,), levels=None),
-    SampleSpec("audio", (1, 16000), levels=65536),
+    SampleSpec("audio", (1, 16000), levels=65536, rate=16_000.0),
 )
 """Kinds of samples of which ``supports`` is asked."""
 

@@ -181,7 +181,7 @@ def test_what_is_hidden_is_not_read(tmp_path):
     (tmp_path / "deep" / "._a.png").write_bytes(b"resource fork")
     assert len(load(tmp_path)) == 1
     (tmp_path / "a.png").unlink()
-    assert "zero images: no .png, " in refusal(tmp_path)
+    assert "zero images or sounds: no .png, " in refusal(tmp_path)
     assert len(load(tmp_path / ".ipynb_checkpoints")) == 1  # asked for by name
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
 
 import genbench
 from genbench import evaluation, registry
-from genbench.api import Estimate, Output, SampleSpec, TensorSamples
+from genbench.api import Categorical, Estimate, Output, SampleSpec, TensorSamples
 from genbench.api.errors import UsageError
 from genbench.metrics.frechet import FrechetDistance, frechet_distance
 from genbench.metrics.vendi import VendiScore
@@ -68,6 +68,31 @@ def test_what_cannot_be_computed_is_skipped_with_the_reason(
     assert list(scores.values) == ["recall"]
     assert scores.skipped["memorized"] == "needs the generator's training set"
     assert "needs logits" in scores.skipped["inception_score"]
+
+
+def test_labels_are_the_condition_of_that_name_or_the_only_one(
+    halves: tuple[TensorSamples, TensorSamples],
+) -> None:
+    """Beside others, as a speaker beside the digit."""
+
+    def accuracy(**names: str) -> float | None:
+        sides = []
+        for half in halves:
+            values = {"digit": half.condition["label"], "other": torch.zeros(len(half)).long()}
+            condition = {name: values[held] for name, held in names.items()}
+            declared = {name: Categorical(10) for name in names}
+            spec = replace(half.spec, condition=declared)
+            sides.append(TensorSamples(spec, f"{half.id}{names}", half.data, condition))
+        scores = genbench.evaluate(*sides, extractor="digits", metrics=["class_accuracy"])
+        found = scores.values.get("class_accuracy")
+        return None if found is None else found.value
+
+    known = accuracy(label="digit")
+    assert known is not None
+    assert known > 0.9
+    assert accuracy(label="digit", speaker="other") == known
+    assert accuracy(speaker="digit") == known
+    assert accuracy(digit="digit", speaker="other") is None
 
 
 def test_kept_features_change_nothing(halves: tuple[TensorSamples, TensorSamples]) -> None:

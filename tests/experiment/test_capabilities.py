@@ -363,6 +363,7 @@ def test_show_writes_a_strip_and_an_animation(trained: Path, tmp_path: Path) -> 
     ("arguments", "message"),
     [
         (["reverse", "--out", "x.jpg"], "a strip is written as .png, an animation as .gif"),
+        (["reverse", "--out", "x.wav"], "a strip is written as .png, an animation as .gif"),
         (["forward", "--out", "x.png", "--option", "scale=1"], "--option belongs to show reverse"),
         (["reverse", "--out", "x.png", "--option", "scal=1"], "did you mean 'scale'"),
     ],

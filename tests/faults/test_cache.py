@@ -311,7 +311,7 @@ def test_one_byte_of_data(tmp_path: Path) -> None:
         {"samples": levels, "modality": "image", "levels": 256, "labels": np.array([0, 1, 1])},
         {"samples": reals, "modality": "points"},
         {"samples": near, "modality": "points"},
-        {"samples": reals, "modality": "audio"},
+        {"samples": reals, "modality": "other"},
     ]
     found = []
     for content in arrays:

@@ -122,7 +122,7 @@ def test_old_pytorch_files(tmp_path):
             torch.randn(5, 2),
             {"label": torch.tensor([0, 1, 2, 3, 3])},
         ),
-        TensorSamples(SampleSpec("audio", (1, 9), None), "x", torch.randn(2, 1, 9)),
+        TensorSamples(SampleSpec("audio", (1, 9), None, rate=8_000.0), "x", torch.randn(2, 1, 9)),
     ],
 )
 def test_what_is_written_is_read_back(tmp_path, samples):

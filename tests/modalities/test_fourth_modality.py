@@ -113,6 +113,7 @@ def test_the_report_shows_the_modality(run: Path) -> None:
     assert 'aria-label="samples: Singer"' in page
     assert 'aria-label="noise → samples: Singer' in page
     assert "no picture" not in page
+    assert page.count('aria-label="sample 1: Singer"') == 1
 
 
 def test_show_and_sample_write_its_files(run: Path, record: Record, tmp_path: Path) -> None:
@@ -121,6 +122,10 @@ def test_show_and_sample_write_its_files(run: Path, record: Record, tmp_path: Pa
         done = call("show", "reverse", folder, "--out", tmp_path / name)
         assert done.exit_code == 0, done.output
     assert Image.open(io.BytesIO((tmp_path / "x.gif").read_bytes())).n_frames == 3
+    done = call("show", "reverse", folder, "--count", "2", "--out", tmp_path / "shown.wav")
+    assert done.exit_code == 0, done.output
+    with wave.open(io.BytesIO((tmp_path / "shown.wav").read_bytes())) as sound:
+        assert (sound.getframerate(), sound.getnframes()) == (800, 2 * 3 * 64)
     done = call("sample", folder, "--count", "5", "--out", tmp_path / "x.wav")
     assert done.exit_code == 0, done.output
     with wave.open(io.BytesIO((tmp_path / "x.wav").read_bytes())) as sound:

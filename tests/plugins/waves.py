@@ -245,7 +245,8 @@ class PitchAgreement(torchmetrics.Metric):
 
 registry.datasets.add("waves", waves)
 registry.modalities.add(
-    "wave", Modality(check, preview, strip, animation, writers={".wav": wav}, previewed=8)
+    "wave",
+    Modality(check, preview, strip, animation, writers={".wav": wav}, player=wav, previewed=8),
 )
 registry.models.add("singer", singer)
 registry.extractors.add("spectrum", spectrum)
