@@ -388,9 +388,15 @@ def test_unknown_claims() -> None:
 def test_the_claims_that_packages_offer() -> None:
     found, faults = offered()
     assert faults == []
-    assert [each.title for each in found] == ["Diffusion models against GANs"]
+    titles = {
+        "diffusion-vs-gan": "Diffusion models against GANs",
+        "guidance": "What guidance by texts trades",
+        "text-to-image": "Text to image: diffusion models against GANs",
+    }
+    assert [each.title for each in found] == [*titles.values()]
     done = CliRunner().invoke(main, ["list", "claims"])
-    assert done.output == "diffusion-vs-gan  Diffusion models against GANs\n"
+    lines = [line.split(maxsplit=1) for line in done.output.splitlines()]
+    assert dict(lines) == titles
 
 
 def folder(tmp_path: Path, name: str, records: Sequence[Record]) -> Path:

@@ -136,7 +136,7 @@ def test_the_text_decides_what_is_drawn(factory: Callable[..., Any], network: An
     )
     assert model.conditions == {"caption"}
     optimizer = torch.optim.Adam(model.parameters(), 3e-3)
-    for step in range(200):
+    for step in range(300):
         bright = torch.rand(32) < 0.5
         tokens = torch.where(bright[:, None], BRIGHT, DARK)
         data = torch.where(bright, 0.8, -0.8).view(-1, 1, 1, 1).expand(-1, 1, 8, 8)
