@@ -77,7 +77,9 @@ def fit(
     )
     ranks = Ranks(Hardware(folder, "cpu", devices).fabric("32-true"))
     data = TensorSamples(SPEC, "points", points)
-    return loop.train(ranks.fabric, build, data, plan, folder, lambda event: None)
+    result = loop.train(ranks.fabric, build, data, plan, folder, lambda event: None)
+    ranks.close()
+    return result
 
 
 def require_equal(one: Path, other: Path) -> None:
