@@ -26,8 +26,8 @@ class TextEncoder(nn.Module):
     Embeddings learned for each token and each place, then the layers of a transformer with the
     normalisation first (Xiong et al. 2020). Before the first token stands one that is always
     there, so that an empty text is a text too. For the whole text stands the sum over those that
-    are there, over the root of their number: a mean would be smaller, the longer the text, and so
-    is followed much later.
+    are there, over the root of their number: a mean would be smaller, the longer the text, and
+    would be followed later.
 
     Raises:
         UsageError: A width that is not a multiple of 4.

@@ -59,9 +59,7 @@ def ranked(name: str, paths: Sequence[Path]) -> tuple[Leaderboard, list[Standing
     board = load_board(name)
     results = [path for path in paths if board.score in GENEVAL and path.is_file()]
     runs = []
-    for folder in paths:
-        if folder in results:
-            continue
+    for folder in (path for path in paths if path not in results):
         inside = sorted(path.parent for path in folder.glob(f"*/{RECORDS}"))
         runs += [folder] if (folder / RECORDS).exists() or not inside else inside
     measured = [(str(run), read_records(run)) for run in runs]

@@ -390,7 +390,6 @@ def test_the_claims_that_packages_offer() -> None:
     assert faults == []
     titles = {
         "diffusion-vs-gan": "Diffusion models against GANs",
-        "guidance": "What guidance by texts trades",
         "text-to-image": "Text to image: diffusion models against GANs",
     }
     assert [each.title for each in found] == [*titles.values()]

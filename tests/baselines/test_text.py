@@ -107,6 +107,20 @@ def test_padding_is_no_part_of_a_text() -> None:
     torch.testing.assert_close(again[:, 0], vectors[1:, 0])
 
 
+def test_the_vector_of_a_whole_text_is_as_large_for_long_texts_as_for_short_ones() -> None:
+    """A mean over the tokens of a text, which differ, would be a quarter as large for 16 of them as
+    for one."""
+    text = Text(max_tokens=15, vocabulary=1000)
+    encoder = TextEncoder(text, width=256, layers=0)
+    short, long = torch.zeros(64, 15, dtype=torch.int64), torch.randint(1, 1000, (64, 15))
+    short[:, 0] = long[:, 0]
+    for tokens in (short, long):
+        (vectors, there), whole = encoder(tokens)
+        by_hand = (vectors * there[:, :, None]).sum(dim=1) / there.sum(dim=1)[:, None] ** 0.5
+        torch.testing.assert_close(whole, by_hand)
+        assert whole.square().mean().item() == pytest.approx(1, rel=0.1)
+
+
 @pytest.mark.parametrize("network", ["unet", "dit"])
 def test_other_words_give_another_output_and_the_same_in_another_order_too(network: Any) -> None:
     options = NetworkOptions(network=network, channels=8, multipliers=(1, 2))
