@@ -39,7 +39,7 @@ STEP = 8
 """The lengths of padded texts are multiples of this, so that compiled networks meet few of them."""
 HELD = 2**18
 """Vectors that are held in memory, 400 MB of them: those of 24,000 captions of 11 pieces."""
-CONFIG, WEIGHTS, TOKENIZER = FILES = ("config.json", "model.safetensors", "tokenizer.json")
+FILES = CONFIG, WEIGHTS, TOKENIZER = ("config.json", "model.safetensors", "tokenizer.json")
 
 
 def resolve(text_encoder: str) -> str:
@@ -132,15 +132,16 @@ class _Encoder:
 @lru_cache(maxsize=1)
 def _load(encoder: str) -> _Encoder:
     """``"minilm@HASH"``, on the CPU. Once a process. Raises ``UsageError``."""
-    contents = {path.name: path.read_bytes() for path in _paths()}
+    paths = {path.name: path for path in _paths()}
+    contents = {name: path.read_bytes() for name, path in paths.items()}
     if encoder != f"{MINILM}@{_hash_of(contents)}":
         raise UsageError(f"the files of {encoder!r} have changed: start again")
     try:
         import transformers
 
         library: Any = transformers  # of whose functions some are not typed
-        tokenizer = library.PreTrainedTokenizerFast(tokenizer_file=str(_paths()[-1]))
-        config = library.BertConfig.from_json_file(_paths()[0])
+        tokenizer = library.PreTrainedTokenizerFast(tokenizer_file=str(paths[TOKENIZER]))
+        config = library.BertConfig.from_json_file(paths[CONFIG])
         with torch.random.fork_rng(devices=[]):  # from which the weights are drawn at first
             network = library.BertModel(config, add_pooling_layer=False)
         stored = safetensors.torch.load(contents[WEIGHTS])

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from scipy.stats import binomtest
 
+from genbench.analysis.published import GENEVAL
 from genbench.analysis.standings import Imported, Standing, StandingScore
 from genbench.analysis.statistics import LEVEL
-from genbench.io.geneval import OVERALL, Judged, read_results
+from genbench.io.geneval import Judged, read_results
 
 NOTE = (
     f"Counted in GenEval's results, in brackets Wilson's {LEVEL:.0%} interval of a task, as if its "
@@ -26,8 +27,8 @@ def imported(path: Path) -> Imported:
     ``read_results`` does.
     """
     found = read_results(path)
-    scores = {OVERALL: StandingScore(found.overall)}
-    scores |= {f"{OVERALL}_{tag}": _score(task) for tag, task in found.tasks.items()}
+    scores = {GENEVAL: StandingScore(found.overall)}
+    scores |= {f"{GENEVAL}_{tag}": _score(task) for tag, task in found.tasks.items()}
     row = Standing(
         rank=None,
         label=str(path.with_suffix("")),

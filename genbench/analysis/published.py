@@ -11,11 +11,18 @@ from pydantic import BaseModel, ConfigDict, Field
 from genbench import registry
 from genbench.api import Output
 from genbench.api.errors import GenbenchError, UnknownName, UsageError
-from genbench.io.geneval import OUTPUTS as GENEVAL
+from genbench.io.geneval import TASKS
 from genbench.registry.outputs import known
 from genbench.registry.texts import read_toml, titles
 from genbench.registry.validation import validated
 from genbench.store.protocol import HEADLINE
+
+GENEVAL = "geneval"
+GENEVAL_OUTPUTS = {GENEVAL: Output(True, "overall", "agreement", decimals=2, floor=None)} | {
+    f"{GENEVAL}_{tag}": Output(True, name, "agreement", decimals=2, floor=None)
+    for tag, name in TASKS.items()
+}
+"""The scores of GenEval, by name. No metric computes them."""
 
 Name = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, Field(ge=1, le=10**12)]
@@ -131,7 +138,7 @@ def load(name: str) -> Leaderboard:
 
 def shown_scores() -> dict[str, Output]:
     """The scores that leaderboards may show: those that can be requested, and GenEval's."""
-    return known() | GENEVAL
+    return known() | GENEVAL_OUTPUTS
 
 
 def offered() -> dict[str, Leaderboard]:

@@ -51,13 +51,13 @@ def ranked(name: str, paths: Sequence[Path]) -> tuple[Leaderboard, list[Standing
     """A leaderboard with what was measured in ``paths``: run folders, or folders of them; and what
     of it belongs elsewhere. On a board of GenEval's scores a path may be a file of its results."""
     from genbench.analysis.geneval import imported
+    from genbench.analysis.published import GENEVAL_OUTPUTS
     from genbench.analysis.published import load as load_board
     from genbench.analysis.published import offered as boards
     from genbench.analysis.standings import left_out, standings
-    from genbench.io.geneval import OUTPUTS as GENEVAL
 
     board = load_board(name)
-    results = [path for path in paths if board.score in GENEVAL and path.is_file()]
+    results = [path for path in paths if board.score in GENEVAL_OUTPUTS and path.is_file()]
     runs = []
     for folder in (path for path in paths if path not in results):
         inside = sorted(path.parent for path in folder.glob(f"*/{RECORDS}"))

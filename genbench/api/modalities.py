@@ -81,13 +81,16 @@ class Modality:
     pairs: Callable[[Shown, Shown], Drawing] | None = None
     """``pairs(samples, nearest)``: each sample beside its nearest training sample."""
     writers: Mapping[str, Callable[[Shown], bytes]] = field(default_factory=dict)
-    """By suffix (``".png"``): the files that can hold samples, beside ``.npz``."""
-    player: Callable[[Shown], bytes] | None = None
-    """The samples, one after the other, as a WAV file, which the page plays and ``genbench show``
-    writes. ``None``: they cannot be heard."""
+    """By suffix (``".png"``): the files that can hold samples, beside ``.npz``. What ``".wav"``
+    writes, the samples one after the other, the page plays, too."""
     previewed: int = 64
     """The most samples in a preview."""
     followed: int = 6
     """How many samples a strip on the page follows."""
     animated: int = 8
     """How many samples ``genbench show`` follows by default."""
+
+    @property
+    def player(self) -> Callable[[Shown], bytes] | None:
+        """What makes samples heard; ``None``: they cannot be."""
+        return self.writers.get(".wav")

@@ -158,7 +158,8 @@ class TensorSamples:
         return len(self.data)
 
     def take(self, indices: Tensor) -> Batch:
-        condition = {name: value[indices] for name, value in self.condition.items()}
         rows = indices.tolist() if self.texts else []
         texts = {name: [words[row] for row in rows] for name, words in self.texts.items()}
+        indices = indices.to(self.data.device)  # after the words: they need no accelerator
+        condition = {name: value[indices] for name, value in self.condition.items()}
         return Batch(self.data[indices], condition, texts)

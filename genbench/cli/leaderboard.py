@@ -21,7 +21,7 @@ def leaderboard(name: str, paths: tuple[Path, ...], form: Form) -> None:
     evaluation code wrote.
     """
     from genbench.analysis.selection import ranked
-    from genbench.analysis.standings import document
+    from genbench.analysis.standings_document import document
     from genbench.cli.printing import show
 
     show(document(*ranked(name, paths)), form)

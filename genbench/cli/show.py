@@ -21,9 +21,9 @@ from genbench.cli.options import FOLDER, computing, key_values, precision_option
 def show(out: Path, where: dict[str, Any], **given: Any) -> None:
     """Show how data become noise, or noise samples, by the training in DIR.
 
-    A .png is a strip, a row a sample; a .gif is an animation; a .wav is the frames of
-    the strip as they sound, one after the other. A model without a path from noise
-    to samples, as a GAN, is shown along a walk through its noise.
+    A .png is a strip, a row a sample; a .gif is an animation; a .wav is the frames of the strip as
+    they sound, one after the other. A model without a path from noise to samples, as a GAN, is
+    shown along a walk through its noise.
     """
     from genbench.cli.printing import say
     from genbench.experiment.single import show as write

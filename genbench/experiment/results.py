@@ -96,7 +96,7 @@ class Results:
     def leaderboard(self, name: str) -> DisplayedDocument:
         """The published rows of a leaderboard, with this run's rows beside those of equal
         protocol."""
-        from genbench.analysis.standings import document
+        from genbench.analysis.standings_document import document
 
         return DisplayedDocument(document(*ranked(name, [self.folder])))
 

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from genbench.api import Output
 from genbench.api.errors import DataError, UsageError, did_you_mean
 from genbench.io.files import shown
 from genbench.io.rows import Row, read_rows
@@ -28,13 +27,6 @@ TASKS = {
     "color_attr": "color attribution",
 }
 """The tag of each task in the file → its name in the paper."""
-
-OVERALL = "geneval"
-OUTPUTS = {OVERALL: Output(True, "overall", "agreement", decimals=2, floor=None)} | {
-    f"{OVERALL}_{tag}": Output(True, name, "agreement", decimals=2, floor=None)
-    for tag, name in TASKS.items()
-}
-"""The scores, by name. No metric computes them."""
 
 OWN_PROMPTS = "GenEval's 553"
 _OWN_PROMPTS_SHA256 = "db13d3b9aa8c662809a99c92f2af07b46958f6017d12755e52462a5a9fc428d7"

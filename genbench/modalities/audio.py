@@ -153,7 +153,6 @@ AUDIO = Modality(
     animation,
     pairs,
     {".png": png, ".wav": wav},
-    player=wav,
     previewed=PREVIEWED,
     followed=4,
     animated=4,

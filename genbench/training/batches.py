@@ -58,19 +58,10 @@ def loader(
 
     if len(samples) * prod(spec.shape) * width <= RESIDENT_BYTES:
         everything = samples.take(torch.arange(len(samples))).to(device)
-        whole = TensorSamples(spec, samples.id, everything.data, everything.condition)
-
-        def resident(step: int) -> Batch:
-            rows = order.indices(step)[rank::world]
-            batch = encoded(whole.take(rows.to(device)))
-            # By the rows on the CPU: those on an accelerator would have to be waited for.
-            chosen = rows.tolist() if everything.texts else []
-            texts = {
-                name: [words[row] for row in chosen] for name, words in everything.texts.items()
-            }
-            return replace(batch, texts=texts)
-
-        return resident
+        whole = TensorSamples(
+            spec, samples.id, everything.data, everything.condition, everything.texts
+        )
+        return lambda step: encoded(whole.take(order.indices(step)[rank::world]))
 
     reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="reader")
     ahead: dict[int, Future[Batch]] = {}

@@ -17,10 +17,10 @@ from genbench.analysis.standings import (
     Imported,
     Standing,
     StandingScore,
-    document,
     left_out,
     standings,
 )
+from genbench.analysis.standings_document import document
 from genbench.api.errors import UsageError
 from genbench.cli import main
 from genbench.extractors.resize import ANTIALIASED, LEGACY

@@ -246,7 +246,7 @@ class PitchAgreement(torchmetrics.Metric):
 registry.datasets.add("waves", waves)
 registry.modalities.add(
     "wave",
-    Modality(check, preview, strip, animation, writers={".wav": wav}, player=wav, previewed=8),
+    Modality(check, preview, strip, animation, writers={".wav": wav}, previewed=8),
 )
 registry.models.add("singer", singer)
 registry.extractors.add("spectrum", spectrum)
