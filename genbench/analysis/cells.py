@@ -12,6 +12,8 @@ from genbench.analysis.statistics import Summary
 MISSING = "—"
 SIGNIFICANT = 3
 MAX_DECIMALS = 5
+LARGE = 1e9
+"""From here on a number without a unit stands as ``1.44e+28``."""
 _PREFIXES = ("", "k", "M", "G", "T", "P", "E", "Z")
 _FRACTIONS = ("", "m", "µ", "n")
 
@@ -70,8 +72,10 @@ def number(value: float | None) -> str:
 
 
 def _pair(value: float, deviation: float | None, decimals: int) -> str:
-    text = f"{value:,.{decimals}f}"
-    return text if not deviation else f"{text} ± {deviation:,.{decimals}f}"
+    large = max(abs(value), deviation or 0) >= LARGE
+    form = f".{SIGNIFICANT}g" if large else f",.{decimals}f"
+    text = format(value, form)
+    return text if not deviation else f"{text} ± {format(deviation, form)}"
 
 
 def _decimals(size: float) -> int:
