@@ -14,6 +14,7 @@ from torch import Tensor
 from baselines.conditioning import ConditioningOptions, Guidance
 from baselines.denoisers import NetworkDenoiser
 from baselines.diffusion import Diffusion, State, last_of, require_sampler, states
+from baselines.latent import CodecOptions, LatentDiffusion
 from baselines.networks import NetworkOptions, denoising_network
 from baselines.networks.pretrained import Pretrained, load_pretrained, require_defaults
 from baselines.optimizers import OptimizerConfig
@@ -50,10 +51,11 @@ def ddpm(
     weighting: Literal["uniform", "min-snr"] = "uniform",
     variance: Literal["fixed", "learned"] = "fixed",
     pretrained: Pretrained | None = None,
+    latent: CodecOptions = CodecOptions(),
     conditioning: ConditioningOptions = ConditioningOptions(),
     network: NetworkOptions = NetworkOptions(),
     optimizer: OptimizerConfig = OptimizerConfig(),
-) -> Ddpm:
+) -> Ddpm | LatentDiffusion:
     """DDPM: a U-Net (an MLP for points) that predicts the noise, x_0 or v.
 
     Args:
@@ -65,6 +67,7 @@ def ddpm(
         variance: The sampler's choice, or learned by the hybrid loss of Nichol & Dhariwal 2021.
         pretrained: A folder of published weights, as of google/ddpm-cifar10-32; they decide the
             network, and are not trained.
+        latent: Whether it works on spectrograms of sounds; see ``CodecOptions``.
         conditioning: Whether it is conditioned on the data's labels or texts; see
             ``ConditioningOptions``.
         network: Its kind and size; see ``NetworkOptions``.
@@ -73,30 +76,34 @@ def ddpm(
     Raises:
         UsageError: A side that cannot be halved so often, channels that the network cannot have,
             ``conditional`` without labels and texts, an option of the network or texts beside
-            ``pretrained``.
+            ``pretrained``; as ``CodecOptions.model``.
     """
-    known = conditioning.of(spec)
-    outputs = 2 if variance == "learned" else 1
-    if pretrained is not None:
-        require_defaults(network, known.text)
-        net = load_pretrained(
-            spec, pretrained, conditional=conditioning.conditional, outputs=outputs
+
+    def make(spec: SampleSpec) -> Ddpm:
+        known = conditioning.of(spec)
+        outputs = 2 if variance == "learned" else 1
+        if pretrained is not None:
+            require_defaults(network, known.text)
+            net = load_pretrained(
+                spec, pretrained, conditional=conditioning.conditional, outputs=outputs
+            )
+        else:
+            net = denoising_network(
+                spec, options=network, classes=known.classes, text=known.text, outputs=outputs
+            )
+        model = ImprovedDdpm if variance == "learned" else Ddpm
+        return model(
+            spec,
+            LinearBetas(timesteps) if schedule == "linear" else CosineBetas(timesteps),
+            net,
+            optimizer,
+            known,
+            prediction=PREDICTIONS[prediction],
+            weighting=WEIGHTINGS[weighting],
+            pretrained=pretrained is not None,
         )
-    else:
-        net = denoising_network(
-            spec, options=network, classes=known.classes, text=known.text, outputs=outputs
-        )
-    model = ImprovedDdpm if variance == "learned" else Ddpm
-    return model(
-        spec,
-        LinearBetas(timesteps) if schedule == "linear" else CosineBetas(timesteps),
-        net,
-        optimizer,
-        known,
-        prediction=PREDICTIONS[prediction],
-        weighting=WEIGHTINGS[weighting],
-        pretrained=pretrained is not None,
-    )
+
+    return latent.model(spec, make)
 
 
 class Ddpm(Diffusion):

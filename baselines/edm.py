@@ -12,6 +12,7 @@ from torch import Tensor
 
 from baselines.conditioning import ConditioningOptions, Guidance
 from baselines.diffusion import ContinuousDiffusion, State, last_of, require_sampler, states
+from baselines.latent import CodecOptions, LatentDiffusion
 from baselines.networks import NetworkOptions, denoising_network
 from baselines.networks.pretrained import Pretrained, load_pretrained, require_defaults
 from baselines.optimizers import OptimizerConfig
@@ -27,10 +28,11 @@ def edm(
     *,
     sigma_data: PositiveFloat = 0.5,
     pretrained: Pretrained | None = None,
+    latent: CodecOptions = CodecOptions(),
     conditioning: ConditioningOptions = ConditioningOptions(),
     network: NetworkOptions = NetworkOptions(),
     optimizer: OptimizerConfig = OptimizerConfig(),
-) -> Edm:
+) -> Edm | LatentDiffusion:
     """EDM: preconditioned, trained at log-normal noise levels, sampled by Heun's method.
 
     The paper's loss weight, (σ² + σ_data²)/(σ σ_data)² of an error in x_0, is that of an error 1 in
@@ -47,28 +49,32 @@ def edm(
     Raises:
         UsageError: As ``ddpm``.
     """
-    known = conditioning.of(spec)
-    if pretrained is not None:
-        require_defaults(network, known.text)
-        net = load_pretrained(spec, pretrained, conditional=conditioning.conditional)
-    else:
-        net = denoising_network(
+
+    def make(spec: SampleSpec) -> Edm:
+        known = conditioning.of(spec)
+        if pretrained is not None:
+            require_defaults(network, known.text)
+            net = load_pretrained(spec, pretrained, conditional=conditioning.conditional)
+        else:
+            net = denoising_network(
+                spec,
+                options=network,
+                classes=known.classes,
+                text=known.text,
+                # The networks of pictures in the papers get c_noise as it is.
+                time_scale=1000.0 if network.network in ("unet", "diffwave") else 1.0,
+            )
+        return Edm(
             spec,
-            options=network,
-            classes=known.classes,
-            text=known.text,
-            # The paper's networks get c_noise as it is.
-            time_scale=1000.0 if network.network == "unet" else 1.0,
+            NoiseLevels(),
+            net,
+            optimizer,
+            known,
+            prediction=edm_prediction(sigma_data),
+            pretrained=pretrained is not None,
         )
-    return Edm(
-        spec,
-        NoiseLevels(),
-        net,
-        optimizer,
-        known,
-        prediction=edm_prediction(sigma_data),
-        pretrained=pretrained is not None,
-    )
+
+    return latent.model(spec, make)
 
 
 class Edm(ContinuousDiffusion):

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from baselines.conditioning import ConditioningOptions, Guidance
 from baselines.diffusion import ContinuousDiffusion, State, last_of, require_sampler, states
+from baselines.latent import CodecOptions, LatentDiffusion
 from baselines.networks import NetworkOptions, denoising_network
 from baselines.optimizers import OptimizerConfig
 from baselines.predictions import velocity
@@ -36,10 +37,11 @@ def flow_matching(
     spec: SampleSpec,
     *,
     scale_input: bool = True,
+    latent: CodecOptions = CodecOptions(),
     conditioning: ConditioningOptions = ConditioningOptions(),
     network: NetworkOptions = NetworkOptions(),
     optimizer: OptimizerConfig = OptimizerConfig(),
-) -> FlowMatching:
+) -> FlowMatching | LatentDiffusion:
     """Flow matching: a network that predicts the velocity on straight paths from noise to data.
 
     Args:
@@ -51,16 +53,20 @@ def flow_matching(
     Raises:
         UsageError: As ``ddpm``.
     """
-    known = conditioning.of(spec)
-    schedule = OptimalTransport()
-    return FlowMatching(
-        spec,
-        schedule,
-        denoising_network(spec, options=network, classes=known.classes, text=known.text),
-        optimizer,
-        known,
-        prediction=replace(velocity(schedule.sigma_min), scale_input=scale_input),
-    )
+
+    def make(spec: SampleSpec) -> FlowMatching:
+        known = conditioning.of(spec)
+        schedule = OptimalTransport()
+        return FlowMatching(
+            spec,
+            schedule,
+            denoising_network(spec, options=network, classes=known.classes, text=known.text),
+            optimizer,
+            known,
+            prediction=replace(velocity(schedule.sigma_min), scale_input=scale_input),
+        )
+
+    return latent.model(spec, make)
 
 
 class FlowMatching(ContinuousDiffusion):

@@ -105,6 +105,18 @@ class LinearBetas(Betas):
 
 
 @dataclass(frozen=True)
+class RangeBetas(Betas):
+    """β linear in t from 1e-4 to ``last`` (Kong et al. 2021, section 5.1): 0.05 for 50 timesteps,
+    0.02 for 200. Some of x_0 is left at the end: ᾱ_T is 0.28 and 0.13."""
+
+    last: float = 0.02
+
+    @property
+    def beta(self) -> Tensor:
+        return torch.linspace(1e-4, self.last, self.timesteps, dtype=torch.float64)
+
+
+@dataclass(frozen=True)
 class CosineBetas(Betas):
     """ᾱ_t = f(t)/f(0), f(t) = cos²(π/2 (t/T + s)/(1 + s)), s = 0.008 (Nichol & Dhariwal 2021, eq.
     17), with β held at 0.999 or below, as they do against the singularity at T."""

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, TypedDict
 from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import nn
 
+from baselines.networks.diffwave import DiffWave
 from baselines.networks.dit import DiT
 from baselines.networks.mlp import MLP
 from baselines.networks.published import ADM, DDPM, DDPMPP, NCSNPP, PublishedUNet
@@ -25,18 +26,19 @@ DESIGNS = {"ddpm": DDPM, "ddpmpp": DDPMPP, "ncsnpp": NCSNPP, "adm": ADM}
 class NetworkOptions:
     """Options of a denoising network."""
 
-    network: Literal["unet", "ddpm", "ddpmpp", "ncsnpp", "adm", "dit"] = "unet"
+    network: Literal["unet", "ddpm", "ddpmpp", "ncsnpp", "adm", "dit", "diffwave"] = "unet"
     """``unet``, our own; the networks of Ho et al. 2020 (``ddpm``), Song et al. 2021 (``ddpmpp``
-    and ``ncsnpp``), Dhariwal & Nichol 2021 (``adm``), Peebles & Xie 2023 (``dit``). Points take an
-    MLP."""
+    and ``ncsnpp``), Dhariwal & Nichol 2021 (``adm``), Peebles & Xie 2023 (``dit``), Kong et al.
+    2021 (``diffwave``, for sounds). Points take an MLP."""
     channels: PositiveInt = 16
     """Of a U-Net's first level, a multiple of 4; an MLP's width over 8."""
     multipliers: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (1, 2)
     """Of the channels, one a level; each level below the first halves every side. A DiT is as wide
-    as a U-Net's lowest level, and has a token for each position there."""
+    as a U-Net's lowest level, and has a token for each position there; so is ``diffwave``, which
+    has a frame of samples for each."""
     blocks: PositiveInt = 1
     """Residual blocks a level on the way down; ``unet`` has as many on the way up, the published
-    ones have one more. An MLP or a DiT has as many in all as ``unet`` would have."""
+    ones have one more. An MLP, a DiT or ``diffwave`` has as many in all as ``unet`` would have."""
     attention: tuple[PositiveInt, ...] | None = None
     """The sides of the maps that attend, by their longest: 16 for maps of 16×16. None for the
     network's own choice: the lowest level's; the largest up to 16 in ``ddpm``, ``ddpmpp`` and
@@ -91,16 +93,28 @@ def denoising_network(
         if network not in ("unet", "dit") or not space:
             raise UsageError("texts are for network 'unet' or 'dit', and for samples with sides")
         encoder = encoder_of(text, width=options.text_width, layers=options.text_layers)
-    if attention is not None and (network == "dit" or not space):
-        raise UsageError("attention is an option of the U-Nets: a DiT always attends, an MLP never")
+    if attention is not None and (network in ("dit", "diffwave") or not space):
+        raise UsageError("attention is an option of the U-Nets")
     if not space:
         if network != "unet":
             raise UsageError(f"network {network!r} needs samples with sides; points have none")
         return MLP(features, width=8 * channels, blocks=in_all, **shared)
+    halvings = len(multipliers) - 1
     if network == "dit":
-        halvings = len(multipliers) - 1
         return DiT(
             spec.shape, halvings=halvings, width=widths[-1], depth=in_all, text=encoder, **shared
+        )
+    if network == "diffwave":
+        if options.dropout:
+            raise UsageError("dropout is no option of network 'diffwave'")
+        return DiffWave(
+            spec.shape,
+            frame=2**halvings,
+            width=widths[-1],
+            depth=in_all,
+            classes=classes,
+            outputs=outputs,
+            time_scale=time_scale,
         )
     sides = [max(space) // 2**level for level in range(len(multipliers))]
     levels = _attending(network, sides) if attention is None else _levels(sides, attention)

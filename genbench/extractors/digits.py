@@ -6,10 +6,10 @@ from importlib.resources import files
 
 from torch import Tensor, nn
 
+from genbench.api import SampleSpec
 from genbench.extractors.classifier import Classifier, shipped
 
-SHAPE = (1, 8, 8)
-LEVELS = 17
+SPEC = SampleSpec("image", (1, 8, 8), 17)
 
 
 class DigitsNetwork(nn.Module):
@@ -41,4 +41,4 @@ class DigitsNetwork(nn.Module):
 
 def digits() -> Classifier:
     """A classifier of 8×8 digits: pooled last convolution (64-d) and logits."""
-    return shipped(files("genbench.extractors"), "digits", DigitsNetwork(), SHAPE, LEVELS)
+    return shipped(files("genbench.extractors"), "digits", DigitsNetwork(), SPEC)

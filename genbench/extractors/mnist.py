@@ -6,10 +6,10 @@ from importlib.resources import files
 
 from torch import Tensor, nn
 
+from genbench.api import SampleSpec
 from genbench.extractors.classifier import Classifier, shipped
 
-SHAPE = (1, 28, 28)
-LEVELS = 256
+SPEC = SampleSpec("image", (1, 28, 28), 256)
 
 
 class MnistNetwork(nn.Module):
@@ -51,9 +51,9 @@ def _convolution(channels: int, out_channels: int) -> tuple[nn.Conv2d, nn.BatchN
 
 def mnist() -> Classifier:
     """A classifier of MNIST's digits: pooled last convolution (128-d) and logits."""
-    return shipped(files("genbench.extractors"), "mnist", MnistNetwork(), SHAPE, LEVELS)
+    return shipped(files("genbench.extractors"), "mnist", MnistNetwork(), SPEC)
 
 
 def fashion_mnist() -> Classifier:
     """A classifier of Fashion-MNIST: pooled last convolution (128-d) and logits."""
-    return shipped(files("genbench.extractors"), "fashion-mnist", MnistNetwork(), SHAPE, LEVELS)
+    return shipped(files("genbench.extractors"), "fashion-mnist", MnistNetwork(), SPEC)

@@ -41,9 +41,17 @@ TINY: dict[str, dict[str, Any]] = {
     "r3gan": {"channels": 4, "max_channels": 8, "blocks": 1, "latent": 6},
     "df-gan": {"channels": 2, "latent": 4, "text_width": 4, "text_layers": 1},
     "vae": {"channels": 2},
+    "diffwave": {"channels": 4, "layers": 3, "frame": 32, "timesteps": 10},
+    "wavegan": {"channels": 2, "latent": 4},
+    "specgan": {"channels": 2, "latent": 4, "bands": 16, "inversion_steps": 2},
 }
 """Every contestant that trains, by its options."""
-DATA = {"df-gan": "shapes:held-out"}
+DATA = {
+    "df-gan": "shapes:held-out",
+    "diffwave": "notes:test",
+    "wavegan": "notes:test",
+    "specgan": "notes:test",
+}
 """Other than digits."""
 SAMPLING: dict[str, dict[str, Any]] = {
     "ddpm": {"sampler": "ddim", "steps": 3},

@@ -18,6 +18,7 @@ from genbench.devices.compiling import compile_networks, require_compilable
 PICTURES = SampleSpec("image", (1, 8, 8), 17, LABELS)
 CAPTIONED = SampleSpec("image", (1, 8, 8), 17, {"caption": Text(1, 6)})
 POINTS = SampleSpec("points", (2,), None, LABELS)
+SOUNDS = SampleSpec("audio", (1, 512), 1 << 16, LABELS, 8000.0)
 SMALL = {"channels": 2, "latent": 3}
 COMPILED: list[tuple[str, SampleSpec, dict[str, Any]]] = [
     ("ddpm", PICTURES, {"channels": 4, "conditional": True}),
@@ -25,6 +26,8 @@ COMPILED: list[tuple[str, SampleSpec, dict[str, Any]]] = [
     ("ddpm", POINTS, {"channels": 4}),
     ("score-sde", POINTS, {"channels": 4}),
     ("edm", POINTS, {"channels": 4}),
+    ("edm", SOUNDS, {"channels": 4, "codec": "spectrogram", "window": 64, "hop": 32}),
+    ("diffwave", SOUNDS, {"channels": 4, "layers": 3, "frame": 4, "conditional": True}),
     ("flow-matching", POINTS, {"channels": 4}),
     # The teacher has the student's dropout mask, though it is computed without gradients.
     ("consistency", PICTURES, {"channels": 4, "dropout": 0.3}),
@@ -35,6 +38,8 @@ COMPILED: list[tuple[str, SampleSpec, dict[str, Any]]] = [
     ("stylegan2-ada", PICTURES, SMALL | {"channels": 4, "r1": 0.0}),
     ("df-gan", CAPTIONED, SMALL | {"penalty": 0.0, "text_width": 4}),
     ("vae", PICTURES, SMALL),
+    ("wavegan", SOUNDS, SMALL | {"penalty": 0.0}),
+    ("specgan", SOUNDS, SMALL | {"penalty": 0.0, "window": 64, "hop": 32}),
 ]
 REFUSED: list[tuple[str, dict[str, Any]]] = [
     ("gan", SMALL),
@@ -43,6 +48,8 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
     ("df-gan", SMALL | {"text_width": 4}),
     ("stylegan2-ada", {"channels": 4, "latent": 3}),
     ("stylegan2-ada", {"channels": 4, "latent": 3, "r1": 0.0, "path_length": 2.0}),
+    ("wavegan", SMALL),
+    ("specgan", SMALL | {"window": 64, "hop": 32}),
 ]
 
 
@@ -101,7 +108,7 @@ def test_a_compiled_model_is_the_eager_one(
 def test_what_differentiates_twice_is_refused_with_the_reason(
     name: str, options: dict[str, Any]
 ) -> None:
-    spec = CAPTIONED if name == "df-gan" else PICTURES
+    spec = {"df-gan": CAPTIONED, "wavegan": SOUNDS, "specgan": SOUNDS}.get(name, PICTURES)
     with pytest.raises(UsageError, match=f"^{name} cannot be compiled: its penalty on a gradient"):
         require_compilable(name, build(name, spec, options))
 

@@ -68,6 +68,21 @@ def test_prompts_take_turns_between_what_was_seen_and_what_was_held_out() -> Non
         assert prompts.condition["caption"][turn::2].equal(tokens)
 
 
+def test_the_single_shapes_are_the_scenes_of_one_object() -> None:
+    for name, count in (("test", 1080), ("held-out", 390), ("prompts", 780)):
+        single, all_of_them = data.shapes_single(name, NOWHERE), opened(name, NOWHERE)
+        alone = [parse(words).single for words in all_of_them.texts["caption"]]
+        if name != "prompts":
+            assert len(single) == count == sum(alone)
+            assert single.data.equal(all_of_them.data[torch.tensor(alone)])
+        assert len(single) == count
+        assert all(parse(words).single for words in single.texts["caption"])
+        assert single.id.startswith(f"shapes-single:{name}@")
+    prompts = data.shapes_single("prompts", NOWHERE)
+    held_out = [parse(words).held_out for words in prompts.texts["caption"]]
+    assert held_out == [False, True] * 390
+
+
 def test_an_unknown_split() -> None:
     with pytest.raises(UsageError, match="'shapes' has no split 'heldout'; did you mean 'held-out"):
         data.shapes("heldout", NOWHERE)

@@ -130,7 +130,7 @@ def distance(x: Tensor, y: Tensor) -> float:
 def test_other_samples_are_refused_with_the_reason(name: str, spec: SampleSpec) -> None:
     reason = EXTRACTORS[name]().supports(spec)
     assert reason is not None
-    assert f"the {name} extractor sees images of shape (1, 28, 28) with 256 levels" in reason
+    assert f"the {name} extractor sees image samples of shape (1, 28, 28) with 256 levels" in reason
     assert EXTRACTORS[name]().supports(SPEC) is None
 
 
