@@ -6,6 +6,7 @@ import hashlib
 import json
 from dataclasses import replace
 from importlib.resources.abc import Traversable
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -60,7 +61,12 @@ def _described(spec: SampleSpec) -> str:
     return f"{spec.modality} samples of shape {spec.shape} with {levels}{rate}"
 
 
-def shipped(folder: Traversable, name: str, network: nn.Module, spec: SampleSpec) -> Classifier:
+Kind = TypeVar("Kind", bound=Classifier)
+
+
+def shipped(
+    folder: Traversable, name: str, network: nn.Module, spec: SampleSpec, kind: type[Kind]
+) -> Kind:
     """The classifier of samples like ``spec`` with the weights ``name.safetensors``, whose hash is
     in the metadata ``name.json``. Raises ``GenbenchError`` if they are damaged."""
     weights = folder.joinpath(f"{name}.safetensors")
@@ -70,4 +76,4 @@ def shipped(folder: Traversable, name: str, network: nn.Module, spec: SampleSpec
     if digest != metadata["sha256"]:
         raise GenbenchError(f"{weights} is damaged: install genbench again")
     network.load_state_dict(unpack_tensors(data))
-    return Classifier(f"{name}@{digest[:12]}", network, spec)
+    return kind(f"{name}@{digest[:12]}", network, spec)

@@ -41,4 +41,4 @@ class DigitsNetwork(nn.Module):
 
 def digits() -> Classifier:
     """A classifier of 8×8 digits: pooled last convolution (64-d) and logits."""
-    return shipped(files("genbench.extractors"), "digits", DigitsNetwork(), SPEC)
+    return shipped(files("genbench.extractors"), "digits", DigitsNetwork(), SPEC, Classifier)

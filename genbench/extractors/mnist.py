@@ -51,9 +51,9 @@ def _convolution(channels: int, out_channels: int) -> tuple[nn.Conv2d, nn.BatchN
 
 def mnist() -> Classifier:
     """A classifier of MNIST's digits: pooled last convolution (128-d) and logits."""
-    return shipped(files("genbench.extractors"), "mnist", MnistNetwork(), SPEC)
+    return shipped(files("genbench.extractors"), "mnist", MnistNetwork(), SPEC, Classifier)
 
 
 def fashion_mnist() -> Classifier:
     """A classifier of Fashion-MNIST: pooled last convolution (128-d) and logits."""
-    return shipped(files("genbench.extractors"), "fashion-mnist", MnistNetwork(), SPEC)
+    return shipped(files("genbench.extractors"), "fashion-mnist", MnistNetwork(), SPEC, Classifier)

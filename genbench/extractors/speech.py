@@ -8,8 +8,9 @@ from importlib.resources import files
 import torch
 from torch import Tensor, nn
 
-from genbench.api import SampleSpec
+from genbench.api import Features, SampleSpec
 from genbench.extractors.classifier import Classifier, shipped
+from genbench.extractors.sound import STATISTICS, statistics
 from genbench.modalities.spectrograms import mel_filters
 
 RATE = 8_000.0
@@ -90,12 +91,27 @@ def _convolution(channels: int, out_channels: int) -> tuple[nn.Conv2d, nn.BatchN
     )
 
 
-def fsdd_digits() -> Classifier:
+class SpeechClassifier(Classifier):
+    """A classifier of sounds, which also says what can be said without one."""
+
+    def __call__(self, stored: Tensor, spec: SampleSpec) -> Features:
+        """``features`` ``(B, 64)``, ``logits`` ``(B, K)``, and ``sound_statistics`` ``(B, 4)`` as
+        ``sound.statistics``."""
+        found = super().__call__(stored, spec)
+        return {**found, STATISTICS: statistics(stored, spec).to(found["features"].device)}
+
+
+def fsdd_digits() -> SpeechClassifier:
     """A classifier of spoken digits: pooled last convolution over log-mel (64-d) and logits."""
-    return shipped(files("genbench.extractors"), "fsdd-digits", SpeechNetwork(10), SPEC)
+    return _shipped("fsdd-digits", 10)
 
 
-def fsdd_speakers() -> Classifier:
+def fsdd_speakers() -> SpeechClassifier:
     """A classifier of the six speakers of ``fsdd``: pooled last convolution over log-mel (64-d) and
     logits."""
-    return shipped(files("genbench.extractors"), "fsdd-speakers", SpeechNetwork(6), SPEC)
+    return _shipped("fsdd-speakers", 6)
+
+
+def _shipped(name: str, classes: int) -> SpeechClassifier:
+    network = SpeechNetwork(classes)
+    return shipped(files("genbench.extractors"), name, network, SPEC, SpeechClassifier)

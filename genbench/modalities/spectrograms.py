@@ -1,4 +1,4 @@
-"""Log-mel spectrograms, as pictures of sounds show them; no score is computed from these."""
+"""Log-mel spectrograms, as pictures of sounds and the extractor ``log-mel`` have them."""
 
 from __future__ import annotations
 
