@@ -10,20 +10,19 @@ from __future__ import annotations
 import lzma
 import os
 import tarfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from genbench.api import Categorical, Samples, SampleSpec
 from genbench.api.errors import DataError
 from genbench.data import choose_split
-from genbench.io.files import cause, contents, listed, shown
-from genbench.io.sound_files import BadSound, decode_sound
-from genbench.io.sounds import LEVELS, SILENCE
+from genbench.data.recordings import Read, in_folder, recordings
+from genbench.io.files import cause, shown
+from genbench.io.sounds import LEVELS
 from genbench.store import in_memory
 
 SOURCE = "https://github.com/Jakobovski/free-spoken-digit-dataset"
@@ -50,10 +49,6 @@ SPEC = SampleSpec(
     float(RATE),
 )
 
-Read = Callable[[str], bytes]
-"""The bytes of a recording, by its file's name; raises ``KeyError`` or ``FileNotFoundError`` if it
-is not there."""
-
 
 def fsdd(argument: str, data_dir: Path) -> Samples:
     """Spoken digits: ``test`` (300, the indices 0–4 of each digit and speaker) and ``train``
@@ -75,16 +70,13 @@ def fsdd(argument: str, data_dir: Path) -> Samples:
     indices = range(TEST) if split == "test" else range(TEST, RECORDINGS)
     wanted = list(product(range(10), range(len(SPEAKERS)), indices))
     names = [f"{digit}_{SPEAKERS[speaker]}_{index}.wav" for digit, speaker, index in wanted]
-    data = np.full((len(names), 1, SAMPLES), SILENCE, np.int32)
     with _opened(data_dir) as (where, read):
-        for row, sound in zip(data, _recordings(where, read, names), strict=True):
-            kept = sound[:, :SAMPLES]
-            row[:, : kept.shape[1]] = kept
+        data = recordings("fsdd", where, read, names, rate=RATE, samples=SAMPLES, source=SOURCE)
     condition = {
         "label": torch.tensor([digit for digit, _, _ in wanted]),
         "speaker": torch.tensor([speaker for _, speaker, _ in wanted]),
     }
-    return in_memory("fsdd", split, SPEC, torch.from_numpy(data), condition)
+    return in_memory("fsdd", split, SPEC, data, condition)
 
 
 @contextmanager
@@ -92,7 +84,7 @@ def _opened(data_dir: Path) -> Iterator[tuple[Path, Read]]:
     """Where the recordings are, and how one is read. Raises ``DataError`` if they are nowhere."""
     folders = [data_dir / name for name in FOLDERS if os.path.isdir(data_dir / name)]
     if folders:
-        yield folders[0], lambda name: contents(f"{folders[0]}/{name}")[0]
+        yield folders[0], in_folder(folders[0])
         return
     archive = data_dir / ARCHIVE
     if not os.path.isfile(archive):
@@ -116,29 +108,3 @@ def _unpacked(archive: Path) -> dict[str, bytes]:
             if file is not None and member.name.endswith(".wav"):
                 held[member.name.rpartition("/")[2]] = file.read()
     return held
-
-
-def _recordings(where: Path, read: Read, names: Sequence[str]) -> Iterator[np.ndarray]:
-    """Levels ``(1, samples)`` of each. Raises ``DataError`` for the first that cannot be used, and
-    for all that are missing."""
-    missing = []
-    for name in names:
-        try:
-            sound = decode_sound(read(name))
-        except (KeyError, FileNotFoundError):
-            missing.append(name)
-            continue
-        except BadSound as error:
-            raise DataError(f"{shown(where)}: {name}: {error}") from error
-        except OSError as error:
-            raise DataError(f"{shown(where)}: {name}: {cause(error)}") from error
-        if sound.rate != RATE or len(sound.levels) != 1:
-            raise DataError(
-                f"{shown(where)}: {name}: {sound.kind}; the recordings of fsdd are mono at 8000 Hz"
-            )
-        yield sound.levels
-    if missing:
-        raise DataError(
-            f"{shown(where)}: {len(missing):,} of {len(names):,} recordings are missing: "
-            f"{listed(missing)}; get them all from {SOURCE}"
-        )

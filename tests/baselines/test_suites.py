@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from genbench import registry
-from genbench.api import Categorical, GenerativeModel, SampleSpec
+from genbench.api import Categorical, GenerativeModel, SampleSpec, Text
 from genbench.data import open_samples
 from genbench.suite import SeededEntry, Suite, Training, trainings
 from genbench.training import ema
@@ -65,14 +65,22 @@ def test_the_contestants_take_the_options(name: str) -> None:
         training = entries[0].training
         model = built(training)
         noise = torch.zeros(2, *model.noise_shape, device=device(training))
-        labels = torch.zeros(2, dtype=torch.int64, device=device(training))
+        conditions = spec(training.dataset).condition
+        asked = {
+            name: torch.zeros(
+                (2, kind.max_tokens) if isinstance(kind, Text) else 2,
+                dtype=torch.int64,
+                device=device(training),
+            )
+            for name, kind in conditions.items()
+        }
         for entry in entries:
             assert entry.fault is None
             for options in (entry.sample, entry.snapshot_sample):
                 registry.check_options(entry.name, model.sample, options)
                 # Options that do not go together are refused before the first evaluation.
                 if hasattr(model, "trajectory"):
-                    next(iter(model.trajectory(noise, {"label": labels}, **options)))
+                    next(iter(model.trajectory(noise, asked, **options)))
 
 
 @pytest.mark.parametrize("name", SUITES)
@@ -112,6 +120,8 @@ SHARED = {
         {"score-SDE PC", "score-SDE ODE"},
         {"consistency, 1 step", "consistency, 2 steps"},
     ],
+    "shapes-quickstart": [{"flow matching", "flow matching, guidance 3"}],
+    "audio-quickstart": [],
     "nfe": [
         {"DDPM-250"}
         | {f"DDIM-{n}" for n in (5, 10, 25, 50, 100, 250)}
@@ -131,6 +141,8 @@ TRAININGS = {
     "fashion-mnist": 12,
     "mnist-small": 7,
     "nfe": 6,
+    "shapes-quickstart": 2,
+    "audio-quickstart": 2,
 }
 
 
