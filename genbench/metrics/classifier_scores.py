@@ -1,0 +1,77 @@
+"""Scores over a classifier's answers, as they stand in tables of generated speech."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Set
+
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
+
+from genbench.api import Estimate, Features, Output
+from genbench.metrics.distances import require_rows
+from genbench.metrics.resampling import over_groups
+
+
+def modified_inception_score(logits: Tensor) -> float:
+    """exp E_x E_x' KL(p(y|x) ‖ p(y|x')) of logits ``(N, K)``, over all pairs, in [1, ∞)
+    (Gurumurthy et al. 2017, "DeLiGAN").
+
+    The published code draws random pairs, of which this is the mean. Computed in float64.
+    """
+    log_p = logits.double().log_softmax(dim=1)
+    p = log_p.exp()
+    own = (p * log_p).sum(dim=1).mean()
+    return float((own - p.mean(dim=0) @ log_p.mean(dim=0)).exp())
+
+
+def am_score(logits: Tensor, reference: Tensor) -> float:
+    """KL(p̄* ‖ p̄) + E H(p(y|x)) in nats, in [0, ∞), of generated ``(N, K)`` and of reference logits
+    ``(M, K)``, whose mean answer is p̄* (Zhou et al. 2018, "Activation maximization GANs")."""
+    log_p, log_q = logits.double().log_softmax(dim=1), reference.double().log_softmax(dim=1)
+    generated = log_p.logsumexp(dim=0) - math.log(len(log_p))
+    real = log_q.logsumexp(dim=0) - math.log(len(log_q))
+    entropy = -(log_p.exp() * log_p).sum(dim=1).mean()
+    return float((real.exp() * (real - generated)).sum() + entropy)
+
+
+class ClassifierScores(Metric):
+    """Modified inception score and AM score of the generated samples, over a classifier's logits.
+
+    The modified inception score grows with how sure and how varied the answers are, as the
+    inception score does, and has no greatest value: of a classifier that is sure of everything it
+    is huge. The AM score is low where it is sure of each sample and all its answers are as frequent
+    as for the reference. Both are comparable over one classifier alone. The intervals are the
+    jackknife's over groups of the generated samples. They need 2 samples a side.
+    """
+
+    needs: Set[str] = frozenset({"logits"})
+    sides: Set[str] = frozenset({"reference", "generated"})
+    outputs: Mapping[str, Output] = {
+        "modified_inception_score": Output(True, "modified inception score", "fidelity"),
+        "am_score": Output(False, "AM score", "fidelity", minimum=0),
+    }
+    version = 1
+    full_state_update = False
+
+    reference: list[Tensor]
+    generated: list[Tensor]
+
+    def __init__(self) -> None:
+        super().__init__()
+        for side in sorted(self.sides):
+            self.add_state(side, [], dist_reduce_fx="cat")
+
+    def update(self, features: Features, side: str) -> None:
+        """Add ``features["logits"]``, ``(B, K)``."""
+        getattr(self, side).append(features["logits"])
+
+    def compute(self) -> Mapping[str, Estimate]:
+        reference, generated = dim_zero_cat(self.reference), dim_zero_cat(self.generated)
+        require_rows("classifier_scores", "reference", reference, least=2)
+        require_rows("classifier_scores", "generated", generated, least=2)
+        return {
+            "modified_inception_score": over_groups(modified_inception_score, generated, least=1.0),
+            "am_score": over_groups(lambda x: am_score(x, reference), generated, least=0.0),
+        }
