@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal, TypedDict
 
 from pydantic import Field, NonNegativeInt, PositiveInt
@@ -12,6 +12,7 @@ from torch import nn
 from baselines.networks.diffwave import DiffWave
 from baselines.networks.dit import DiT
 from baselines.networks.mlp import MLP
+from baselines.networks.patched import Patched, patched_shape
 from baselines.networks.published import ADM, DDPM, DDPMPP, NCSNPP, PublishedUNet
 from baselines.networks.text import TEXT_LAYERS, encoder_of
 from baselines.networks.unet import UNet
@@ -39,6 +40,10 @@ class NetworkOptions:
     blocks: PositiveInt = 1
     """Residual blocks a level on the way down; ``unet`` has as many on the way up, the published
     ones have one more. An MLP, a DiT or ``diffwave`` has as many in all as ``unet`` would have."""
+    patch: PositiveInt = 1
+    """The network sees squares of so many positions along each side as one position, with their
+    values as its channels. A U-Net of patches of 2 does at its first level what it would else do at
+    its second."""
     attention: tuple[PositiveInt, ...] | None = None
     """The sides of the maps that attend, by their longest: 16 for maps of 16×16. None for the
     network's own choice: the lowest level's; the largest up to 16 in ``ddpm``, ``ddpmpp`` and
@@ -80,6 +85,16 @@ def denoising_network(
         UsageError: Samples, channels or texts that the network cannot take, or no map of a side in
             ``attention``.
     """
+    if options.patch > 1:
+        inner = denoising_network(
+            replace(spec, shape=patched_shape(spec.shape, options.patch)),
+            options=replace(options, patch=1),
+            classes=classes,
+            text=text,
+            outputs=outputs,
+            time_scale=time_scale,
+        )
+        return Patched(inner, options.patch, len(spec.shape) - 1)
     network, channels, blocks = options.network, options.channels, options.blocks
     multipliers, attention = options.multipliers, options.attention
     features, *space = spec.shape

@@ -14,6 +14,7 @@ from baselines.networks import denoising_network
 from baselines.networks.attention import WHOLE_PRODUCTS, attend
 from baselines.networks.blocks import CONVOLUTIONS, Attention, Doubled
 from baselines.networks.layers import Sinusoids, TimeSignals
+from baselines.networks.patched import Patched, fold, patched_shape, unfold
 from baselines.networks.unet import UNet
 from genbench.api import SampleSpec
 from genbench.api.errors import UsageError
@@ -261,3 +262,37 @@ def test_options_that_do_not_fit_the_network_are_refused(
 ) -> None:
     with pytest.raises(UsageError, match=message):
         network(shape, **options)
+
+
+@pytest.mark.parametrize("shape", [(2, 12), (3, 8, 12), (1, 4, 8, 4)])
+def test_a_patch_is_a_square_of_positions(shape: tuple[int, ...]) -> None:
+    x = torch.randn(2, *shape)
+    sides = len(shape) - 1
+    folded = fold(x, 2)
+    assert folded.shape[1:] == patched_shape(shape, 2)
+    assert torch.equal(unfold(folded, 2, sides), x)
+    if sides == 2:
+        assert torch.equal(folded, torch.nn.functional.pixel_unshuffle(x, 2))
+    # A position of the folded map holds the patch that was there.
+    first = folded[(slice(None), slice(None), *[0] * sides)]
+    patch = x[(slice(None), slice(None), *[slice(2)] * sides)]
+    assert torch.equal(first.sort(1).values, patch.flatten(1).sort(1).values)
+
+
+def test_patches_of_a_network_with_several_outputs() -> None:
+    spec = SampleSpec("image", (3, 8, 8))
+    net = call(denoising_network, spec, channels=4, multipliers=(1,), patch=2, outputs=2)
+    assert isinstance(net, Patched)
+    inner = net.network
+    x, time = torch.randn(2, 3, 8, 8), torch.rand(2)
+    for parameter in inner.parameters():
+        parameter.data.add_(0.1 * torch.randn_like(parameter))
+    first, second = inner(fold(x, 2), time).chunk(2, dim=1)
+    made = net(x, time)
+    assert torch.equal(made, torch.cat([unfold(first, 2, 2), unfold(second, 2, 2)], dim=1))
+
+
+def test_sides_that_are_no_multiple_of_the_patch() -> None:
+    for shape, named in (((1, 6, 8), "6×8"), ((2,), "2")):
+        with pytest.raises(UsageError, match=f"patch = 4 needs sides .* the samples are {named}"):
+            call(denoising_network, SampleSpec("any", shape), patch=4)
