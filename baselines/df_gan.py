@@ -99,7 +99,6 @@ def df_gan(
         spec.shape,
         channels=network.channels,
         latent=network.latent,
-        bounded=spec.levels is not None,
     )
     return DfGan(judge, maker, Conditioning(name, text=text), latent=network.latent, game=game)
 

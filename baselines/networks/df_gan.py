@@ -46,17 +46,14 @@ def levels(shape: tuple[int, ...], channels: int) -> tuple[list[int], tuple[int,
 
 
 class Generator(nn.Module):
-    """Noise ``(B, latent)`` and texts, as the encoder reads them, to samples ``(B, C, *space)``, in
-    [-1, 1] where ``bounded``."""
+    """Noise ``(B, latent)`` and texts, as the encoder reads them, to samples ``(B, C, *space)``.
+
+    They are not squashed into [-1, 1], as the paper's are by a tanh: of pictures that are mostly of
+    one dark colour the generator drives that to its end, where nothing is learned any more.
+    """
 
     def __init__(
-        self,
-        encoder: Encoder,
-        shape: tuple[int, ...],
-        *,
-        channels: int,
-        latent: int,
-        bounded: bool,
+        self, encoder: Encoder, shape: tuple[int, ...], *, channels: int, latent: int
     ) -> None:
         super().__init__()
         widths, base = levels(shape, channels)
@@ -70,7 +67,6 @@ class Generator(nn.Module):
             UpBlock(wide, narrow, condition, len(base)) for wide, narrow in pairwise(widths)
         )
         self.out = conv(widths[-1], shape[0], 3, padding=1)
-        self.bounded = bounded
 
     def forward(self, noise: Tensor, tokens: Tensor) -> Tensor:
         _, sentence = self.encoder(tokens)
@@ -79,7 +75,7 @@ class Generator(nn.Module):
         for block in self.blocks:
             h = block(h, condition)
         x: Tensor = self.out(leaky_relu(h, SLOPE))
-        return x.tanh() if self.bounded else x
+        return x
 
 
 class UpBlock(nn.Module):
