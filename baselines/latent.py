@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import wraps
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,8 @@ from genbench.api import (
     Texts,
 )
 from genbench.api.errors import UsageError
+
+Model = TypeVar("Model")
 
 
 class LatentModel(nn.Module):
@@ -114,7 +116,9 @@ class CodecOptions(SpectrogramOptions):
     codec: Literal["none", "spectrogram"] = "none"
     """``spectrogram``: sounds become spectrograms, on which the networks work as on pictures."""
 
-    def model(self, spec: SampleSpec, make: Callable[[SampleSpec], Any]) -> Any:
+    def model(
+        self, spec: SampleSpec, make: Callable[[SampleSpec], Model]
+    ) -> Model | LatentDiffusion:
         """What ``make`` builds for ``spec`` itself, or as a model of latents.
 
         Raises:

@@ -81,8 +81,8 @@ class DiffWave(nn.Module):
             total = skip if total is None else total + skip
         assert total is not None
         out: Tensor = self.out(relu(self.skip(total / math.sqrt(len(self.layers)))))
-        # (B, frame * C, T / frame) → (B, C, T)
-        return out.unflatten(1, (-1, self.frame)).transpose(2, 3).flatten(2)
+        # (B, C * frame, T / frame) → (B, C, T)
+        return out.view(len(x), -1, self.frame, out.shape[2]).transpose(2, 3).flatten(2)
 
     def _initialise(self) -> None:
         """Convolutions as in He et al. 2015, eq. 10; dense layers as PyTorch does."""

@@ -37,7 +37,7 @@ def fold(x: Tensor, patch: int) -> Tensor:
 
 def unfold(x: Tensor, patch: int, sides: int) -> Tensor:
     """The inverse of ``fold``, of any multiple of its channels."""
-    x = x.unflatten(1, (-1, *[patch] * sides))
+    x = x.reshape(len(x), -1, *[patch] * sides, *x.shape[2:])
     order = [axis for side in range(sides) for axis in (2 + sides + side, 2 + side)]
     x = x.permute(0, 1, *order)
     space = [x.shape[2 + 2 * side] * patch for side in range(sides)]

@@ -21,6 +21,7 @@ SLOPE = 0.2
 """Of the critic's leaky ReLUs."""
 KERNEL = {1: 25, 2: 5}
 STRIDE = {1: 4, 2: 2}
+LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d)
 LEAST = {1: 8, 2: 4}
 """No side of the first map is shorter: 16,384 samples come from 16, 128×128 pictures from 4×4."""
 
@@ -114,6 +115,7 @@ class PhaseShuffle(nn.Module):
 def initialise(module: nn.Module) -> None:
     """Weights from U(-√(6/(i + o)), √(6/(i + o))) (Glorot & Bengio 2010, eq. 16), as the authors'
     TensorFlow does by default; biases 0."""
-    if isinstance(module, (nn.Linear, *CONV.values(), *TRANSPOSED.values())):
+    if isinstance(module, LAYERS):
         nn.init.xavier_uniform_(module.weight)
-        nn.init.zeros_(module.bias)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

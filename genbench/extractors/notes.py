@@ -62,8 +62,8 @@ class Notes:
         fine.index_add_(1, self._bin[self._kept], power[:, self._kept])
         spectrum = normalize(fine.sqrt(), dim=1)
         fits = torch.einsum("bf,ptf->bpt", spectrum, self._templates).amax(dim=2)
-        share = spectrum.square().unflatten(1, (SEMITONES, BINS)).sum(dim=2).sqrt()
-        loudness = x.unflatten(1, (SPANS, -1)).square().mean(dim=2).sqrt().clamp(min=QUIET).log10()
+        share = spectrum.square().view(len(x), SEMITONES, BINS).sum(dim=2).sqrt()
+        loudness = x.reshape(len(x), SPANS, -1).square().mean(dim=2).sqrt().clamp(min=QUIET).log10()
         found = {
             "features": torch.cat([share, loudness], dim=1),
             "logits": SHARPNESS * fits,
