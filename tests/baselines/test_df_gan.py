@@ -173,7 +173,6 @@ def test_a_turn_trains_the_whole_of_its_player_alone(shape: tuple[int, ...]) -> 
     assert order == ["discriminator", "generator"]
     samples = model.sample(torch.randn(4, 5), batch_of(*shape).condition)
     assert samples.shape == (4, *shape)
-    assert samples.abs().max() <= 1
 
 
 def test_a_fusion_starts_as_two_leaky_relus() -> None:

@@ -121,7 +121,6 @@ SHARED = {
         {"consistency, 1 step", "consistency, 2 steps"},
     ],
     "shapes-quickstart": [{"flow matching", "flow matching, guidance 3"}],
-    "audio-quickstart": [],
     "nfe": [
         {"DDPM-250"}
         | {f"DDIM-{n}" for n in (5, 10, 25, 50, 100, 250)}
@@ -142,7 +141,6 @@ TRAININGS = {
     "mnist-small": 7,
     "nfe": 6,
     "shapes-quickstart": 2,
-    "audio-quickstart": 2,
 }
 
 

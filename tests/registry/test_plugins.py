@@ -174,7 +174,7 @@ def test_a_strangers_package_runs_beside_the_built_ins(run_of_the_package: Path)
 
 def test_a_strangers_package_is_listed(moons: Path) -> None:
     assert "small-vae      Variational autoencoder" in typed(moons, "list", "models")
-    assert "two-moons      A VAE beside a GAN" in typed(moons, "list", "suites")
+    assert "two-moons          A VAE beside a GAN" in typed(moons, "list", "suites")
     found = typed(moons, "doctor")
     for name in ("small-vae", "moons", "fourier", "chamfer_distance"):
         assert f"{name} (genbench-moons 1.0)" in found
@@ -328,7 +328,7 @@ def test_a_data_set_or_an_extractor_at_fault_ends_the_run(
             ["run", "two-moons", "--out", "{tmp}/out"],
             2,
             "unknown suite 'two-moons'; known: cifar10, digits-full, fashion-mnist, mnist-small, "
-            "nfe, points, quickstart; suite 'faulty' of faulty-things 1.0",
+            "nfe, points, quickstart, shapes-quickstart; suite 'faulty' of faulty-things 1.0",
         ),
     ],
     ids=["claimed, run", "claimed, train", "exits", "exits, entry", "suites"],
@@ -356,7 +356,7 @@ def test_looking_around_among_faults() -> None:
     assert lines["popular"] == "claimed by rival-one 1.0 and rival-two 1.0"
     assert lines["not-python"].startswith("cannot be read: SyntaxError")
     assert lines["gan"].startswith("A convolutional ResNet GAN")
-    assert "quickstart     Diffusion against a GAN" in call("list", "suites").stdout
+    assert "quickstart         Diffusion against a GAN" in call("list", "suites").stdout
     done = call("doctor")
     assert done.exit_code == 1
     for kind, name in (
