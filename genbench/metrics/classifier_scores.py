@@ -13,17 +13,22 @@ from genbench.api import Estimate, Features, Output
 from genbench.metrics.distances import require_rows
 from genbench.metrics.resampling import over_groups
 
+LARGEST = 700.0
+"""Of an exponent."""
+
 
 def modified_inception_score(logits: Tensor) -> float:
-    """exp E_x E_x' KL(p(y|x) ‖ p(y|x')) of logits ``(N, K)``, over all pairs, in [1, ∞)
-    (Gurumurthy et al. 2017, "DeLiGAN").
+    """exp E_x E_x' KL(p(y|x) ‖ p(y|x')) of logits ``(N, K)``, over all pairs, at least 1
+    (Gurumurthy et al. 2017, "DeLiGAN"); at most e⁷⁰⁰, since there is no greater number in float64.
 
     The published code draws random pairs, of which this is the mean. Computed in float64.
     """
     log_p = logits.double().log_softmax(dim=1)
     p = log_p.exp()
     own = (p * log_p).sum(dim=1).mean()
-    return float((own - p.mean(dim=0) @ log_p.mean(dim=0)).exp())
+    # No divergence is below 0 but by rounding.
+    divergence = float(own - p.mean(dim=0) @ log_p.mean(dim=0))
+    return math.exp(min(max(divergence, 0.0), LARGEST))
 
 
 def am_score(logits: Tensor, reference: Tensor) -> float:

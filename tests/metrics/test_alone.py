@@ -18,6 +18,7 @@ WANTED = {"features": 8, "logits": 4, "spatial": 6, "agreement": 12, "text_featu
 def batch_of(x: torch.Tensor, heads: nn.ModuleDict) -> Features:
     features = {name: head(x) for name, head in heads.items()}
     features["agreement"] = (features["agreement"] > 0).float()
+    features["sound_statistics"] = features["features"][:, :4]
     # Two rows or so a prompt, and some without another.
     prompt = (features["spatial"][:, 0] * 100).long()
     truncated = (features["spatial"][:, 0] > 0).float()

@@ -357,6 +357,7 @@ def test_broken_metrics(metric: str, promise: str, reason: str) -> None:
 
 REFUSED = {
     "caption_agreement": {"the digits extractor gives no agreement"},
+    "sound_statistics": {"the digits extractor gives no sound_statistics"},
     "spatial_frechet_distance": {"the digits extractor gives no spatial"},
     "frechet_distance_per_class": {
         "frechet_distance_per_class needs generated samples with labels; these have none"
@@ -429,7 +430,11 @@ def test_the_command_prints_every_promise_and_what_became_of_it() -> None:
         (["metric", "manifold", "--option", "neighbours=3"], 0, "9 passed"),
         (["dataset", "points-ring:test"], 0, "8 passed"),
         (["extractor", "identity", "--data", "points-grid"], 0, "points-grid\n  passed"),
-        (["extractor", "digits"], 0, "not points of shape (2,) with None levels\n  skipped  feat"),
+        (
+            ["extractor", "digits"],
+            0,
+            "not points samples of shape (2,) with real values\n  skipped  feat",
+        ),
     ],
 )
 def test_the_command_judges(arguments: list[str], status: int, output: str) -> None:
