@@ -77,3 +77,11 @@ def shipped(
         raise GenbenchError(f"{weights} is damaged: install genbench again")
     network.load_state_dict(unpack_tensors(data))
     return kind(f"{name}@{digest[:12]}", network, spec)
+
+
+def convolution(channels: int, out_channels: int) -> tuple[nn.Conv2d, nn.BatchNorm2d]:
+    """Of 3×3 pixels, and a batch norm in the place of its bias."""
+    return (
+        nn.Conv2d(channels, out_channels, kernel_size=3, padding=1, bias=False),
+        nn.BatchNorm2d(out_channels),
+    )

@@ -7,7 +7,7 @@ from importlib.resources import files
 from torch import Tensor, nn
 
 from genbench.api import SampleSpec
-from genbench.extractors.classifier import Classifier, shipped
+from genbench.extractors.classifier import Classifier, convolution, shipped
 
 SPEC = SampleSpec("image", (1, 28, 28), 256)
 
@@ -22,15 +22,15 @@ class MnistNetwork(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.convolutions = nn.Sequential(
-            *_convolution(1, 16),
+            *convolution(1, 16),
             nn.ReLU(inplace=True),
             nn.MaxPool2d(2),
-            *_convolution(16, 32),
+            *convolution(16, 32),
             nn.ReLU(inplace=True),
-            *_convolution(32, 64),
+            *convolution(32, 64),
             nn.ReLU(inplace=True),
             nn.MaxPool2d(2),
-            *_convolution(64, 128),
+            *convolution(64, 128),
         )
         self.classifier = nn.Sequential(
             nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Dropout(0.3), nn.Linear(128 * 3 * 3, 10)
@@ -40,13 +40,6 @@ class MnistNetwork(nn.Module):
         """``(B, 1, 28, 28)`` in [0, 1] → features ``(B, 128)``, logits ``(B, 10)``."""
         maps = self.convolutions(x)
         return maps.mean(dim=(2, 3)), self.classifier(maps)
-
-
-def _convolution(channels: int, out_channels: int) -> tuple[nn.Conv2d, nn.BatchNorm2d]:
-    return (
-        nn.Conv2d(channels, out_channels, kernel_size=3, padding=1, bias=False),
-        nn.BatchNorm2d(out_channels),
-    )
 
 
 def mnist() -> Classifier:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from genbench.api import Features, SampleSpec
-from genbench.extractors.classifier import Classifier, shipped
+from genbench.extractors.classifier import Classifier, convolution, shipped
 from genbench.extractors.sound import STATISTICS, statistics
 from genbench.modalities.spectrograms import mel_filters
 
@@ -59,16 +59,16 @@ class SpeechNetwork(nn.Module):
         super().__init__()
         self.spectrogram = LogMel()
         self.convolutions = nn.Sequential(
-            *_convolution(1, 16),
+            *convolution(1, 16),
             nn.ReLU(inplace=True),
             nn.MaxPool2d(2),
-            *_convolution(16, 32),
+            *convolution(16, 32),
             nn.ReLU(inplace=True),
             nn.MaxPool2d(2),
-            *_convolution(32, 64),
+            *convolution(32, 64),
             nn.ReLU(inplace=True),
             nn.MaxPool2d(2),
-            *_convolution(64, 64),
+            *convolution(64, 64),
         )
         self.classifier = nn.Sequential(
             nn.ReLU(),
@@ -82,13 +82,6 @@ class SpeechNetwork(nn.Module):
         """``(B, 1, 8192)`` in [0, 1] → features ``(B, 64)``, logits ``(B, classes)``."""
         maps = self.convolutions(self.spectrogram(x))
         return maps.mean(dim=(2, 3)), self.classifier(maps)
-
-
-def _convolution(channels: int, out_channels: int) -> tuple[nn.Conv2d, nn.BatchNorm2d]:
-    return (
-        nn.Conv2d(channels, out_channels, kernel_size=3, padding=1, bias=False),
-        nn.BatchNorm2d(out_channels),
-    )
 
 
 class SpeechClassifier(Classifier):

@@ -6,11 +6,10 @@ import math
 from collections.abc import Mapping, Set
 
 from torch import Tensor
-from torchmetrics import Metric
-from torchmetrics.utilities import dim_zero_cat
 
-from genbench.api import Estimate, Features, Output
+from genbench.api import Estimate, Output
 from genbench.metrics.distances import require_rows
+from genbench.metrics.feature_metric import FeatureMetric
 from genbench.metrics.resampling import over_groups
 
 LARGEST = 700.0
@@ -41,7 +40,7 @@ def am_score(logits: Tensor, reference: Tensor) -> float:
     return float((real.exp() * (real - generated)).sum() + entropy)
 
 
-class ClassifierScores(Metric):
+class ClassifierScores(FeatureMetric):
     """Modified inception score and AM score of the generated samples, over a classifier's logits.
 
     The modified inception score grows with how sure and how varied the answers are, as the
@@ -51,29 +50,16 @@ class ClassifierScores(Metric):
     jackknife's over groups of the generated samples. They need 2 samples a side.
     """
 
+    reads = "logits"
     needs: Set[str] = frozenset({"logits"})
-    sides: Set[str] = frozenset({"reference", "generated"})
     outputs: Mapping[str, Output] = {
         "modified_inception_score": Output(True, "modified inception score", "fidelity"),
         "am_score": Output(False, "AM score", "fidelity", minimum=0),
     }
     version = 1
-    full_state_update = False
-
-    reference: list[Tensor]
-    generated: list[Tensor]
-
-    def __init__(self) -> None:
-        super().__init__()
-        for side in sorted(self.sides):
-            self.add_state(side, [], dist_reduce_fx="cat")
-
-    def update(self, features: Features, side: str) -> None:
-        """Add ``features["logits"]``, ``(B, K)``."""
-        getattr(self, side).append(features["logits"])
 
     def compute(self) -> Mapping[str, Estimate]:
-        reference, generated = dim_zero_cat(self.reference), dim_zero_cat(self.generated)
+        reference, generated = self.all_of("reference"), self.all_of("generated")
         require_rows("classifier_scores", "reference", reference, least=2)
         require_rows("classifier_scores", "generated", generated, least=2)
         return {

@@ -12,8 +12,10 @@ from genbench.api import Features
 
 
 class FeatureMetric(Metric):
-    """Keeps ``features["features"]`` of each of its ``sides``, as they come."""
+    """Keeps one of the features of each of its ``sides``, as they come."""
 
+    reads = "features"
+    """Which; the only one in ``needs`` unless a subclass reads more."""
     needs: Set[str] = frozenset({"features"})
     sides: Set[str] = frozenset({"reference", "generated"})
     full_state_update = False
@@ -24,8 +26,8 @@ class FeatureMetric(Metric):
             self.add_state(f"{side}_features", [], dist_reduce_fx="cat")
 
     def update(self, features: Features, side: str) -> None:
-        """Add ``features["features"]``, ``(B, D)``, of one of ``sides``."""
-        getattr(self, f"{side}_features").append(features["features"])
+        """Add ``features[self.reads]``, ``(B, D)``, of one of ``sides``."""
+        getattr(self, f"{side}_features").append(features[self.reads])
 
     def all_of(self, side: str) -> Tensor:
         """``(N, D)``: all features of a side."""

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from genbench.api import Estimate, Output
 from genbench.metrics.feature_metric import FeatureMetric
-from genbench.metrics.kernel import squared_mmd
+from genbench.metrics.kernel import Kernel, squared_mmd
 from genbench.metrics.resampling import rescaled
 
 SIGMA = 10.0
@@ -22,13 +22,18 @@ def gaussian_mmd2(x: Tensor, y: Tensor) -> Estimate:
 
     The V-statistic over ``(N, D)`` and ``(M, D)``, as in CMMD's published code, by ``squared_mmd``.
     """
-    estimate = squared_mmd(_gaussian, x, y, unbiased=False)
+    estimate = squared_mmd(gaussian(SIGMA), x, y, unbiased=False)
     return rescaled(estimate, lambda value: SCALE * value)
 
 
-def _gaussian(x: Tensor, y: Tensor) -> Tensor:
-    distances = torch.cdist(x, y, compute_mode="use_mm_for_euclid_dist")
-    return distances.square_().mul_(-1 / (2 * SIGMA**2)).exp_()
+def gaussian(sigma: float) -> Kernel:
+    """k(a, b) = exp(-|a - b|²/2σ²)."""
+
+    def kernel(x: Tensor, y: Tensor) -> Tensor:
+        distances = torch.cdist(x, y, compute_mode="use_mm_for_euclid_dist")
+        return distances.square_().mul_(-1 / (2 * sigma**2)).exp_()
+
+    return kernel
 
 
 class GaussianKernelDistance(FeatureMetric):

@@ -10,6 +10,7 @@ from torch import Tensor
 from genbench.api import Estimate, Output
 from genbench.metrics.distances import require_rows
 from genbench.metrics.feature_metric import FeatureMetric
+from genbench.metrics.gaussian_kernel import gaussian
 from genbench.metrics.kernel import squared_mmd
 from genbench.metrics.resampling import rescaled
 
@@ -33,12 +34,7 @@ def kernel_audio_distance(reference: Tensor, generated: Tensor) -> Estimate:
     sigma = median_distance(reference)
     if sigma == 0:
         return Estimate(float("nan"), note="half of the reference's pairs are equal")
-
-    def gaussian(x: Tensor, y: Tensor) -> Tensor:
-        distances = torch.cdist(x, y, compute_mode="use_mm_for_euclid_dist")
-        return distances.square_().mul_(-1 / (2 * sigma**2)).exp_()
-
-    estimate = squared_mmd(gaussian, reference, generated, unbiased=True)
+    estimate = squared_mmd(gaussian(sigma), reference, generated, unbiased=True)
     return rescaled(estimate, lambda value: SCALE * value)
 
 

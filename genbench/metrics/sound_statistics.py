@@ -6,10 +6,9 @@ from collections.abc import Mapping, Set
 
 from scipy.stats import wasserstein_distance
 from torch import Tensor
-from torchmetrics import Metric
-from torchmetrics.utilities import dim_zero_cat
 
-from genbench.api import Estimate, Features, Output
+from genbench.api import Estimate, Output
+from genbench.metrics.feature_metric import FeatureMetric
 from genbench.metrics.resampling import over_groups
 
 STATISTICS = "sound_statistics"
@@ -26,7 +25,7 @@ def transport(reference: Tensor, generated: Tensor) -> Estimate:
     return over_groups(distance, generated, least=0.0)
 
 
-class SoundStatistics(Metric):
+class SoundStatistics(FeatureMetric):
     """1-Wasserstein distances between reference and generated sounds of what each sound measures:
     the share of it that is silent, the share that is clipped, its mean amplitude, and its bandwidth
     in Hz (``genbench.extractors.sound.statistics``).
@@ -35,8 +34,8 @@ class SoundStatistics(Metric):
     clips, or lacks high frequencies. Their bias is upwards: compare at equal counts.
     """
 
+    reads = STATISTICS
     needs: Set[str] = frozenset({STATISTICS})
-    sides: Set[str] = frozenset({"reference", "generated"})
     outputs: Mapping[str, Output] = {
         "silence_difference": Output(False, "difference of silence", "sound", minimum=0),
         "clipping_difference": Output(False, "difference of clipping", "sound", minimum=0),
@@ -44,21 +43,8 @@ class SoundStatistics(Metric):
         "bandwidth_difference": Output(False, "difference of bandwidth, Hz", "sound", minimum=0),
     }
     version = 1
-    full_state_update = False
-
-    reference: list[Tensor]
-    generated: list[Tensor]
-
-    def __init__(self) -> None:
-        super().__init__()
-        for side in sorted(self.sides):
-            self.add_state(side, [], dist_reduce_fx="cat")
-
-    def update(self, features: Features, side: str) -> None:
-        """Add ``features["sound_statistics"]``, ``(B, 4)``."""
-        getattr(self, side).append(features[STATISTICS])
 
     def compute(self) -> Mapping[str, Estimate]:
-        columns = (dim_zero_cat(getattr(self, side)).T for side in ("reference", "generated"))
+        columns = (self.all_of(side).T for side in ("reference", "generated"))
         pairs = zip(self.outputs, *(column.cpu() for column in columns), strict=True)
         return {name: transport(real, made) for name, real, made in pairs}

@@ -14,6 +14,7 @@ import argparse
 import hashlib
 import json
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -37,7 +38,7 @@ NAMES = ["digits", "mnist", "fashion-mnist", "fsdd-digits", "fsdd-speakers"]
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(ABC):
     """How a classifier is trained: AdamW with a one-cycle learning rate, on jittered samples."""
 
     epochs: int
@@ -46,9 +47,9 @@ class Recipe:
     """At its highest."""
     weight_decay: float
 
+    @abstractmethod
     def jitter(self, x: Tensor) -> Tensor:
         """Samples ``(B, *shape)`` in [0, 1], each changed a little."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
